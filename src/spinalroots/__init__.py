@@ -1,0 +1,18 @@
+"""Personal 3D models of the spinal nerve roots from T2 MRI of the lower spine.
+
+Scans are patients, so nothing may call home: the telemetry of the libraries used here is
+switched off before any of them is imported. A value set by the user wins.
+"""
+
+import os
+
+__version__ = "0.1.0"
+
+for _name, _value in {
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+    "SCARF_NO_ANALYTICS": "true",
+}.items():
+    os.environ.setdefault(_name, _value)

@@ -1,0 +1,1 @@
+"""Layout on disk (BIDS), cases, ingest, checks and splits."""

@@ -1,0 +1,105 @@
+"""Where files of a data set lie: BIDS, the same in every room of `data/`.
+
+    <root>/participants.tsv
+    <root>/sub-01/anat/sub-01_T2w.nii.gz
+    <root>/derivatives/labels/sub-01/anat/sub-01_label-roots_mask.nii.gz      entity mask
+                                          sub-01_label-levels_dseg.nii.gz     level map
+                                          sub-01_label-individuals_dseg.nii.gz
+                                          sub-01_label-tissues_dseg.nii.gz
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from spinalroots.anatomy import Scheme, label_colour, label_names
+from spinalroots.errors import InputError
+from spinalroots.files import write_json, write_text
+
+_LABEL_SUFFIX = {
+    Scheme.ENTITY: "label-roots_mask",
+    Scheme.LEVELS: "label-levels_dseg",
+    Scheme.INDIVIDUALS: "label-individuals_dseg",
+    Scheme.TISSUES: "label-tissues_dseg",
+}
+CASE_NAME = re.compile(r"^sub-[0-9A-Za-z]+$")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A BIDS data set below `root`; a case is named by its subject folder, such as ``sub-01``."""
+
+    root: Path
+
+    def cases(self) -> list[str]:
+        """Names of all cases with a scan, sorted.
+
+        :raises InputError: the folder is missing or holds no case.
+        """
+        found = sorted(
+            path.name
+            for path in Path(self.root).glob("sub-*")
+            if CASE_NAME.match(path.name) and self.image(path.name).is_file()
+        )
+        if not found:
+            raise InputError(
+                self.root,
+                expected="at least one case (sub-…/anat/sub-…_T2w.nii.gz)",
+                found="none",
+                fix="Run `dvc repro`, `dvc pull`, or bring scans in with `spinalroots ingest`.",
+            )
+        return found
+
+    def image(self, case: str) -> Path:
+        """The case's scan."""
+        return Path(self.root) / case / "anat" / f"{case}_T2w.nii.gz"
+
+    def labels(self, case: str, scheme: Scheme | str) -> Path:
+        """The case's label map of a scheme (which may not exist)."""
+        name = f"{case}_{_LABEL_SUFFIX[Scheme(scheme)]}.nii.gz"
+        return Path(self.root) / "derivatives" / "labels" / case / "anat" / name
+
+    def has(self, case: str, scheme: Scheme | str) -> bool:
+        """Whether the case has that label map."""
+        return self.labels(case, scheme).is_file()
+
+    def sidecar(self, case: str) -> Path:
+        """JSON beside the scan: how the case was made."""
+        return Path(self.root) / case / "anat" / f"{case}_T2w.json"
+
+    def participants(self) -> pd.DataFrame:
+        """participants.tsv, indexed by ``participant_id``; empty if there is none."""
+        path = Path(self.root) / "participants.tsv"
+        if not path.is_file():
+            return pd.DataFrame(index=pd.Index([], name="participant_id"))
+        return pd.read_csv(path, sep="\t", dtype={"participant_id": str}).set_index("participant_id")
+
+    def write_description(self, name: str, participants: pd.DataFrame | None = None) -> None:
+        """Write dataset_description.json, the look-up tables, and participants.tsv if given."""
+        write_json(
+            Path(self.root) / "dataset_description.json",
+            {"Name": name, "BIDSVersion": "1.10.0", "GeneratedBy": [{"Name": "spinalroots"}]},
+        )
+        for scheme in (Scheme.LEVELS, Scheme.INDIVIDUALS, Scheme.TISSUES):
+            write_label_table(
+                Path(self.root) / "derivatives" / "labels" / f"{_LABEL_SUFFIX[scheme]}.tsv", scheme
+            )
+        if participants is not None:
+            write_text(
+                Path(self.root) / "participants.tsv",
+                participants.rename_axis("participant_id").to_csv(sep="\t", lineterminator="\n"),
+            )
+
+
+def write_label_table(path: Path, scheme: Scheme | str, only: set[int] | None = None) -> None:
+    """Write the BIDS look-up table (index, name, color) of a scheme as `.tsv`."""
+    rows = ["index\tname\tcolor"]
+    for value, name in label_names(scheme).items():
+        if only is None or value in only:
+            red, green, blue = label_colour(scheme, value)
+            rows.append(f"{value}\t{name}\t#{red:02x}{green:02x}{blue:02x}")
+    write_text(path, "\n".join(rows) + "\n")

@@ -1,0 +1,20 @@
+"""The one error that a person is meant to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class InputError(Exception):
+    """Something given to the program cannot be used: exit code 2, nothing half-written.
+
+    The message always has the same four parts, so that a person can act on it:
+    where (a file, a parameter), what was expected, what was found, what to do.
+    """
+
+    def __init__(self, where: str | Path, *, expected: str, found: str, fix: str):
+        self.where = str(where)
+        self.expected = expected
+        self.found = found
+        self.fix = fix
+        super().__init__(f"{where}: expected {expected}, found {found}. {fix}")

@@ -1,0 +1,1 @@
+"""Volumes in and out, orientation, resampling, the centreline and slices around it."""

@@ -1,0 +1,64 @@
+"""The curve through cord and dural sac: one point, tangent and arc length for every axial slice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spinalroots.files import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Centreline:
+    """Points along the cord, and below the conus along the sac's middle.
+
+    `points_mm` (N, 3): RAS+ scanner coordinates in mm, ordered from inferior to superior with a
+    strictly rising third coordinate. `source`: how it was found (`mask`, `image`, `truth`, …).
+    """
+
+    points_mm: np.ndarray
+    source: str
+
+    @property
+    def arc_length_mm(self) -> np.ndarray:
+        """Distance along the curve (N,) in mm from its inferior end."""
+        steps = np.linalg.norm(np.diff(self.points_mm, axis=0), axis=1)
+        return np.concatenate([[0.0], np.cumsum(steps)])
+
+    @property
+    def tangents(self) -> np.ndarray:
+        """Unit tangents (N, 3), pointing up."""
+        gradient = np.gradient(self.points_mm, self.arc_length_mm, axis=0)
+        return gradient / np.linalg.norm(gradient, axis=1, keepdims=True)
+
+    def at_height(self, superior_mm: np.ndarray) -> np.ndarray:
+        """Points (..., 3) of the curve at RAS+ superior coordinates (...) in mm.
+
+        Beyond its ends the curve goes straight on along the axis of the last point.
+        """
+        superior_mm = np.asarray(superior_mm, float)
+        heights = self.points_mm[:, 2]
+        right = np.interp(superior_mm, heights, self.points_mm[:, 0])
+        front = np.interp(superior_mm, heights, self.points_mm[:, 1])
+        return np.stack([right, front, superior_mm], axis=-1)
+
+    def write(self, path: Path) -> None:
+        """Write as JSON, coordinates rounded to a micrometre."""
+        write_json(
+            path,
+            {
+                "space": "RAS+ mm",
+                "source": self.source,
+                "points_mm": np.round(self.points_mm, 3).tolist(),
+                "tangents": np.round(self.tangents, 4).tolist(),
+                "arc_length_mm": np.round(self.arc_length_mm, 3).tolist(),
+            },
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Centreline:
+        """Read what :meth:`write` wrote."""
+        record = read_json(path)
+        return cls(np.asarray(record["points_mm"], float), record["source"])

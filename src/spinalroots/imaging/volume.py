@@ -1,0 +1,248 @@
+"""Volumes in and out of NIfTI files.
+
+Inside the project every volume is RAS+ (axis 0 towards the patient's right, 1 anterior, 2 superior),
+images float32 and labels uint8. A volume remembers the grid that it came from, so that what goes
+back to a person lies on the scan's own grid: only axes are permuted and flipped, nothing resampled.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel import orientations
+
+from spinalroots.errors import InputError
+from spinalroots.files import write_bytes
+
+GRID_TOLERANCE_MM = 1e-2
+"""Two grids are the same when no voxel centre lies further apart than this."""
+
+_RAS = orientations.axcodes2ornt("RAS")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where voxels lie: `shape` (X, Y, Z) and the voxel → RAS+ mm `affine` (4, 4)."""
+
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+
+    @property
+    def spacing_mm(self) -> np.ndarray:
+        """Voxel edge lengths (3,) in mm."""
+        return np.linalg.norm(self.affine[:3, :3], axis=0)
+
+    @property
+    def orientation(self) -> str:
+        """Axis codes such as ``RAS`` or ``PSR``."""
+        return "".join(nib.aff2axcodes(self.affine))
+
+    def matches(self, other: Grid, tolerance_mm: float = GRID_TOLERANCE_MM) -> bool:
+        """Same shape, and no corner voxel further apart than `tolerance_mm`."""
+        if tuple(self.shape) != tuple(other.shape):
+            return False
+        top = np.asarray(self.shape) - 1
+        corners = np.array(np.meshgrid(*[(0, n) for n in top], indexing="ij")).reshape(3, -1)
+        difference = (self.affine - other.affine)[:3]
+        distance = np.linalg.norm(difference[:, :3] @ corners + difference[:, 3:], axis=0)
+        return bool(distance.max() <= tolerance_mm)
+
+    def __str__(self) -> str:
+        spacing = "×".join(f"{value:.3g}" for value in self.spacing_mm)
+        origin = ", ".join(f"{value:.2f}" for value in self.affine[:3, 3])
+        shape = "×".join(map(str, self.shape))
+        return f"{shape} voxels of {spacing} mm, {self.orientation}, origin ({origin})"
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Voxels `data` (X, Y, Z) in RAS+ with their `affine` (4, 4) in mm.
+
+    `native` is the grid of the file it came from (None for a volume made in memory).
+    """
+
+    data: np.ndarray
+    affine: np.ndarray
+    native: Grid | None = None
+
+    @property
+    def grid(self) -> Grid:
+        """The RAS+ grid that the data lies on."""
+        return Grid(tuple(self.data.shape), self.affine)
+
+    @property
+    def spacing_mm(self) -> np.ndarray:
+        """Voxel edge lengths (3,) in mm."""
+        return self.grid.spacing_mm
+
+    def with_data(self, data: np.ndarray) -> Volume:
+        """Other data on the same grid."""
+        return replace(self, data=data)
+
+    def crop(self, box: tuple[slice, slice, slice]) -> Volume:
+        """The part inside `box` (three slices with non-negative starts), affine moved along."""
+        start = np.array([part.start or 0 for part in box])
+        affine = self.affine.copy()
+        affine[:3, 3] = self.affine[:3, :3] @ start + self.affine[:3, 3]
+        return Volume(np.ascontiguousarray(self.data[box]), affine)
+
+
+def read_image(path: Path) -> Volume:
+    """Read a 3D scan as float32 in RAS+.
+
+    :raises InputError: missing, truncated or unreadable file, not 3D, NaN or infinite voxels, empty.
+    """
+    image = _open(path)
+    data = _values(path, image).astype(np.float32, copy=False)
+    if not np.isfinite(data).all():
+        raise InputError(
+            path,
+            expected="finite voxel values",
+            found=f"{int((~np.isfinite(data)).sum())} NaN or infinite voxels",
+            fix="Repair or export the scan again.",
+        )
+    return _to_ras(data, image.affine)
+
+
+def read_labels(path: Path, allowed: set[int] | None = None) -> Volume:
+    """Read a label map as uint8 in RAS+.
+
+    :param allowed: label values that may occur besides 0; None allows 0..255.
+    :raises InputError: as :func:`read_image`; values that are not whole, or not allowed.
+    """
+    image = _open(path)
+    data = _values(path, image)
+    if not np.isfinite(data).all() or not np.array_equal(data, np.round(data)):
+        raise InputError(
+            path,
+            expected="whole label values",
+            found="NaN or fractional values",
+            fix="Give a label map, not an image or a probability map.",
+        )
+    values = set(np.unique(data).astype(np.int64).tolist())
+    permitted = set(range(256)) if allowed is None else {0, *allowed}
+    if unknown := sorted(values - permitted):
+        raise InputError(
+            path,
+            expected=f"label values among {_ranges(permitted)}",
+            found=f"unknown label value {', '.join(map(str, unknown[:5]))}",
+            fix="Relabel the mask as the label table says.",
+        )
+    return _to_ras(data.astype(np.uint8), image.affine)
+
+
+def require_same_grid(path: Path, mask: Volume, scan_path: Path, scan: Volume) -> None:
+    """:class:`InputError` unless `mask` lies on the grid of `scan`."""
+    if not mask.grid.matches(scan.grid):
+        raise InputError(
+            path,
+            expected=f"the grid of {scan_path} ({scan.grid})",
+            found=str(mask.grid),
+            fix="Export the mask on its scan's grid.",
+        )
+
+
+def write_volume(path: Path, volume: Volume, *, native: Grid | None = None) -> None:
+    """Write a `.nii.gz` file, whole or not at all, the same bytes for the same voxels.
+
+    With `native`, the RAS+ data is first turned back onto that grid (permutation and flips only).
+
+    :raises InputError: `native` is not a permutation or flip of the volume's grid.
+    """
+    data, affine = volume.data, volume.affine
+    if native is not None:
+        data, affine = _to_native(path, volume, native), native.affine
+    image = nib.Nifti1Image(np.asarray(data), affine)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(affine, code=1)
+    rotation = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    if np.allclose(rotation.T @ rotation, np.eye(3), atol=1e-4):
+        image.set_qform(affine, code=1)
+    write_bytes(path, gzip.compress(image.to_bytes(), compresslevel=5, mtime=0))
+
+
+def _open(path: Path) -> nib.spatialimages.SpatialImage:
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(
+            path, expected="a NIfTI file", found="no such file", fix="Check the path."
+        )
+    try:
+        image = nib.load(path)
+    except Exception as error:
+        raise InputError(
+            path,
+            expected="a NIfTI file (.nii or .nii.gz)",
+            found=f"something else ({error})",
+            fix="Convert the scan to NIfTI, or give the DICOM folder to `spinalroots ingest`.",
+        ) from error
+    if len(image.shape) != 3 or min(image.shape) < 2:
+        raise InputError(
+            path,
+            expected="one 3D volume",
+            found=f"{len(image.shape)}D data of shape {tuple(image.shape)}",
+            fix="Split the series and give one volume.",
+        )
+    if abs(np.linalg.det(image.affine[:3, :3])) < 1e-9 or not np.isfinite(image.affine).all():
+        raise InputError(
+            path,
+            expected="a usable voxel-to-mm affine",
+            found="a singular or non-finite one",
+            fix="Export the scan again with its orientation.",
+        )
+    return image
+
+
+def _values(path: Path, image: nib.spatialimages.SpatialImage) -> np.ndarray:
+    try:
+        data = np.asanyarray(image.dataobj)
+    except (EOFError, OSError, ValueError, zlib.error) as error:
+        raise InputError(
+            path,
+            expected="a complete file",
+            found=f"a truncated or damaged one ({error})",
+            fix="Copy or export it again.",
+        ) from error
+    if data.dtype.kind not in "biuf":
+        raise InputError(
+            path,
+            expected="one number per voxel",
+            found=f"data type {data.dtype}",
+            fix="Export a scalar volume.",
+        )
+    return data
+
+
+def _to_ras(data: np.ndarray, affine: np.ndarray) -> Volume:
+    native = Grid(tuple(data.shape), np.asarray(affine, float))
+    transform = orientations.ornt_transform(orientations.io_orientation(affine), _RAS)
+    turned = np.ascontiguousarray(orientations.apply_orientation(data, transform))
+    ras_affine = affine @ orientations.inv_ornt_aff(transform, data.shape)
+    return Volume(turned, ras_affine, native)
+
+
+def _to_native(path: Path, volume: Volume, native: Grid) -> np.ndarray:
+    transform = orientations.ornt_transform(_RAS, orientations.io_orientation(native.affine))
+    data = np.ascontiguousarray(orientations.apply_orientation(volume.data, transform))
+    affine = volume.affine @ orientations.inv_ornt_aff(transform, volume.data.shape)
+    turned = Grid(tuple(data.shape), affine)
+    if not turned.matches(native):
+        raise InputError(
+            path,
+            expected=f"data on the grid {native}",
+            found=str(turned),
+            fix="Resample to the scan's grid before writing.",
+        )
+    return data
+
+
+def _ranges(values: set[int]) -> str:
+    ordered = sorted(values)
+    if len(ordered) > 12 and ordered == list(range(ordered[0], ordered[-1] + 1)):
+        return f"{ordered[0]}…{ordered[-1]}"
+    return ", ".join(map(str, ordered))

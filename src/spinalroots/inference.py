@@ -1,0 +1,104 @@
+"""What the two families of networks have in common when a scan goes in and labels come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from spinalroots.anatomy import Target
+from spinalroots.errors import InputError
+from spinalroots.files import read_json
+from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.volume import Volume
+
+if TYPE_CHECKING:
+    import torch
+
+Runner = Callable[[np.ndarray], np.ndarray]
+"""Runs a network: (B, C, *spatial) float32 → logits (B, classes, *spatial) float32."""
+
+Decoding = str
+"""`argmax`, or `entity_first`: root where the root classes together beat the background, then the
+likeliest root class (the paper's two-stage wish, IV, in one network)."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """`labels`: stored label values (uint8) on the scan's RAS+ grid; `foreground`: P(any root)."""
+
+    labels: Volume
+    foreground: Volume
+
+
+class Predictor(Protocol):
+    """A trained model with all that is needed to go from a scan to labels."""
+
+    name: str
+    target: Target
+    network: torch.nn.Module
+    """fp32, eval mode: (B, C, *spatial) → logits (B, classes, *spatial)."""
+    input_shape: tuple[int, ...]
+    """(C, *spatial) of one network input; fixed, so that exports can be static."""
+
+    def inputs(self, scan: Volume, centreline: Centreline) -> Iterator[np.ndarray]:
+        """The network inputs (C, *spatial) float32 that the scan is cut into."""
+        ...
+
+    def predict(
+        self, scan: Volume, centreline: Centreline, runner: Runner | None = None
+    ) -> Prediction:
+        """Labels and root probability on the scan's RAS+ grid; `runner` replaces the network."""
+        ...
+
+
+def decode(probabilities: np.ndarray, target: Target, rule: Decoding) -> np.ndarray:
+    """Class probabilities (classes, ...) → stored label values (...), uint8."""
+    own = probabilities[1 : len(target.values) + 1]
+    best = own.argmax(axis=0).astype(np.uint8) + np.uint8(1)
+    if rule == "entity_first":
+        rest = probabilities[len(target.values) + 1 :].sum(axis=0)
+        root = (own.sum(axis=0) > probabilities[0]) & (own.sum(axis=0) > rest)
+    elif rule == "argmax":
+        root = probabilities.argmax(axis=0) == best
+    else:
+        raise InputError(
+            "decoding", expected="argmax or entity_first", found=repr(rule), fix="Correct it."
+        )
+    return target.decode(np.where(root, best, np.uint8(0)))
+
+
+def torch_runner(network: torch.nn.Module) -> Runner:
+    """Runs the network as it is, in inference mode, on the device that it lies on."""
+    import torch
+
+    device = next(network.parameters()).device
+
+    def run(batch: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return network(torch.from_numpy(batch).to(device)).float().cpu().numpy()
+
+    return run
+
+
+def load_predictor(folder: Path, device: str = "cpu") -> Predictor:
+    """The trained model in `folder` (model.json and model.safetensors; nothing is unpickled)."""
+    description = Path(folder) / "model.json"
+    if not description.is_file():
+        raise InputError(
+            description,
+            expected="a trained model",
+            found="no such file",
+            fix="Run `dvc repro` or `dvc pull`.",
+        )
+    family = read_json(description)["family"]
+    if family == "nnunet":
+        from spinalroots.nnunet.predictor import NnunetPredictor
+
+        return NnunetPredictor.load(folder, device)
+    from spinalroots.hardnet.predictor import HardnetPredictor
+
+    return HardnetPredictor.load(folder, device)

@@ -1,0 +1,154 @@
+"""MLflow: where runs go, and the tags that join a run to the commit and the data it came from.
+
+DVC owns reproducibility, MLflow observation: nothing downstream reads a run. The store is
+`mlflow.db` at the root of the real repository, also from `dvc exp run --temp` and `--queue`, whose
+copies of the tree are thrown away; MLFLOW_TRACKING_URI from the environment wins.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+if TYPE_CHECKING:
+    import mlflow
+
+EXPERIMENT = "spinalroots"
+
+
+def repository_root() -> Path:
+    """The real repository: DVC's word for it, else the nearest parent with a dvc.yaml, else here."""
+    if root := os.environ.get("DVC_ROOT"):
+        return Path(root)
+    here = Path.cwd().resolve()
+    return next((folder for folder in (here, *here.parents) if (folder / "dvc.yaml").is_file()), here)
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, or the sqlite store at the repository root."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{repository_root() / 'mlflow.db'}"
+
+
+@contextmanager
+def run(
+    name: str,
+    *,
+    kind: str,
+    tags: dict[str, str] | None = None,
+    params: dict | None = None,
+    nested: bool = False,
+    resume_key: str | None = None,
+) -> Iterator[mlflow.ActiveRun]:
+    """An MLflow run around a training, a trial, an evaluation or a quantization.
+
+    :param kind: `training`, `trial`, `study`, `evaluation` or `quantization`.
+    :param tags: region, model, target, scale, …; git revision, DVC stage and data hashes are added.
+    :param params: flat or nested parameters; nested ones are joined by dots.
+    :param resume_key: a run of that key that did not finish is continued instead of begun again, so
+        that curves of a killed and resumed training stay one run.
+    """
+    import mlflow
+
+    mlflow.set_tracking_uri(tracking_uri())
+    experiment = _experiment(mlflow)
+    every_tag = {"kind": kind, **provenance(), **(tags or {})}
+    if resume_key:
+        every_tag["resume_key"] = resume_key
+    run_id = _unfinished(mlflow, experiment, resume_key) if resume_key else None
+    with mlflow.start_run(
+        run_id=run_id,
+        run_name=None if run_id else name,
+        experiment_id=experiment,
+        nested=nested,
+    ) as active:
+        mlflow.set_tags({key: str(value) for key, value in every_tag.items() if value is not None})
+        if params and not run_id:
+            mlflow.log_params(flatten(params))
+        yield active
+
+
+def provenance() -> dict[str, str]:
+    """Tags that tell where a run came from: git revision, DVC stage, experiment, data hashes."""
+    tags = {
+        "git.revision": _git("rev-parse", "HEAD"),
+        "dvc.stage": os.environ.get("DVC_STAGE", ""),
+        "dvc.experiment": os.environ.get("DVC_EXP_NAME", ""),
+    }
+    if _git("status", "--porcelain", "--untracked-files=no"):
+        tags["git.dirty"] = "true"
+    tags.update(_data_hashes(tags["dvc.stage"]))
+    return {key: value for key, value in tags.items() if value}
+
+
+def flatten(record: dict, prefix: str = "") -> dict[str, str]:
+    """Nested parameters as one level of dotted names.
+
+    >>> flatten({"hardnet": {"width": 2}})
+    {'hardnet.width': '2'}
+    """
+    flat: dict[str, str] = {}
+    for key, value in record.items():
+        if isinstance(value, dict):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = str(value)
+    return flat
+
+
+def _experiment(mlflow) -> str:
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    found = mlflow.get_experiment_by_name(name)
+    if found is not None:
+        return found.experiment_id
+    location = None
+    if tracking_uri().startswith("sqlite:"):
+        location = (repository_root() / "mlruns").resolve().as_uri()
+    return mlflow.create_experiment(name, artifact_location=location)
+
+
+def _unfinished(mlflow, experiment: str, resume_key: str) -> str | None:
+    found = mlflow.search_runs(
+        [experiment],
+        filter_string=f"tags.resume_key = '{resume_key}' and attributes.status != 'FINISHED'",
+        max_results=1,
+        output_format="list",
+    )
+    return found[0].info.run_id if found else None
+
+
+def _git(*arguments: str) -> str:
+    try:
+        result = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return result.stdout.strip()
+
+
+def _data_hashes(stage: str) -> dict[str, str]:
+    """`data.<path>` → DVC hash, for the stage's data dependencies as dvc.lock and dvc.yaml name them."""
+    lock = Path("dvc.lock")
+    if not stage or not lock.is_file():
+        return {}
+    try:
+        stages = yaml.safe_load(lock.read_text(encoding="utf-8")).get("stages", {})
+    except (yaml.YAMLError, AttributeError):
+        return {}
+    written = {
+        output["path"]: output.get("md5", "")
+        for record in stages.values()
+        for output in record.get("outs", [])
+    }
+    needed = [
+        dependency["path"]
+        for dependency in stages.get(stage, {}).get("deps", [])
+        if dependency["path"].startswith(("data/", "models/"))
+    ]
+    return {f"data.{path}": written.get(path, "") for path in needed or written}
