@@ -116,7 +116,7 @@ class Root:
         if not match or match[1] not in LEVELS:
             raise InputError(
                 f"root {name!r}",
-                expected="LEVEL_TYPE_SIDE such as L3_D_L (D dorsal or V ventral, L left or R right)",
+                expected="LEVEL_TYPE_SIDE such as L3_D_L (D dorsal, V ventral; L left, R right)",
                 found=repr(name),
                 fix="Rename it, or leave it out.",
             )
@@ -252,8 +252,8 @@ class Target:
     """What a model learns: classes 1..n over the voxels of a label map.
 
     `scheme` is entity, levels or individuals; `levels` and `types` say which roots count. With
-    `other_roots`, roots of the scheme outside `levels` get one extra, last class, so that a region's
-    model can tell a neighbour's root from its own.
+    `other_roots`, roots of the scheme outside `levels` get one extra, last class, so that the
+    model of a region can tell a neighbour's root from its own.
     """
 
     scheme: Scheme
@@ -297,7 +297,7 @@ class Target:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of all network classes: background, the labels, and `other roots` if it is asked for."""
+        """Names of all network classes: background, the labels, `other roots` if asked for."""
         return ("background", *self.names, *(("other roots",) if self.other_roots else ()))
 
     def encode(self, labels: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The models that the pipeline trains and compares: the six rows of the paper's Table I, and HarDNet.
+"""The models that are trained and compared: the six rows of the paper's Table I, and HarDNet.
 
 Free of torch, so that the command line, the pipeline and the report can ask it at once.
 """

@@ -1,8 +1,8 @@
 """params.yaml, typed: every knob with its unit, its range and its default place.
 
-A value in a section of params.yaml wins. Where it is null, the chosen scale decides: `scales.<scale>`
-in the same file holds the budgets of `smoke`, `laptop`, `gpu` and `paper`. Unknown keys are errors
-that name the nearest known one.
+A value in a section of params.yaml wins. Where it is null, the chosen scale decides:
+`scales.<scale>` in the same file holds the budgets of `smoke`, `laptop`, `gpu` and `paper`. Unknown
+keys are errors that name the nearest known one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from spinalroots.anatomy import REFINED_LEVELS
 from spinalroots.errors import InputError
 
 Positive = Annotated[float, Field(gt=0)]

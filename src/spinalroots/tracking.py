@@ -23,11 +23,12 @@ EXPERIMENT = "spinalroots"
 
 
 def repository_root() -> Path:
-    """The real repository: DVC's word for it, else the nearest parent with a dvc.yaml, else here."""
+    """The real repository: DVC's word, else the nearest parent with a dvc.yaml, else here."""
     if root := os.environ.get("DVC_ROOT"):
         return Path(root)
     here = Path.cwd().resolve()
-    return next((folder for folder in (here, *here.parents) if (folder / "dvc.yaml").is_file()), here)
+    folders = (here, *here.parents)
+    return next((folder for folder in folders if (folder / "dvc.yaml").is_file()), here)
 
 
 def tracking_uri() -> str:
@@ -133,7 +134,7 @@ def _git(*arguments: str) -> str:
 
 
 def _data_hashes(stage: str) -> dict[str, str]:
-    """`data.<path>` → DVC hash, for the stage's data dependencies as dvc.lock and dvc.yaml name them."""
+    """`data.<path>` → DVC hash of each data dependency of the stage, from dvc.lock."""
     lock = Path("dvc.lock")
     if not stage or not lock.is_file():
         return {}

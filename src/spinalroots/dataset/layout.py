@@ -1,11 +1,11 @@
 """Where files of a data set lie: BIDS, the same in every room of `data/`.
 
-    <root>/participants.tsv
-    <root>/sub-01/anat/sub-01_T2w.nii.gz
-    <root>/derivatives/labels/sub-01/anat/sub-01_label-roots_mask.nii.gz      entity mask
-                                          sub-01_label-levels_dseg.nii.gz     level map
-                                          sub-01_label-individuals_dseg.nii.gz
-                                          sub-01_label-tissues_dseg.nii.gz
+<root>/participants.tsv
+<root>/sub-01/anat/sub-01_T2w.nii.gz
+<root>/derivatives/labels/sub-01/anat/sub-01_label-roots_mask.nii.gz      entity mask
+                                      sub-01_label-levels_dseg.nii.gz     level map
+                                      sub-01_label-individuals_dseg.nii.gz
+                                      sub-01_label-tissues_dseg.nii.gz
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from spinalroots.anatomy import Scheme, label_colour, label_names
+from spinalroots.anatomy import Scheme
+from spinalroots.dataset import label_tables
 from spinalroots.errors import InputError
 from spinalroots.files import write_json, write_text
 
@@ -76,7 +77,8 @@ class Dataset:
         path = Path(self.root) / "participants.tsv"
         if not path.is_file():
             return pd.DataFrame(index=pd.Index([], name="participant_id"))
-        return pd.read_csv(path, sep="\t", dtype={"participant_id": str}).set_index("participant_id")
+        table = pd.read_csv(path, sep="\t", dtype={"participant_id": str})
+        return table.set_index("participant_id")
 
     def write_description(self, name: str, participants: pd.DataFrame | None = None) -> None:
         """Write dataset_description.json, the look-up tables, and participants.tsv if given."""
@@ -85,21 +87,12 @@ class Dataset:
             {"Name": name, "BIDSVersion": "1.10.0", "GeneratedBy": [{"Name": "spinalroots"}]},
         )
         for scheme in (Scheme.LEVELS, Scheme.INDIVIDUALS, Scheme.TISSUES):
-            write_label_table(
-                Path(self.root) / "derivatives" / "labels" / f"{_LABEL_SUFFIX[scheme]}.tsv", scheme
+            write_text(
+                Path(self.root) / "derivatives" / "labels" / f"{_LABEL_SUFFIX[scheme]}.tsv",
+                label_tables.bids(scheme),
             )
         if participants is not None:
             write_text(
                 Path(self.root) / "participants.tsv",
                 participants.rename_axis("participant_id").to_csv(sep="\t", lineterminator="\n"),
             )
-
-
-def write_label_table(path: Path, scheme: Scheme | str, only: set[int] | None = None) -> None:
-    """Write the BIDS look-up table (index, name, color) of a scheme as `.tsv`."""
-    rows = ["index\tname\tcolor"]
-    for value, name in label_names(scheme).items():
-        if only is None or value in only:
-            red, green, blue = label_colour(scheme, value)
-            rows.append(f"{value}\t{name}\t#{red:02x}{green:02x}{blue:02x}")
-    write_text(path, "\n".join(rows) + "\n")

@@ -1,8 +1,9 @@
 """Volumes in and out of NIfTI files.
 
-Inside the project every volume is RAS+ (axis 0 towards the patient's right, 1 anterior, 2 superior),
-images float32 and labels uint8. A volume remembers the grid that it came from, so that what goes
-back to a person lies on the scan's own grid: only axes are permuted and flipped, nothing resampled.
+Inside the project every volume is RAS+ (axis 0 rises towards the patient's right, 1 anterior, 2
+superior), images float32 and labels uint8. A volume remembers the grid that it came from, so that
+what goes back to a person lies on the scan's own grid: axes are permuted and flipped, nothing is
+resampled.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class Volume:
 def read_image(path: Path) -> Volume:
     """Read a 3D scan as float32 in RAS+.
 
-    :raises InputError: missing, truncated or unreadable file, not 3D, NaN or infinite voxels, empty.
+    :raises InputError: missing, truncated or unreadable file, not 3D, NaN or infinite voxels.
     """
     image = _open(path)
     data = _values(path, image).astype(np.float32, copy=False)
@@ -169,9 +170,7 @@ def write_volume(path: Path, volume: Volume, *, native: Grid | None = None) -> N
 def _open(path: Path) -> nib.spatialimages.SpatialImage:
     path = Path(path)
     if not path.is_file():
-        raise InputError(
-            path, expected="a NIfTI file", found="no such file", fix="Check the path."
-        )
+        raise InputError(path, expected="a NIfTI file", found="no such file", fix="Check the path.")
     try:
         image = nib.load(path)
     except Exception as error:

@@ -1,0 +1,52 @@
+# From a bare clone:  make repro  builds everything,  make test  checks it,  make ui  shows the runs.
+# Needs Python 3.11 to 3.13, git and make. PYTHON=python3.12 picks another interpreter.
+
+PYTHON ?= python3
+PORT ?= 5000
+BIN := .venv/bin
+READY := .venv/.ready
+# Telemetry off for every tool that is started from here: scans are patients.
+export DO_NOT_TRACK := 1
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.DEFAULT_GOAL := help
+.PHONY: help install repro test ui bench lint lock clean
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+install: $(READY) ## Create .venv and install everything into it (once)
+
+$(READY): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "error: $(PYTHON) is $$($(PYTHON) --version 2>&1); expected Python 3.11 to 3.13. Try: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv (a few minutes, once)"
+	@# torch alone first: CPU or CUDA, as the machine is served; the rest must not pull another one.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+repro: $(READY) ## Rebuild whatever is out of date: data, models, reports
+	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
+	@echo "Done. Open reports/index.html, or see the runs with: make ui"
+
+test: $(READY) ## Run all tests, the whole pipeline at smoke scale included
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest
+
+ui: $(READY) ## MLflow UI on http://127.0.0.1:5000 (this machine only)
+	$(BIN)/mlflow ui --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db" --host 127.0.0.1 --port $(PORT)
+
+bench: $(READY) ## Measure speed and memory as ratios: reports/benchmarks.json
+	$(BIN)/python -m benchmarks
+
+lint: $(READY) ## Check style
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+lock: ## Renew requirements.lock from pyproject.toml (needs uv)
+	bin/lock
+
+clean: ## Remove the environment (data, models and reports stay)
+	rm -rf .venv
