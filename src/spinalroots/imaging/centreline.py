@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from spinalroots.files import read_json, write_json
+from spinalroots.imaging.volume import Grid
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,25 @@ class Centreline:
         front = np.interp(superior_mm, heights, self.points_mm[:, 1])
         return np.stack([right, front, superior_mm], axis=-1)
 
+    def in_slices(self, grid: Grid) -> np.ndarray:
+        """Where the curve crosses the axial slices of a RAS+ grid: (Z, 2) voxel coordinates.
+
+        Also right for an oblique grid, whose slices lie at no single height.
+        """
+        voxels = _apply(np.linalg.inv(grid.affine), self.points_mm)
+        order = np.argsort(voxels[:, 2], kind="stable")
+        slices = np.arange(grid.shape[2])
+        return np.stack(
+            [np.interp(slices, voxels[order, 2], voxels[order, axis]) for axis in (0, 1)], axis=-1
+        )
+
+    @classmethod
+    def from_slices(cls, voxels: np.ndarray, affine: np.ndarray, source: str) -> Centreline:
+        """Curve through voxel coordinates (N, 3) of a RAS+ grid, kept where it rises."""
+        points_mm = _apply(affine, np.asarray(voxels, float))
+        highest = np.maximum.accumulate(np.concatenate([[-np.inf], points_mm[:-1, 2]]))
+        return cls(points_mm[points_mm[:, 2] > highest], source)
+
     def write(self, path: Path) -> None:
         """Write as JSON, coordinates rounded to a micrometre."""
         write_json(
@@ -62,3 +82,7 @@ class Centreline:
         """Read what :meth:`write` wrote."""
         record = read_json(path)
         return cls(np.asarray(record["points_mm"], float), record["source"])
+
+
+def _apply(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return points @ affine[:3, :3].T + affine[:3, 3]

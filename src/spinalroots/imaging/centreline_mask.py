@@ -1,0 +1,53 @@
+"""The centreline of a scan whose cord and dural sac are annotated."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spinalroots.errors import InputError
+from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.curves import smooth
+from spinalroots.imaging.volume import Volume
+
+CORD, CSF = 1, 2
+"""Values of the tissue map that make up the cord and, together, the dural sac."""
+
+CONUS_AREA_MM2 = 3.0
+"""Where the cord's cross section is smaller, the curve follows the sac (S3 has 5 mm²)."""
+
+
+def from_masks(tissues: Volume, *, stiffness_mm: float = 4.0) -> Centreline:
+    """Smooth curve through the centres of mass of cord, or of the whole sac where there is no cord.
+
+    :param tissues: tissue map (X, Y, Z) in RAS+: 1 cord, 2 CSF; or a cord mask of ones alone.
+    :param stiffness_mm: waves shorter than about six times this are smoothed away.
+    :raises InputError: neither cord nor CSF in at least two slices.
+    """
+    cord, cord_area = _centres(tissues.data == CORD, tissues.spacing_mm)
+    sac, sac_area = _centres(np.isin(tissues.data, (CORD, CSF)), tissues.spacing_mm)
+    use_cord = cord_area >= CONUS_AREA_MM2
+    centres = np.where(use_cord[:, None], cord, sac)
+    weights = (sac_area > 0).astype(float)
+    known = np.flatnonzero(weights)
+    if len(known) < 2:
+        raise InputError(
+            "tissue map",
+            expected="cord (1) or CSF (2) in at least two axial slices",
+            found=f"{len(known)} such slices",
+            fix="Give a complete tissue map, or find the centreline in the image.",
+        )
+    span = slice(known[0], known[-1] + 1)
+    path = smooth(centres[span], weights[span], stiffness_mm / tissues.spacing_mm[2])
+    heights = np.arange(span.start, span.stop, dtype=float)
+    return Centreline.from_slices(np.column_stack([path, heights]), tissues.affine, "mask")
+
+
+def _centres(mask: np.ndarray, spacing_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centre of mass (Z, 2) in voxels and area (Z,) in mm² of every axial slice of `mask`."""
+    count = mask.sum(axis=(0, 1))
+    along = [
+        np.arange(mask.shape[axis]) @ mask.sum(axis=1 - axis).reshape(mask.shape[axis], -1)
+        for axis in (0, 1)
+    ]
+    centres = np.stack(along, axis=-1) / np.maximum(count, 1)[:, None]
+    return centres, count * float(spacing_mm[0] * spacing_mm[1])
