@@ -1,0 +1,183 @@
+"""The command line. Nothing heavy is imported before a command runs, so `--help` answers at once.
+
+Exit codes: 0 done, 1 a fault of the program, 2 something given to it cannot be used, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from spinalroots import __version__
+from spinalroots.errors import InputError
+
+STAGES = (
+    "phantom",
+    "check",
+    "refine",
+    "split",
+    "augment",
+    "centreline",
+    "prepare_nnunet",
+    "train_nnunet",
+    "predict_nnunet",
+    "tune_hardnet",
+    "train_hardnet",
+    "predict_hardnet",
+    "postprocess",
+    "evaluate",
+    "quantize",
+    "reconstruct",
+    "report",
+)
+"""Every pipeline stage in the order the data takes."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return options.run(options) or 0
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with every command."""
+    parser = argparse.ArgumentParser(
+        prog="spinalroots",
+        description="Personal 3D models of the spinal nerve roots from T2 MRI of the lower spine.",
+    )
+    parser.add_argument("--version", action="version", version=f"spinalroots {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    predict = _command(
+        commands, "predict", _predict, "a scan in, root masks on the scan's own grid out"
+    )
+    predict.add_argument("scan", type=Path, help="T2 scan, NIfTI, any orientation")
+    predict.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
+    predict.add_argument(
+        "--model", help="a folder name below models/ (default: the recommended one)"
+    )
+    predict.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    predict.add_argument("--models", type=Path, help="where the models lie (default: models/)")
+
+    ingest = _command(commands, "ingest", _ingest, "bring scans, with or without masks, into data/")
+    ingest.add_argument(
+        "source", type=Path, nargs="+", help="NIfTI file, lab folder, BIDS data set or DICOM folder"
+    )
+    ingest.add_argument("--dry-run", action="store_true", help="check and list, write nothing")
+    ingest.add_argument(
+        "--replace", metavar="CASE", help="corrected masks for a case that is there already"
+    )
+    ingest.add_argument("--root", type=Path, default=Path("data/raw/ingested"), help="%(default)s")
+
+    export = _command(commands, "export", _export, "a case as one file per root, as labs keep them")
+    export.add_argument("case", help="case name such as sub-001")
+    export.add_argument("-o", "--out", type=Path, required=True, help="new folder")
+    export.add_argument("--root", type=Path, default=Path("data/raw/ingested"), help="%(default)s")
+
+    reconstruct = _command(
+        commands, "reconstruct", _reconstruct, "surfaces and trajectories from an individual map"
+    )
+    reconstruct.add_argument("individuals", type=Path, help="individual map, NIfTI, values 1..120")
+    reconstruct.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
+
+    score = _command(commands, "score", _score, "add an expert's score of a pre-annotation")
+    score.add_argument("case", help="case name such as sub-001")
+    score.add_argument("--score", type=float, required=True, help="0.5 no help … 1.0 nothing to do")
+    score.add_argument("--rater", required=True, help="who scored (initials or a number)")
+    score.add_argument("--model", default="hardnet-all-levels", help="%(default)s")
+    score.add_argument("--region", default="all", help="all, thoracic, lumbar or sacral")
+    score.add_argument("--minutes-without", type=float, help="minutes to draw it from nothing")
+    score.add_argument("--minutes-with", type=float, help="minutes to correct the pre-annotation")
+    score.add_argument("--comment", default="")
+    score.add_argument("--file", type=Path, default=Path("data/expert_scores.csv"))
+
+    labels = _command(commands, "labels", _labels, "the label values, names and colours")
+    labels.add_argument(
+        "scheme", nargs="?", default="individuals", help="levels, individuals or tissues"
+    )
+    labels.add_argument("--format", choices=("bids", "itksnap", "slicer"), default="bids")
+
+    shown = _command(commands, "params", _params, "the parameters in force, the scale filled in")
+    stage = _command(commands, "stage", _stage, "run one pipeline stage (what dvc.yaml calls)")
+    stage.add_argument("name", choices=STAGES, metavar="NAME", help=", ".join(STAGES))
+    stage.add_argument("key", nargs="?", help="the row of a matrix stage, such as all-levels")
+    for command in (shown, stage, predict):
+        command.add_argument("--params", type=Path, default=Path("params.yaml"), help="%(default)s")
+        command.add_argument("--scale", help="smoke, laptop, gpu or paper; wins over the file")
+    return parser
+
+
+def _command(commands, name: str, run, summary: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:])
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _stage(options) -> None:
+    from spinalroots import params
+
+    module = importlib.import_module(f"spinalroots.stages.{options.name}")
+    loaded = params.load(options.params, scale=options.scale)
+    module.main(loaded, options.key) if options.key else module.main(loaded)
+
+
+def _params(options) -> None:
+    import yaml
+
+    from spinalroots import params
+
+    loaded = params.load(options.params, scale=options.scale)
+    print(
+        yaml.safe_dump(loaded.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end=""
+    )
+
+
+def _labels(options) -> None:
+    from spinalroots.anatomy import Scheme
+    from spinalroots.dataset import label_tables
+
+    if options.scheme not in set(Scheme):
+        raise InputError(
+            "scheme",
+            expected=", ".join(Scheme),
+            found=repr(options.scheme),
+            fix="Choose one of them.",
+        )
+    print(getattr(label_tables, options.format)(options.scheme), end="")
+
+
+def _predict(options) -> None:
+    from spinalroots import params, predict
+
+    folder = predict.predict_file(
+        options.scan,
+        options.out,
+        params.load(options.params, scale=options.scale),
+        model=options.model,
+        models_root=options.models or Path("models"),
+        device=options.device,
+    )
+    print(f"wrote {folder}")
+
+
+def _reconstruct(options) -> None:
+    from spinalroots import reconstruct
+    from spinalroots.anatomy import Scheme, label_names
+    from spinalroots.imaging.volume import read_labels
+
+    allowed = set(label_names(Scheme.INDIVIDUALS))
+    reconstruct.case(read_labels(options.individuals, allowed), options.out)
+    print(f"wrote {options.out}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,136 @@
+"""A scan in, root masks on the scan's own grid out: what a person runs on one patient."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from spinalroots import __version__
+from spinalroots.anatomy import Scheme, label_names
+from spinalroots.dataset import label_tables
+from spinalroots.errors import InputError
+from spinalroots.files import write_json
+from spinalroots.imaging.volume import Volume, read_image, write_volume
+from spinalroots.params import Params
+
+_SUFFIX = {
+    Scheme.ENTITY: "label-roots_mask",
+    Scheme.LEVELS: "label-levels_dseg",
+    Scheme.INDIVIDUALS: "label-individuals_dseg",
+}
+
+
+def predict_file(
+    scan_path: Path,
+    out: Path,
+    params: Params,
+    *,
+    model: str | None = None,
+    models_root: Path,
+    device: str = "auto",
+) -> Path:
+    """Segment one scan and write masks, label tables, a probability map, a JSON and a picture.
+
+    Everything is computed before the first file is written, and each file is written whole.
+
+    :param model: a folder below `models_root`; None takes `predict.model` of the parameters.
+    :param device: `auto`, `cpu` or `cuda`; on the CPU the recommended export is used if there is one.
+    :returns: the folder `out`.
+    :raises InputError: the scan or the model cannot be used.
+    """
+    from spinalroots import postprocess
+    from spinalroots.evaluate import plausibility
+    from spinalroots.imaging import centreline_image
+    from spinalroots.inference import load_predictor
+
+    scan = read_image(scan_path)
+    _require_extent(scan_path, scan)
+    name = model or params.predict.model
+    device = _device(device)
+    predictor = load_predictor(Path(models_root) / name, device)
+    runner, export = _recommended(models_root, name) if device == "cpu" else (None, None)
+    centreline = centreline_image.find(scan)
+    prediction = predictor.predict(scan, centreline, runner)
+    maps = postprocess.run(prediction.labels, predictor.target, centreline, params.postprocess)
+    warnings = plausibility.warnings(maps[Scheme.INDIVIDUALS], centreline, prediction.foreground)
+
+    stem = Path(scan_path).name.removesuffix(".gz").removesuffix(".nii")
+    out = Path(out)
+    for scheme, suffix in _SUFFIX.items():
+        labels = maps[scheme]
+        write_volume(out / f"{stem}_{suffix}.nii.gz", labels, native=scan.native)
+        if scheme is not Scheme.ENTITY:
+            label_tables.write_all(out / f"{stem}_{suffix}", scheme)
+    probability = np.round(prediction.foreground.data * 255).astype(np.uint8)
+    write_volume(
+        out / f"{stem}_desc-foreground_probseg.nii.gz",
+        scan.with_data(probability),
+        native=scan.native,
+    )
+    centreline.write(out / f"{stem}_centreline.json")
+    write_json(
+        out / f"{stem}_prediction.json",
+        {
+            "scan": Path(scan_path).name,
+            "grid": str(scan.native),
+            "model": name,
+            "export": export or "PyTorch fp32",
+            "spinalroots": __version__,
+            "centreline": centreline.source,
+            "probability_map": "P(any target root) × 255",
+            "voxels": _voxels(maps[Scheme.INDIVIDUALS]),
+            "warnings": warnings,
+            "note": "A pre-annotation for an expert to correct, not a diagnosis.",
+        },
+    )
+    _preview(out / f"{stem}_preview.png", scan, maps[Scheme.LEVELS], centreline)
+    return out
+
+
+def _require_extent(path: Path, scan: Volume, smallest_mm: float = 20.0) -> None:
+    extent = scan.spacing_mm * np.array(scan.data.shape)
+    if extent.min() < smallest_mm or float(scan.data.max()) <= float(scan.data.min()):
+        raise InputError(
+            path,
+            expected=f"a scan of at least {smallest_mm:g} mm along every axis, with contrast",
+            found=f"{extent[0]:.0f} × {extent[1]:.0f} × {extent[2]:.0f} mm, "
+            f"values {scan.data.min():g} to {scan.data.max():g}",
+            fix="Give a T2 scan that contains the spinal canal.",
+        )
+
+
+def _device(wanted: str) -> str:
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted not in {"cpu", "cuda"} or (wanted == "cuda" and not torch.cuda.is_available()):
+        raise InputError(
+            "--device",
+            expected="auto, cpu, or cuda where there is one",
+            found=repr(wanted),
+            fix="Leave it out.",
+        )
+    return wanted
+
+
+def _recommended(models_root: Path, name: str):
+    """The runner of the export that quantization recommends, and its name; (None, None) without."""
+    from spinalroots.quantize import runtimes
+
+    return runtimes.recommended_runner(Path(models_root), name)
+
+
+def _voxels(individuals: Volume) -> dict[str, int]:
+    values, counts = np.unique(individuals.data, return_counts=True)
+    names = label_names(Scheme.INDIVIDUALS)
+    return {
+        names[int(value)]: int(count) for value, count in zip(values, counts, strict=True) if value
+    }
+
+
+def _preview(path: Path, scan: Volume, levels: Volume, centreline) -> None:
+    from spinalroots.report import figures
+
+    figures.save_preview(path, scan, levels, centreline)

@@ -1,0 +1,27 @@
+import pytest
+
+from spinalroots.files import folder_in_one_piece, write_json, write_text
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"value": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"value": object()})
+    assert path.read_text() == '{\n  "value": 1\n}\n'
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "data"
+    with folder_in_one_piece(target) as staging:
+        write_text(staging / "a.txt", "first")
+        assert not target.exists()
+    with pytest.raises(RuntimeError), folder_in_one_piece(target) as staging:
+        write_text(staging / "a.txt", "second")
+        raise RuntimeError
+    assert (target / "a.txt").read_text() == "first"
+    with folder_in_one_piece(target) as staging:
+        write_text(staging / "b.txt", "third")
+    assert [entry.name for entry in target.iterdir()] == ["b.txt"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["data"]
