@@ -47,6 +47,156 @@ class Data(Section):
     phantom_cases: Whole  # synthetic training cases added when source is `ingested`
 
 
+class NnunetPlan(Section):
+    """How nnU-Net plans its network and how the data is resampled for it."""
+
+    planner: Literal["resenc_m", "small"]  # nnU-Net's ResEncM as it is, or the same with a budget
+    memory_gb: Positive | None  # GPU memory that `small` may plan for
+    base_features: Count | None  # channels of the first stage of `small`
+    max_features: Count | None  # channels of its deepest stages
+    blocks_per_stage: Count | None  # residual blocks of each of its encoder stages
+    spacing_mm: Triple | None  # RAS+ voxel size to resample to; null: nnU-Net's own choice
+
+
+class NnunetTraining(Section):
+    """How nnU-Net is trained; see docs/nnunet.md."""
+
+    folds: Literal[1, 5]  # 1: the split's own validation cases; 5: cross-validation, an ensemble
+    epochs: Count
+    iterations: Count  # batches of an epoch
+    validation_iterations: Count  # batches after each epoch, for the curves only
+    optimizer: Literal["sgd", "adamw"]
+    learning_rate: Positive
+    weight_decay: NonNegative
+    warm_up: Fraction  # share of the training until adamw's rate is reached
+    foreground_share: Fraction  # patches of a batch that must hold a root
+    online_augmentation: Literal["full", "light", "none"]
+    deep_supervision: bool
+    entity_weight: NonNegative  # of the loss on root against background
+    skeleton_recall_weight: NonNegative  # of the loss on the roots' centre lines
+    class_weights: Literal["none", "balanced"]  # of the cross-entropy
+    precision: Literal["auto", "32"]  # auto: fp16 on a GPU, bf16 on a CPU that is built for it
+    device: Literal["auto", "cpu", "cuda"]
+    gpus: Count  # more than 1: DistributedDataParallel
+    augmentation_workers: Whole  # processes that prepare batches; 0 is deterministic
+    country: Annotated[str, Field(pattern="^[A-Z]{3}$")]  # ISO code, for the grid's CO2
+
+
+class NnunetInference(Section):
+    """How a whole scan is segmented."""
+
+    tile_step: Annotated[float, Field(gt=0, le=1)]  # shift between tiles, share of a tile
+    tiles_at_once: Count  # bounds the memory
+    margin_mm: NonNegative  # in-plane, around the centreline
+    decoding: Literal["entity_first", "argmax"]
+
+
+class Nnunet(Section):
+    """nnU-Net: the six rows of the paper's Table I."""
+
+    other_roots: bool  # region models know the neighbours' roots as one extra class
+    plan: NnunetPlan
+    training: NnunetTraining
+    inference: NnunetInference
+
+
+class Predict(Section):
+    """`spinalroots predict`: one scan of a patient."""
+
+    model: str  # folder below models/
+
+
+class Chance(Section):
+    """How often an augmentation transform happens."""
+
+    probability: Fraction
+
+
+class Rotation(Chance):
+    limit_deg: tuple[NonNegative, NonNegative, NonNegative]  # ± about the R, A and S axes
+
+
+class Translation(Chance):
+    limit_mm: tuple[NonNegative, NonNegative, NonNegative]  # ± along R, A, S
+
+
+class Scaling(Chance):
+    limit_percent: Annotated[float, Field(ge=0, le=50)]  # ± of each axis on its own
+
+
+class Elastic(Chance):
+    limit_mm: NonNegative  # ± displacement of a control point
+    control_points: Annotated[tuple[int, int, int], Field(min_length=3)]  # per axis, at least 4
+
+
+class Gamma(Chance):
+    limit_log: NonNegative  # the exponent lies within exp(± this)
+
+
+class BiasField(Chance):
+    limit: NonNegative  # ± coefficient of each monomial of the log field
+    order: Count  # of the polynomial
+
+
+class Blur(Chance):
+    limit_mm: NonNegative  # largest standard deviation
+
+
+class Anisotropy(Chance):
+    limit_factor: Annotated[float, Field(ge=1)]  # slices at most this many times thicker
+    axes: list[Literal[0, 1, 2]]  # 0 right, 1 anterior, 2 superior
+
+
+class Motion(Chance):
+    limit_deg: NonNegative  # ± about each axis
+    limit_mm: NonNegative  # ± along each axis
+    moves: Count  # during the scan
+
+
+class Ghosting(Chance):
+    limit: Fraction  # largest share of k-space lines' signal that is lost
+    ghosts: tuple[Count, Count]  # fewest, most
+    axes: list[Literal[0, 1, 2]]  # phase directions
+
+
+class Spikes(Chance):
+    limit: NonNegative  # ± share of k-space's maximum
+    spikes: Count
+
+
+class Noise(Chance):
+    limit: NonNegative  # largest standard deviation, share of the scan's robust range
+
+
+class Transforms(Section):
+    """Augmentation transforms: how often, and within which limits; see docs/augmentation.md."""
+
+    flip: Chance
+    rotation: Rotation
+    translation: Translation
+    scaling: Scaling
+    elastic: Elastic
+    gamma: Gamma
+    bias_field: BiasField
+    blur: Blur
+    anisotropy: Anisotropy
+    motion: Motion
+    ghosting: Ghosting
+    spikes: Spikes
+    noise: Noise
+
+
+class Augment(Section):
+    """Variants of the training cases that balance the classes."""
+
+    variants: Whole  # augmented cases in all
+    variants_per_case: Count  # at most, of one parent
+    target_ratio: Fraction  # rarest class's voxels over the median class's
+    crop_margin_mm: NonNegative  # kept above and below the levels that a crop is made for
+    dask_address: str  # scheduler such as tcp://host:8786; empty: processes of this machine
+    transforms: Transforms
+
+
 class Params(Section):
     """All effective parameters: the sections with the scale's budgets filled in."""
 
@@ -54,6 +204,9 @@ class Params(Section):
     seed: Whole
     workers: Count  # processes of the stages that run cases in parallel
     data: Data
+    predict: Predict
+    nnunet: Nnunet
+    augment: Augment
 
 
 def load(path: Path | str = "params.yaml", *, scale: str | None = None) -> Params:
