@@ -1,0 +1,220 @@
+"""Label maps under a spatial transform, with roots that stay in one piece.
+
+A root is one to three voxels wide. Nearest neighbour and linear interpolation of the labels both
+tear such threads. Here every connected part of every label is interpolated linearly on its own,
+which gives each voxel a *share* of each part; the larger shares become the label, and a part that
+fell apart is joined again along the voxels in which its share is largest: a minimum spanning tree
+over the voxels with any share, cut back to what the pieces need. docs/augmentation.md has the
+comparison of the methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from spinalroots.anatomy import Scheme
+
+ROOT_SCHEMES = (Scheme.INDIVIDUALS, Scheme.LEVELS, Scheme.ENTITY)
+
+FOREGROUND_SHARE = 0.5
+"""A voxel is root where the shares of all roots together reach this: volumes stay the same."""
+
+_FORWARD = tuple(
+    (dx, dy, dz)
+    for dx in (-1, 0, 1)
+    for dy in (-1, 0, 1)
+    for dz in (-1, 0, 1)
+    if (dx, dy, dz) > (0, 0, 0)
+)
+"""Half of the 26 neighbours: each pair of neighbouring voxels once."""
+
+
+def warp_labels(
+    label_maps: Mapping[Scheme, np.ndarray], source: np.ndarray
+) -> dict[Scheme, np.ndarray]:
+    """Label maps of any schemes on the grid of `source`.
+
+    Root schemes are warped as one map of their combined labels, so that entity, level and individual
+    maps still tell the same story afterwards. Tissues are wide: they take the nearest neighbour.
+
+    :param label_maps: scheme → (X, Y, Z) uint8.
+    :param source: (3, X', Y', Z') float, where each voxel of the result comes from (voxels).
+    """
+    warped = {}
+    roots = [scheme for scheme in ROOT_SCHEMES if scheme in label_maps]
+    if roots:
+        stacked = np.stack([label_maps[scheme].ravel() for scheme in roots])
+        marked = np.flatnonzero(stacked.any(axis=0))
+        combinations, codes = np.unique(stacked[:, marked], axis=1, return_inverse=True)
+        joint = np.zeros(stacked.shape[1], np.int32)
+        joint[marked] = codes.ravel() + 1
+        table = np.concatenate([np.zeros((len(roots), 1), np.uint8), combinations], axis=1)
+        result = warp_threads(joint.reshape(label_maps[roots[0]].shape), source)
+        warped = {scheme: row[result].astype(np.uint8) for scheme, row in zip(roots, table)}
+    for scheme in label_maps:
+        if scheme not in warped:
+            warped[scheme] = nearest(label_maps[scheme], source)
+    return {scheme: warped[scheme] for scheme in label_maps}
+
+
+def nearest(labels: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Label of the nearest voxel; 0 outside the map."""
+    index = np.rint(source).astype(np.int32)
+    inside = np.ones(source.shape[1:], bool)
+    for axis, length in enumerate(labels.shape):
+        inside &= (index[axis] >= 0) & (index[axis] < length)
+        index[axis] = index[axis].clip(0, length - 1)
+    return np.where(inside, labels[tuple(index)], labels.dtype.type(0))
+
+
+def warp_threads(labels: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Labels (X, Y, Z, whole numbers, 0 background) on the grid of `source`, threads unbroken.
+
+    What is one 26-connected component of a label stays one as long as it lies inside the new grid
+    and no other label takes its place.
+    """
+    shape = source.shape[1:]
+    result = np.zeros(shape, labels.dtype)
+    parts, label_of_part = connected_parts(labels)
+    if not len(label_of_part):
+        return result
+    voxels, owners, shares = part_shares(parts, source)
+    if not len(voxels):
+        return result
+    kept = _largest_shares(voxels, owners, shares)
+    kept |= _one_voxel_each(owners, shares, kept)
+    holder = np.zeros(np.prod(shape), np.int32)
+    holder[voxels[kept]] = owners[kept]
+    bridges = _bridges(voxels, owners, shares, kept, holder, shape)
+    holder[voxels[bridges]] = owners[bridges]
+    return np.concatenate([[0], label_of_part]).astype(labels.dtype)[holder].reshape(shape)
+
+
+def connected_parts(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """26-connected components of every label: a map of part numbers 1…n, and each part's label."""
+    from scipy import ndimage
+
+    parts = np.zeros(labels.shape, np.int32)
+    label_of_part: list[int] = []
+    for label, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is None:
+            continue
+        found, count = ndimage.label(labels[box] == label, np.ones((3, 3, 3)))
+        inside = found > 0
+        parts[box][inside] = found[inside] + len(label_of_part)
+        label_of_part += [label] * count
+    return parts, np.array(label_of_part, np.int64)
+
+
+def part_shares(parts: np.ndarray, source: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Linear interpolation of every part's own mask, where it is not zero.
+
+    :returns: (n,) flat voxel index in the new grid, (n,) part number, (n,) share in (0, 1], sorted by
+        part and voxel.
+    """
+    padded = np.pad(parts, 1)
+    occupied = padded > 0
+    for axis in range(3):
+        low = [slice(None)] * 3
+        high = [slice(None)] * 3
+        low[axis], high[axis] = slice(None, -1), slice(1, None)
+        occupied = occupied[tuple(low)] | occupied[tuple(high)]
+    floor = np.floor(source).astype(np.int32) + 1
+    valid = np.ones(source.shape[1:], bool)
+    for axis, length in enumerate(occupied.shape):
+        valid &= (floor[axis] >= 0) & (floor[axis] < length)
+        floor[axis] = floor[axis].clip(0, length - 1)
+    voxels = np.flatnonzero(valid & occupied[tuple(floor)])
+    corner = floor.reshape(3, -1)[:, voxels]
+    fraction = source.reshape(3, -1)[:, voxels].astype(np.float64) - (corner - 1)
+
+    keys, weights = [], []
+    total = np.int64(np.prod(source.shape[1:]))
+    for offset in np.ndindex(2, 2, 2):
+        owner = padded[tuple(corner + np.array(offset)[:, None])]
+        weight = np.prod(
+            [f if step else 1 - f for f, step in zip(fraction, offset, strict=True)], axis=0
+        )
+        some = (owner > 0) & (weight > 0)
+        keys.append(owner[some] * total + voxels[some])
+        weights.append(weight[some])
+    key, inverse = np.unique(np.concatenate(keys), return_inverse=True)
+    share = np.bincount(inverse, np.concatenate(weights), minlength=len(key))
+    return key % total, key // total, share
+
+
+def _largest_shares(voxels: np.ndarray, owners: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Mask (n,) of the entries that win their voxel: root rather than background, then which."""
+    order = np.lexsort((owners, -shares, voxels))
+    first = np.ones(len(order), bool)
+    first[1:] = voxels[order][1:] != voxels[order][:-1]
+    _, inverse = np.unique(voxels, return_inverse=True)
+    foreground = np.bincount(inverse, shares)[inverse]
+    best = np.zeros(len(order), bool)
+    best[order[first]] = True
+    return best & (foreground >= FOREGROUND_SHARE)
+
+
+def _one_voxel_each(owners: np.ndarray, shares: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Mask (n,) with the largest share of every part that kept no voxel at all."""
+    lost = np.setdiff1d(owners, owners[kept])
+    saved = np.zeros(len(owners), bool)
+    order = np.lexsort((-shares, owners))
+    first = np.ones(len(order), bool)
+    first[1:] = owners[order][1:] != owners[order][:-1]
+    leaders = order[first]
+    saved[leaders[np.isin(owners[leaders], lost)]] = True
+    return saved
+
+
+def _bridges(
+    voxels: np.ndarray,
+    owners: np.ndarray,
+    shares: np.ndarray,
+    kept: np.ndarray,
+    holder: np.ndarray,
+    shape: tuple[int, int, int],
+) -> np.ndarray:
+    """Mask (n,) of entries outside `kept` that join the pieces of each part."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import minimum_spanning_tree
+
+    taken = (holder[voxels] > 0) & (holder[voxels] != owners)
+    own = kept & ~taken
+    cost = np.where(own, 1e-6, 1.0 - shares + 1e-3) + taken
+    start, end = neighbour_pairs(voxels, owners, shape)
+    weight = np.maximum(cost[start], cost[end])
+    count = len(voxels)
+    tree = minimum_spanning_tree(coo_array((weight, (start, end)), (count, count)).tocsr()).tocoo()
+    start, end = tree.row, tree.col
+    alive = np.ones(count, bool)
+    while True:
+        degree = np.bincount(start, minlength=count) + np.bincount(end, minlength=count)
+        leaf = alive & ~own & (degree <= 1)
+        if not leaf.any():
+            return alive & ~own
+        alive &= ~leaf
+        still = alive[start] & alive[end]
+        start, end = start[still], end[still]
+
+
+def neighbour_pairs(
+    voxels: np.ndarray, owners: np.ndarray, shape: tuple[int, int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of entries (i, j) of the same part in 26-neighbouring voxels, each pair once.
+
+    Entries must be sorted by part and voxel.
+    """
+    x, y, z = np.unravel_index(voxels, shape)
+    wide = np.array(shape, np.int64) + 2
+    place = ((owners.astype(np.int64) * wide[0] + x + 1) * wide[1] + y + 1) * wide[2] + z + 1
+    starts, ends = [], []
+    for dx, dy, dz in _FORWARD:
+        wanted = place + (dx * wide[1] + dy) * wide[2] + dz
+        found = np.searchsorted(place, wanted).clip(max=len(place) - 1)
+        hit = np.flatnonzero(place[found] == wanted)
+        starts.append(hit)
+        ends.append(found[hit])
+    return np.concatenate(starts), np.concatenate(ends)
