@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spinalroots.errors import InputError
+from spinalroots.quantize.variants import Precision, Runtime
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -197,6 +198,125 @@ class Augment(Section):
     transforms: Transforms
 
 
+class Evaluate(Section):
+    """What counts as agreement, and how the numbers are summed up."""
+
+    surface_tolerance_mm: NonNegative  # surface distance that counts as agreement
+    effort_tolerance_mm: NonNegative  # contour distance that no expert would correct
+    erasing_weight: NonNegative  # cost of a mm of invented contour in mm drawn; 0: as published
+    instance_iou: Annotated[float, Field(gt=0, le=1)]  # overlap from which a root counts as found
+    bootstrap_resamples: Count  # of the 95 % intervals
+
+
+class Report(Section):
+    """What the page shows."""
+
+    overlay_cases: Count  # test cases with pictures, the first ones by name
+
+
+class Quantize(Section):
+    """Smaller exports of the trained networks, and what is measured on them."""
+
+    models: tuple[str, ...]  # names below models/
+    runtimes: tuple[Runtime, ...]
+    precisions: tuple[Precision, ...]
+    calibration_samples: Count  # network inputs of training cases that int8 ranges come from
+    test_cases: Whole  # 0: all of them
+    validation_cases: Count  # the recommendation is judged on them
+    repeats: Count  # timed predictions of one test volume, after a warm-up
+    max_dice_loss: NonNegative  # below PyTorch fp32, for the recommended export
+    accuracy_control: Literal["never", "when_needed", "always"]
+
+
+class Tunable(Section):
+    """What the tuning searches: patch, memory switches, width and learning rate of HarDNet."""
+
+    patch_vox: Count
+    patch_slices: Count
+    neighbours: Whole
+    batch: Count
+    accumulate: Count
+    precision: Literal["auto", "32", "bf16-mixed", "16-mixed"]
+    channels_last: bool
+    checkpointing: bool
+    width: Positive
+    learning_rate: Positive
+
+
+class Hardnet(Section):
+    """HarDNet on squares around the centreline: network, training, inference."""
+
+    dim: Literal[2, 3]
+    preset: str
+    stem_stride: Count
+    square_mm: Positive
+    voxel_mm: Positive
+    slice_mm: Positive | None
+    deep_supervision: bool
+    entity_weight: NonNegative
+    skeleton_weight: NonNegative
+    class_weights: Literal["none", "balanced"]
+    augmentation: Literal["none", "light"]
+    foreground_share: Fraction
+    epochs: Count
+    epoch_megavoxels: Positive
+    weight_decay: NonNegative
+    warm_up: Fraction
+    patience: Count
+    validate_every: Count
+    accelerator: str
+    devices: str
+    loader_workers: Whole
+    overlap: Fraction
+    mirroring: bool
+    decoding: Literal["entity_first", "argmax"]
+    use_tuned: bool
+    patch_vox: Count | None
+    patch_slices: Count | None
+    neighbours: Whole | None
+    batch: Count | None
+    accumulate: Count | None
+    precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] | None
+    channels_last: bool | None
+    checkpointing: bool | None
+    width: Positive | None
+    learning_rate: Positive | None
+    untuned: Tunable
+
+    @property
+    def given(self) -> dict:
+        """The tunable values that params.yaml itself fixes: they win over tuned ones."""
+        values = {name: getattr(self, name) for name in Tunable.model_fields}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def tunable(self, tuned: dict | None = None) -> Tunable:
+        """Tunable values in force: params.yaml's own, else `tuned`, else `untuned`."""
+        tuned = tuned if self.use_tuned and tuned else {}
+        return Tunable.model_validate({**self.untuned.model_dump(), **tuned, **self.given})
+
+
+class Tune(Section):
+    """The Optuna study on HarDNet's patch, memory settings, width and learning rate."""
+
+    trials: Count
+    trial_megavoxels: Positive
+    trial_cases: Count
+    trial_timeout_s: Positive
+    memory_budget_mb: Positive
+    storage: str | None
+    prune_after: Fraction
+    patch_vox: list[Count]
+    patch_slices: list[Count]
+    neighbours: list[Whole]
+    batch: list[Count]
+    accumulate: list[Count]
+    precision: list[str]
+    channels_last: list[bool]
+    checkpointing: list[bool]
+    width: list[Positive]
+    learning_rate: tuple[Positive, Positive]
+
+
 class Params(Section):
     """All effective parameters: the sections with the scale's budgets filled in."""
 
@@ -207,6 +327,11 @@ class Params(Section):
     predict: Predict
     nnunet: Nnunet
     augment: Augment
+    evaluate: Evaluate
+    report: Report
+    quantize: Quantize
+    hardnet: Hardnet
+    tune: Tune
 
 
 def load(path: Path | str = "params.yaml", *, scale: str | None = None) -> Params:
