@@ -12,6 +12,7 @@ import datetime
 import fcntl
 import io
 import math
+import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -73,7 +74,7 @@ def read(path: Path, known_cases: Collection[str] | None = None) -> list[Row]:
 def append(path: Path, row: Row | dict, *, known_cases: Collection[str] | None = None) -> Row:
     """Validate `row` and add it at the end of the file; earlier rows are never touched.
 
-    Writers take turns (a lock beside the file), each writes the whole file anew and puts it in
+    Writers take turns (a lock on the folder), each writes the whole file anew and puts it in
     place at once: two at the same time lose nothing, and a kill leaves the old file.
 
     :param row: a :class:`Row`, or its fields by name (numbers may be text).
@@ -166,8 +167,11 @@ def _is_date(text: str) -> bool:
 
 @contextmanager
 def _only_writer(path: Path) -> Iterator[None]:
-    """Hold the lock `.<name>.lock` beside the file: other writers wait."""
+    """Hold a lock on the file's folder: other writers wait. The system drops it with the process."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(f".{path.name}.lock"), "w", encoding="utf-8") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(folder)

@@ -1,0 +1,132 @@
+"""Human scores: what is refused, and that nothing is lost or overwritten."""
+
+import multiprocessing
+
+import pytest
+
+from spinalroots.errors import InputError
+from spinalroots.evaluate import expert_scores
+from spinalroots.evaluate.expert_scores import Row
+
+GOOD = {
+    "case": "sub-001",
+    "model": "nnunet-all-levels",
+    "region": "all",
+    "rater": "JS",
+    "score": 0.8,
+    "minutes_without": 240,
+    "minutes_with": 60.5,
+    "comment": 'S2 and S3 swapped, "hard" to see',
+}
+
+
+def test_a_good_row_comes_back_as_it_was_given(tmp_path):
+    path = tmp_path / "data" / "expert_scores.csv"
+    written = expert_scores.append(path, GOOD, known_cases=["sub-001", "sub-002"])
+    assert expert_scores.read(path, ["sub-001"]) == [written] == [Row(**GOOD)]
+
+
+def test_missing_file_means_no_scores(tmp_path):
+    assert expert_scores.read(tmp_path / "none.csv") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "column"),
+    [
+        ({"score": 1.7}, "score"),
+        ({"score": 0.49}, "score"),
+        ({"score": "nan"}, "score"),
+        ({"score": "good"}, "score"),
+        ({"score": None}, "score"),
+        ({"case": "sub-999"}, "case"),
+        ({"case": "../sub-001"}, "case"),
+        ({"case": ""}, "case"),
+        ({"rater": ""}, "rater"),
+        ({"rater": "   "}, "rater"),
+        ({"rater": None}, "rater"),
+        ({"model": "unet"}, "model"),
+        ({"region": "tail"}, "region"),
+        ({"minutes_with": -1}, "minutes_with"),
+        ({"minutes_without": "an hour"}, "minutes_without"),
+        ({"date": "31.3.2025"}, "date"),
+        ({"grade": 3}, "grade"),
+    ],
+)
+def test_a_bad_row_is_refused_by_name_and_nothing_is_written(tmp_path, change, column):
+    path = tmp_path / "expert_scores.csv"
+    expert_scores.append(path, GOOD)
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=column):
+        expert_scores.append(path, GOOD | change, known_cases=["sub-001"])
+    assert path.read_bytes() == before
+
+
+def test_optional_fields_may_be_left_out(tmp_path):
+    row = {name: GOOD[name] for name in ("case", "model", "region", "rater", "score")}
+    written = expert_scores.append(tmp_path / "scores.csv", row)
+    assert (written.minutes_with, written.comment, written.date) == (None, "", "")
+    assert expert_scores.read(tmp_path / "scores.csv") == [written]
+
+
+def test_a_file_written_without_a_date_column_is_read_and_kept(tmp_path):
+    path = tmp_path / "scores.csv"
+    path.write_text(
+        "case,model,region,rater,score,minutes_without,minutes_with,comment\n"
+        "sub-001,nnunet-all-levels,all,AB,0.7,,,\n"
+    )
+    expert_scores.append(path, GOOD | {"date": "2025-03-31"})
+    assert [(row.rater, row.date) for row in expert_scores.read(path)] == [
+        ("AB", ""),
+        ("JS", "2025-03-31"),
+    ]
+
+
+def test_a_damaged_file_is_named_with_its_line_and_not_overwritten(tmp_path):
+    path = tmp_path / "scores.csv"
+    expert_scores.append(path, GOOD)
+    path.write_text(path.read_text() + "sub-001,nnunet-all-levels,all,JS,7,,,,\n")
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="line 3"):
+        expert_scores.append(path, GOOD)
+    assert path.read_bytes() == before
+
+
+def test_a_foreign_header_is_refused(tmp_path):
+    path = tmp_path / "scores.csv"
+    path.write_text("name;score\n")
+    with pytest.raises(InputError, match="columns"):
+        expert_scores.read(path)
+
+
+def _write_many(path, rater, count):
+    for number in range(count):
+        expert_scores.append(path, GOOD | {"rater": rater, "comment": str(number)})
+
+
+def test_two_writers_at_once_lose_nothing(tmp_path):
+    path, count = tmp_path / "scores.csv", 25
+    context = multiprocessing.get_context("fork")
+    writers = [
+        context.Process(target=_write_many, args=(path, rater, count)) for rater in ("A", "B")
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    rows = expert_scores.read(path)
+    for rater in ("A", "B"):
+        assert [row.comment for row in rows if row.rater == rater] == [str(n) for n in range(count)]
+    assert len(rows) == 2 * count
+    assert [entry.name for entry in tmp_path.iterdir()] == ["scores.csv"]
+
+
+def test_mean_per_case_keeps_models_and_regions_apart():
+    rows = [
+        Row(**GOOD | {"score": 0.6}),
+        Row(**GOOD | {"score": 0.8, "rater": "AB"}),
+        Row(**GOOD | {"score": 1.0, "region": "sacral"}),
+        Row(**GOOD | {"score": 1.0, "model": "hardnet-all-levels"}),
+        Row(**GOOD | {"score": 0.9, "case": "sub-002"}),
+    ]
+    means = expert_scores.mean_per_case(rows, "nnunet-all-levels", "all")
+    assert means == {"sub-001": pytest.approx(0.7), "sub-002": 0.9}
