@@ -1,11 +1,21 @@
 """The curve through cord and sac."""
 
-import numpy as np
+import itertools
+import os
+import sys
+from pathlib import Path
 
+import numpy as np
+import pytest
+
+from spinalroots.errors import InputError
+from spinalroots.imaging import centreline_image, outline
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.centreline_mask import from_masks
 from spinalroots.imaging.curves import smooth
-from spinalroots.imaging.volume import Volume
+from spinalroots.imaging.volume import Volume, read_image, read_labels
+
+REAL = Path(__file__).resolve().parents[1] / ".." / "shared" / "real"
 
 
 def test_smoothing_keeps_straight_lines_and_fills_gaps_and_ends():
@@ -32,7 +42,7 @@ def _tissues(spacing=(0.8, 0.8, 2.0), shape=(40, 40, 40), conus=15):
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = (-15.0, -12.0, 100.0)
     x, y = np.meshgrid(
-        *(np.arange(n) * s for n, s in zip(shape, spacing, strict=False)), indexing="ij"
+        *(np.arange(n) * s for n, s in zip(shape[:2], spacing[:2], strict=True)), indexing="ij"
     )
     truth = np.zeros((shape[2], 3))
     for z in range(shape[2]):
@@ -80,3 +90,130 @@ def test_a_centreline_read_back_is_the_one_written(tmp_path):
     again = Centreline.read(tmp_path / "line.json")
     assert np.allclose(again.points_mm, line.points_mm, atol=1e-3)
     assert again.source == "mask"
+
+
+def _tube(spacing=(1.0, 1.0, 1.0), size_mm=(60, 90, 160), noise=0.05, seed=0):
+    """A bent bright tube with a grey core, in dull tissue with a bright plate and a vessel."""
+    shape = tuple(round(size / step) for size, step in zip(size_mm, spacing, strict=True))
+    x, y, z = np.meshgrid(
+        *((np.arange(n) + 0.5) * s for n, s in zip(shape, spacing, strict=True)), indexing="ij"
+    )
+    heights = (np.arange(shape[2]) + 0.5) * spacing[2]
+
+    def side(h):
+        return 32 + 5 * np.sin(h / 60)
+
+    def front(h):
+        return 40 + 12 * np.sin(h / 50)
+
+    radius = np.hypot((x - side(z)) / 8.5, (y - front(z)) / 7)
+    image = np.full(shape, 0.25)
+    image[radius < 1] = 1.0
+    image[radius < 0.5] = 0.5
+    image[y < 6] = 1.0
+    image[np.hypot(x - 12, y - 75) < 2.5] = 1.0
+    image += np.random.default_rng(seed).normal(0, noise, shape)
+    affine = np.diag([*spacing, 1.0])
+    truth = np.column_stack([side(heights), front(heights), heights]) - 0.5 * np.array(spacing)
+    return Volume(image.astype(np.float32), affine), truth
+
+
+@pytest.mark.parametrize(
+    ("spacing", "scale", "noise"),
+    [
+        ((1.0, 1.0, 1.0), 1.0, 0.05),
+        ((0.7, 0.7, 0.7), 4000.0, 0.1),
+        ((3.6, 0.6, 0.6), 0.01, 0.05),
+        ((0.6, 0.6, 4.0), 250.0, 0.05),
+    ],
+)
+def test_the_tube_is_found_whatever_the_voxel_size_and_the_intensity_scale(spacing, scale, noise):
+    scan, truth = _tube(spacing, noise=noise)
+    line = centreline_image.trace(scan.with_data(scan.data * scale))
+    distance = np.linalg.norm(line.at_height(truth[:, 2]) - truth, axis=1)
+    assert distance.mean() < 1.0
+    assert distance.max() < 3.0
+
+
+def test_the_best_path_is_the_best_of_all_paths():
+    evidence = np.random.default_rng(5).uniform(size=(3, 2, 4)).astype(np.float32)
+    places = list(itertools.product(range(3), range(2)))
+
+    def gain(path):
+        steps = np.diff(np.array(path), axis=0)
+        found = sum(evidence[x, y, z] for z, (x, y) in enumerate(path))
+        return found - centreline_image.BEND_COST * (steps**2).sum()
+
+    best = max(itertools.product(places, repeat=4), key=gain)
+    assert np.array_equal(centreline_image.best_path(evidence), best)
+
+
+def test_the_outline_of_an_ellipse_off_the_pole_has_the_ellipse_s_middle():
+    x, y = np.meshgrid(np.arange(50.0), np.arange(50.0), indexing="ij")
+    disc = (((x - 26) / 9) ** 2 + ((y - 23.5) / 7) ** 2 < 1).astype(np.float32)
+    image = np.repeat(disc[:, :, None], 6, axis=2)
+    radii_mm, strength = outline.outlines(image, np.full((6, 2), 25.0), 1.0)
+    assert np.allclose(outline.centroids(radii_mm), (1.0, -1.5), atol=0.35)
+    assert (strength > 0.7).all()
+
+
+def test_the_real_cervical_scan_s_line_runs_through_the_manual_cord():
+    scan, cord = (
+        _real("cervical/t2.nii.gz"),
+        read_labels(REAL / "cervical/t2_cord-manual.nii.gz"),
+    )
+    truth = from_masks(cord).points_mm
+    line = centreline_image.trace(scan)
+    distance = np.linalg.norm(line.at_height(truth[:, 2]) - truth, axis=1)
+    assert distance.mean() < 1.5
+    assert distance.max() < 3.0
+
+
+def _real(name):
+    if not (REAL / name).is_file():
+        pytest.skip(f"the real scan {REAL / name} is not there")
+    return read_image(REAL / name)
+
+
+FAKE_SCT = """#!{python}
+import sys
+import nibabel as nib, numpy as np
+given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+image = nib.load(given["-i"])
+line = np.zeros(image.shape, np.uint8)
+for z in range(5, image.shape[2] - 5):
+    line[10 + z // 10, 12, z] = 1
+nib.save(nib.Nifti1Image(line, image.affine), given["-o"] + ".nii.gz")
+sys.exit({code})
+"""
+
+
+@pytest.fixture
+def install_sct(tmp_path, monkeypatch):
+    """Puts a program that answers like SCT on the PATH."""
+
+    def install(code=0):
+        program = tmp_path / "sct_get_centerline"
+        program.write_text(FAKE_SCT.format(python=sys.executable, code=code))
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+    return install
+
+
+def test_sct_is_used_where_it_is_installed(install_sct):
+    install_sct()
+    scan, _ = _tube(noise=0)
+    line = centreline_image.find(scan)
+    assert line.source == "sct"
+    middle = line.at_height(np.array([80.0]))[0]
+    assert np.allclose(middle, (17.5, 12.0, 80.0), atol=0.6)
+    assert centreline_image.find(scan, method="image").source == "image"
+
+
+def test_where_sct_fails_the_image_decides_unless_sct_is_insisted_on(install_sct):
+    install_sct(code=1)
+    scan, _ = _tube(noise=0)
+    assert centreline_image.find(scan).source == "image"
+    with pytest.raises(InputError, match="sct"):
+        centreline_image.find(scan, method="sct")

@@ -1,36 +1,73 @@
 """The centreline of a scan without masks: a bright tube as wide as a dural sac.
 
-On T2 the sac is the only bright structure of 12 to 20 mm across that runs through every axial slice
-of a spine. Smoothed at that size, cord and roots inside it vanish, so that one filter serves above
-and below the conus. Every step works in mm and on local contrast, so that neither the scanner's
-intensity scale nor the voxel size matters.
+On T2 the sac is the one bright structure of 12 to 20 mm across, darker all around, that runs
+through every axial slice of a spine; cord and roots lie inside it. So the search first asks of every
+voxel how much it looks like the middle of such a tube (`sac_evidence`), then takes the best smooth
+path from the lowest slice to the highest (`best_path`), and at last moves each point to the middle
+of the outline found around it (`recentre`). Every step works in mm and on local contrast: neither
+the intensity scale nor the voxel size matters.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from scipy import ndimage
 
+from spinalroots.errors import InputError
 from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.centreline_sct import PROGRAM, available, trace_with_sct
 from spinalroots.imaging.curves import smooth
+from spinalroots.imaging.outline import centroids, outlines
 from spinalroots.imaging.resample import resample_axis, to_resampled
 from spinalroots.imaging.volume import Volume
 
 WORK_MM = 2.0
 """Voxel edge of the grid that the search works on."""
-SAC_SCALES_MM = (4.0, 5.5, 7.0)
-"""Standard deviations of the blob filters: about the radius of a disc over the square root of 2."""
-ALONG_MM = 8.0
-"""Smoothing along the spine: a tube goes on, a disc or a vessel's bend does not."""
-SURROUNDINGS_MM = 25.0
+BLOB_SCALES_MM = (4.0, 5.5, 7.0)
+"""Standard deviations of the blob filter: about the radius of a disc over the square root of 2."""
+BLOB_ENOUGH = 0.3
+"""Share of the strongest blob from which on a place counts as round in full."""
+SURROUNDINGS_MM = 40.0
 """Reach of the local mean that the image is divided by: evens out coil sensitivity."""
+ALONG_MM = 4.0
+"""Smoothing along the spine against noise."""
+RAYS = 16
+"""Directions in the axial plane in which the tube must end."""
+RAY_RADII_MM = np.arange(2.0, 15.0, 2.0)
+"""Samples of a ray; the edge is looked for between 5 and 11 mm."""
 BEND_COST = 0.15
 """Cost of a step of one working voxel aside per slice, in units of full evidence."""
 STEP_VOX = 2
 """Largest step aside per working slice: 63 degrees."""
+RECENTRING_ROUNDS = 2
 
 
-def find(scan: Volume, *, stiffness_mm: float = 6.0) -> Centreline:
+def find(
+    scan: Volume, *, method: Literal["auto", "sct", "image"] = "auto", stiffness_mm: float = 6.0
+) -> Centreline:
+    """Centreline of a T2 scan (X, Y, Z) in RAS+ without any mask.
+
+    :param method: `auto` takes the Spinal Cord Toolbox where it is on the PATH and finds a line,
+        otherwise :func:`trace`; `sct` insists on it; `image` never looks for it.
+    :raises InputError: `sct` and the toolbox is not there, or finds nothing.
+    """
+    if method != "image" and (method == "sct" or available()):
+        line = trace_with_sct(scan, stiffness_mm=stiffness_mm) if available() else None
+        if line is not None:
+            return line
+        if method == "sct":
+            raise InputError(
+                "centreline.method sct",
+                expected=f"{PROGRAM} on the PATH, and a line found by it",
+                found="no such program" if not available() else "no line",
+                fix="Install the Spinal Cord Toolbox, or set centreline.method to image.",
+            )
+    return trace(scan, stiffness_mm=stiffness_mm)
+
+
+def trace(scan: Volume, *, stiffness_mm: float = 6.0) -> Centreline:
     """Centreline of a T2 scan (X, Y, Z) in RAS+, a point for every axial slice.
 
     :param stiffness_mm: waves shorter than about six times this are smoothed away.
@@ -38,47 +75,83 @@ def find(scan: Volume, *, stiffness_mm: float = 6.0) -> Centreline:
     work = scan.data
     for axis in range(3):
         work = resample_axis(work, axis, scan.spacing_mm[axis], WORK_MM)
-    evidence = sac_evidence(work, WORK_MM)
+    image = even_out(work, WORK_MM)
+    evidence = sac_evidence(image, WORK_MM)
     path = best_path(evidence)
-    strength = np.take_along_axis(
-        evidence.reshape(-1, evidence.shape[2]),
-        np.ravel_multi_index(path.T, evidence.shape[:2])[None],
-        axis=0,
-    )[0]
+    strength = evidence[path[:, 0], path[:, 1], np.arange(len(path))]
     path = smooth(path, 0.05 + strength, stiffness_mm / WORK_MM)
+    for _ in range(RECENTRING_ROUNDS):
+        path = recentre(image, path, WORK_MM, stiffness_mm)
     slices = np.arange(scan.data.shape[2])
     heights = to_resampled(slices, scan.spacing_mm[2], WORK_MM)
     columns = [
         to_resampled(
-            np.interp(heights, np.arange(len(path)), path[:, axis]),
-            WORK_MM,
-            scan.spacing_mm[axis],
+            np.interp(heights, np.arange(len(path)), path[:, axis]), WORK_MM, scan.spacing_mm[axis]
         )
         for axis in (0, 1)
     ]
     return Centreline.from_slices(np.column_stack([*columns, slices]), scan.affine, "image")
 
 
+def even_out(image: np.ndarray, spacing_mm: float) -> np.ndarray:
+    """Image (X, Y, Z) over its wide surroundings, 0..1: slow shading and the scale are gone."""
+    level = ndimage.gaussian_filter(image, SURROUNDINGS_MM / spacing_mm, mode="nearest")
+    even = np.maximum(image, 0) / (level + level.max() + 1e-6)
+    return np.clip(even / max(float(np.percentile(even, 99)), 1e-6), 0, 1)
+
+
 def sac_evidence(image: np.ndarray, spacing_mm: float) -> np.ndarray:
     """How much each voxel looks like the middle of a sac: (X, Y, Z) float32 in 0..1.
 
-    The smaller of the two principal curvatures in the axial plane, at the scale where it is
-    largest (Lindeberg's scale-normalised Hessian): high for a bright spot, nought for a plate.
+    The product of two things that fat, vessels and discs seldom have together. A spot: the smaller
+    of the two principal curvatures in the axial plane at the scale where it is largest (Lindeberg's
+    scale-normalised Hessian), nought for a plate such as the fat below the skin. An end to all
+    sides: along a ray, bright for 2 mm and then dark for 4; the mean over the weaker half of the
+    rays.
     """
-    level = ndimage.gaussian_filter(image, SURROUNDINGS_MM / spacing_mm, mode="nearest")
-    contrast = np.clip(image / (level + 0.1 * level.mean() + 1e-6), 0, 4)
-    along = ndimage.gaussian_filter1d(contrast, ALONG_MM / spacing_mm, axis=2, mode="nearest")
-    best = np.zeros_like(along)
-    for scale_mm in SAC_SCALES_MM:
+    along = ndimage.gaussian_filter1d(image, ALONG_MM / spacing_mm, axis=2, mode="nearest")
+    spots = _spots(along, spacing_mm)
+    candidates = np.argwhere(spots > 0.05)
+    evidence = np.zeros(image.shape, np.float32)
+    ends = _ends_to_all_sides(along, candidates.astype(np.float32), spacing_mm)
+    evidence[tuple(candidates.T)] = ends
+    evidence *= np.clip(spots / BLOB_ENOUGH, 0, 1)
+    return np.clip(evidence / max(float(np.percentile(evidence, 99.9)), 1e-6), 0, 1)
+
+
+def _spots(image: np.ndarray, spacing_mm: float) -> np.ndarray:
+    best = np.zeros_like(image)
+    for scale_mm in BLOB_SCALES_MM:
         sigma = scale_mm / spacing_mm
         xx, yy, xy = (
             sigma**2
-            * ndimage.gaussian_filter(along, (sigma, sigma, 0), order=order, mode="reflect")
+            * ndimage.gaussian_filter(image, (sigma, sigma, 0), order=order, mode="reflect")
             for order in ((2, 0, 0), (0, 2, 0), (1, 1, 0))
         )
-        least = -(0.5 * (xx + yy) + np.sqrt(0.25 * (xx - yy) ** 2 + xy**2))
-        np.maximum(best, least, out=best)
-    return (best / max(float(np.percentile(best, 99.9)), 1e-6)).clip(0, 1)
+        np.maximum(best, -(0.5 * (xx + yy) + np.sqrt(0.25 * (xx - yy) ** 2 + xy**2)), out=best)
+    return best / max(float(np.percentile(best, 99.9)), 1e-6)
+
+
+def _ends_to_all_sides(image: np.ndarray, points: np.ndarray, spacing_mm: float) -> np.ndarray:
+    """For each point (N, 3) in voxels: the weaker half of its rays' drops from bright to dark."""
+    drops = np.empty((RAYS, len(points)), np.float32)
+    for number, angle in enumerate(np.arange(RAYS) * (2 * np.pi / RAYS)):
+        aside = np.outer(RAY_RADII_MM / spacing_mm, (np.cos(angle), np.sin(angle)))
+        ray = ndimage.map_coordinates(
+            image,
+            [
+                points[None, :, 0] + aside[:, 0, None],
+                points[None, :, 1] + aside[:, 1, None],
+                np.broadcast_to(points[:, 2], (len(aside), len(points))),
+            ],
+            order=1,
+            mode="reflect",
+        )
+        inside = np.minimum(ray[:-3], ray[1:-2])
+        outside = (ray[2:-1] + ray[3:]) / 2
+        drops[number] = (inside - outside).max(axis=0)
+    weaker = np.sort(drops, axis=0)[: RAYS // 2]
+    return np.maximum(weaker.mean(axis=0), 0)
 
 
 def best_path(evidence: np.ndarray) -> np.ndarray:
@@ -88,25 +161,31 @@ def best_path(evidence: np.ndarray) -> np.ndarray:
     whose steps stay within STEP_VOX.
     """
     width, depth, slices = evidence.shape
-    steps = [
-        (dx, dy) for dx in range(-STEP_VOX, STEP_VOX + 1) for dy in range(-STEP_VOX, STEP_VOX + 1)
-    ]
-    steps.sort(key=lambda step: step[0] ** 2 + step[1] ** 2)
+    reach = range(-STEP_VOX, STEP_VOX + 1)
+    steps = sorted(((dx, dy) for dx in reach for dy in reach), key=lambda d: d[0] ** 2 + d[1] ** 2)
     total = evidence[:, :, 0].astype(np.float64)
-    cameby = np.zeros((slices, width, depth), np.int8)
+    came_by = np.zeros((slices, width, depth), np.int8)
     for index in range(1, slices):
         padded = np.pad(total, STEP_VOX, constant_values=-np.inf)
         best = np.full((width, depth), -np.inf)
         for number, (dx, dy) in enumerate(steps):
-            start_x, start_y = STEP_VOX + dx, STEP_VOX + dy
-            candidate = padded[start_x : start_x + width, start_y : start_y + depth]
-            candidate = candidate - BEND_COST * (dx * dx + dy * dy)
+            x, y = STEP_VOX + dx, STEP_VOX + dy
+            candidate = padded[x : x + width, y : y + depth] - BEND_COST * (dx * dx + dy * dy)
             better = candidate > best
             best[better] = candidate[better]
-            cameby[index][better] = number
+            came_by[index][better] = number
         total = best + evidence[:, :, index]
     path = np.zeros((slices, 2), int)
     path[-1] = np.unravel_index(int(total.argmax()), total.shape)
     for index in range(slices - 1, 0, -1):
-        path[index - 1] = path[index] + steps[cameby[index, path[index, 0], path[index, 1]]]
+        path[index - 1] = path[index] + steps[came_by[index, path[index, 0], path[index, 1]]]
     return path
+
+
+def recentre(
+    image: np.ndarray, path: np.ndarray, spacing_mm: float, stiffness_mm: float
+) -> np.ndarray:
+    """Path (Z, 2) in voxels moved to the middle of the sac's outline in every slice."""
+    radii_mm, strength = outlines(image, path, spacing_mm)
+    moved = path + centroids(radii_mm) / spacing_mm
+    return smooth(moved, 0.05 + strength, stiffness_mm / spacing_mm)

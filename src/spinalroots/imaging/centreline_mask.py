@@ -23,8 +23,8 @@ def from_masks(tissues: Volume, *, stiffness_mm: float = 4.0) -> Centreline:
     :param stiffness_mm: waves shorter than about six times this are smoothed away.
     :raises InputError: neither cord nor CSF in at least two slices.
     """
-    cord, cord_area = _centres(tissues.data == CORD, tissues.spacing_mm)
-    sac, sac_area = _centres(np.isin(tissues.data, (CORD, CSF)), tissues.spacing_mm)
+    cord, cord_area = slice_centres(tissues.data == CORD, tissues.spacing_mm)
+    sac, sac_area = slice_centres(np.isin(tissues.data, (CORD, CSF)), tissues.spacing_mm)
     use_cord = cord_area >= CONUS_AREA_MM2
     centres = np.where(use_cord[:, None], cord, sac)
     weights = (sac_area > 0).astype(float)
@@ -42,7 +42,7 @@ def from_masks(tissues: Volume, *, stiffness_mm: float = 4.0) -> Centreline:
     return Centreline.from_slices(np.column_stack([path, heights]), tissues.affine, "mask")
 
 
-def _centres(mask: np.ndarray, spacing_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def slice_centres(mask: np.ndarray, spacing_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Centre of mass (Z, 2) in voxels and area (Z,) in mm² of every axial slice of `mask`."""
     count = mask.sum(axis=(0, 1))
     along = [
