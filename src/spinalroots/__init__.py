@@ -5,6 +5,7 @@ switched off before any of them is imported. A value set by the user wins.
 """
 
 import os
+import sys
 
 __version__ = "0.1.0"
 
@@ -16,3 +17,6 @@ for _name, _value in {
     "SCARF_NO_ANALYTICS": "true",
 }.items():
     os.environ.setdefault(_name, _value)
+
+# OpenVINO and NNCF have no switch of their own: they report unless this package cannot be found.
+sys.modules.setdefault("openvino_telemetry", None)

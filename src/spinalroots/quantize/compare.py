@@ -1,0 +1,124 @@
+"""From measurements to rows: Dice, what it lost against fp32, and how alike the masks are."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+import pandas as pd
+
+from spinalroots.evaluate.overlap import dice, mean_present
+from spinalroots.evaluate.statistics import compare, summarise
+from spinalroots.quantize.measure import Measurement
+from spinalroots.quantize.variants import Variant
+
+RESAMPLES = 2000
+"""Of the bootstrap over cases."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One export of one model. Dice is binary: any target root against background.
+
+    A change is the variant's Dice minus PyTorch fp32's on the same cases, with the 95 % bootstrap
+    interval over cases; `agreement_with_fp32` is the Dice between the two predicted masks. The
+    `validation_` figures come from the cases that the recommendation is based on.
+    """
+
+    model: str
+    precision: str
+    runtime: str
+    size_mb: float
+    inference_s: float
+    binary_dice_mean: float
+    binary_dice_sd: float
+    n_cases: int
+    inference_s_min: float
+    inference_s_max: float
+    network_s: float
+    load_s: float
+    peak_memory_mb: float
+    dice_change: float
+    dice_change_low: float
+    dice_change_high: float
+    agreement_with_fp32: float
+    size_ratio: float
+    speed_ratio: float
+    validation_dice: float
+    validation_dice_change: float
+    recommended: bool = False
+
+
+TABLE = tuple(field.name for field in fields(Row))[:7]
+"""Columns of table_quantization.csv; the details have all of them."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Of one case: the true mask (X, Y, Z), and whether it is a test case."""
+
+    mask: np.ndarray
+    is_test: bool
+
+
+def row(
+    model: str,
+    variant: Variant,
+    size_mb: float,
+    measured: Measurement,
+    fp32: Measurement,
+    fp32_size_mb: float,
+    references: dict[str, Reference],
+    seed: int,
+) -> Row:
+    """The row of one export; `fp32` and `fp32_size_mb` are PyTorch fp32's."""
+    test = _dice(measured, references, is_test=True)
+    test_fp32 = _dice(fp32, references, is_test=True)
+    own = _dice(measured, references, is_test=False)
+    own_fp32 = _dice(fp32, references, is_test=False)
+    alike = [
+        dice(fp32.mask(case, known.mask.shape), measured.mask(case, known.mask.shape))
+        for case, known in references.items()
+        if known.is_test
+    ]
+    summary = summarise(test, seed=seed, resamples=RESAMPLES)
+    change = compare(test, test_fp32, seed=seed, resamples=RESAMPLES)
+    seconds = float(np.median(measured.inference_s))
+    return Row(
+        model=model,
+        precision=str(variant.precision),
+        runtime=str(variant.runtime),
+        size_mb=size_mb,
+        inference_s=seconds,
+        binary_dice_mean=summary.mean,
+        binary_dice_sd=summary.sd,
+        n_cases=summary.n,
+        inference_s_min=min(measured.inference_s),
+        inference_s_max=max(measured.inference_s),
+        network_s=float(np.median(measured.network_s)),
+        load_s=measured.load_s,
+        peak_memory_mb=measured.peak_memory_mb,
+        dice_change=change.mean_difference,
+        dice_change_low=change.low,
+        dice_change_high=change.high,
+        agreement_with_fp32=mean_present(alike),
+        size_ratio=fp32_size_mb / size_mb,
+        speed_ratio=float(np.median(fp32.inference_s)) / seconds,
+        validation_dice=mean_present(own),
+        validation_dice_change=mean_present(own - own_fp32),
+    )
+
+
+def frame(rows: list[Row]) -> pd.DataFrame:
+    """All columns of all rows."""
+    return pd.DataFrame([asdict(one) for one in rows])
+
+
+def _dice(measured: Measurement, references: dict[str, Reference], *, is_test: bool) -> np.ndarray:
+    return np.array(
+        [
+            dice(known.mask, measured.mask(case, known.mask.shape))
+            for case, known in references.items()
+            if known.is_test is is_test
+        ]
+    )

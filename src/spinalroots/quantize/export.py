@@ -1,0 +1,186 @@
+"""Writing exports: a trained network in another precision, for another runtime."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spinalroots.files import write_json
+from spinalroots.quantize.runtimes import DESCRIPTION
+from spinalroots.quantize.variants import Precision, Runtime, Variant
+
+if TYPE_CHECKING:
+    import onnx
+    import openvino
+    import torch
+
+_FILE = {
+    Runtime.PYTORCH: "model.safetensors",
+    Runtime.OPENVINO: "model.xml",
+    Runtime.ONNXRUNTIME: "model.onnx",
+}
+_INPUT, _OUTPUT = "image", "logits"
+ONNX_OPSET = 17
+
+
+def export(
+    network: torch.nn.Module,
+    input_shape: tuple[int, ...],
+    variant: Variant,
+    folder: Path,
+    *,
+    model: str,
+    calibration: list[np.ndarray],
+) -> None:
+    """Write `network` as `variant` into `folder`.
+
+    :param network: fp32; (B, C, *spatial) → logits. Switched to eval mode.
+    :param input_shape: (C, *spatial) of one network input; the export takes exactly that.
+    :param model: name of the trained model, for `export.json`.
+    :param calibration: network inputs (C, *spatial), training cases only; used for int8.
+    """
+    network.eval()
+    if variant.runtime is Runtime.PYTORCH:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_pytorch(network, variant, folder)
+    elif variant.runtime is Runtime.OPENVINO:
+        graph = to_openvino(network, input_shape)
+        if variant.precision is Precision.INT8:
+            graph = quantize_graph(graph, calibration)
+        write_openvino(graph, variant, folder)
+    else:
+        graph = to_onnx(network, input_shape)
+        if variant.precision is Precision.INT8:
+            graph = quantize_graph(graph, calibration, input_name=_INPUT)
+        _write_onnx(graph, folder)
+    describe(folder, variant, model, input_shape)
+
+
+def describe(folder: Path, variant: Variant, model: str, input_shape: tuple[int, ...]) -> None:
+    """Write `export.json`, which makes a folder an export."""
+    write_json(
+        folder / DESCRIPTION,
+        {
+            "model": model,
+            "runtime": str(variant.runtime),
+            "precision": str(variant.precision),
+            "input_shape": list(input_shape),
+            "file": _FILE[variant.runtime],
+        },
+    )
+
+
+def size_mb(folder: Path) -> float:
+    """Size of an export on disk in MB (10⁶ bytes), all its files."""
+    return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()) / 1e6
+
+
+def to_openvino(network: torch.nn.Module, input_shape: tuple[int, ...]) -> openvino.Model:
+    """The network as a static OpenVINO graph; BatchNorm is folded into the convolutions."""
+    import openvino
+    import torch
+
+    example = torch.zeros(1, *input_shape)
+    with quiet(), torch.inference_mode():
+        graph = openvino.convert_model(network, example_input=example, input=[(1, *input_shape)])
+    graph.inputs[0].get_tensor().set_names({_INPUT})
+    graph.outputs[0].get_tensor().set_names({_OUTPUT})
+    return graph
+
+
+def to_onnx(network: torch.nn.Module, input_shape: tuple[int, ...]) -> onnx.ModelProto:
+    """The network as a static ONNX graph; BatchNorm is folded into the convolutions."""
+    import onnx
+    import torch
+
+    buffer = io.BytesIO()
+    with quiet():
+        torch.onnx.export(
+            network,
+            (torch.zeros(1, *input_shape),),
+            buffer,
+            dynamo=False,
+            input_names=[_INPUT],
+            output_names=[_OUTPUT],
+            opset_version=ONNX_OPSET,
+        )
+    return onnx.load_from_string(buffer.getvalue())
+
+
+def quantize_graph(graph, calibration: list[np.ndarray], *, input_name: str | None = None):
+    """Post-training int8 (NNCF) of an OpenVINO or ONNX graph.
+
+    Weights per channel and symmetric; activations asymmetric, which suits what leaky ReLU leaves
+    below zero; biases corrected for the mean error.
+
+    :param calibration: network inputs (C, *spatial).
+    :param input_name: name of the graph's input (ONNX only).
+    """
+    import nncf
+
+    def feed(item: np.ndarray):
+        return {input_name: item[None]} if input_name else item[None]
+
+    with quiet():
+        return nncf.quantize(
+            graph,
+            nncf.Dataset(calibration, feed),
+            subset_size=len(calibration),
+            preset=nncf.QuantizationPreset.MIXED,
+        )
+
+
+def write_openvino(graph: openvino.Model, variant: Variant, folder: Path) -> None:
+    """Write an OpenVINO graph; below fp32, weights that are not int8 are stored as fp16."""
+    import openvino
+
+    folder.mkdir(parents=True, exist_ok=True)
+    openvino.save_model(
+        graph,
+        folder / _FILE[Runtime.OPENVINO],
+        compress_to_fp16=variant.precision is not Precision.FP32,
+    )
+
+
+def _write_onnx(graph: onnx.ModelProto, folder: Path) -> None:
+    import onnx
+
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx.save(graph, folder / _FILE[Runtime.ONNXRUNTIME])
+
+
+def _write_pytorch(network: torch.nn.Module, variant: Variant, folder: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    kind = {Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}.get(
+        variant.precision, torch.float32
+    )
+    state = {
+        name: (tensor.to(kind) if tensor.is_floating_point() else tensor).contiguous().clone()
+        for name, tensor in network.state_dict().items()
+    }
+    save_file(state, folder / _FILE[Runtime.PYTORCH])
+
+
+@contextmanager
+def quiet():
+    """Converters warn about every layer, and draw a progress bar per pass."""
+    loggers = [logging.getLogger(name) for name in ("nncf", "torch.onnx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with redirect_stdout(io.StringIO()):
+                yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

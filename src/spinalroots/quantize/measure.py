@@ -1,0 +1,138 @@
+"""What one export costs and gives, measured in a process of its own.
+
+Each export is loaded in a fresh process, forked from one that has only imported the libraries, so
+that no runtime's threads or buffers disturb the next one's figures.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from spinalroots.inference import Predictor, Runner, load_predictor
+from spinalroots.quantize.cases import Case
+from spinalroots.quantize.runtimes import load_runner
+
+_PRELOAD = [
+    "torch",
+    "openvino",
+    "onnxruntime",
+    "safetensors.torch",
+    "spinalroots.quantize.measure",
+    "spinalroots.nnunet.predictor",
+    "spinalroots.hardnet.predictor",
+]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Of one export; times in seconds.
+
+    `inference_s` (repeats,): a whole volume, from the scan to the label map. `network_s`
+    (repeats,): the part of it spent in the network. `peak_memory_mb`: the most memory that loading
+    and running took on top of what the process held before (scan and trained weights). `masks`:
+    case → predicted mask, packed bits.
+    """
+
+    load_s: float
+    inference_s: tuple[float, ...]
+    network_s: tuple[float, ...]
+    peak_memory_mb: float
+    masks: dict[str, np.ndarray]
+
+    def mask(self, case: str, shape: tuple[int, int, int]) -> np.ndarray:
+        """Predicted mask (X, Y, Z) bool of a case, all classes together."""
+        return np.unpackbits(self.masks[case], count=int(np.prod(shape))).reshape(shape) > 0
+
+
+def measure(export: Path, model: Path, cases: list[Case], repeats: int) -> Measurement:
+    """Measure an export in a fresh process.
+
+    :param export: folder of the export.
+    :param model: folder of the trained model, for what happens before and after the network.
+    :param cases: the first one is timed; all give a mask.
+    :param repeats: timed predictions of the first case, after a warm-up.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOAD)
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(measure_here, export, model, cases, repeats).result()
+
+
+def measure_here(export: Path, model: Path, cases: list[Case], repeats: int) -> Measurement:
+    """As :func:`measure`, in this process."""
+    return run_cases(load_predictor(model), export, cases, repeats)
+
+
+def run_cases(predictor: Predictor, export: Path, cases: list[Case], repeats: int) -> Measurement:
+    """The measuring itself; see :func:`measure`."""
+    first = cases[0].scan()
+    masks = {}
+    with PeakMemory() as memory:
+        started = time.perf_counter()
+        runner = load_runner(export)
+        load_s = time.perf_counter() - started
+        runner(next(iter(predictor.inputs(*first)))[None])
+        inference_s, network_s = [], []
+        for _ in range(repeats):
+            timed = _Timed(runner)
+            started = time.perf_counter()
+            prediction = predictor.predict(*first, timed)
+            inference_s.append(time.perf_counter() - started)
+            network_s.append(timed.seconds)
+    masks[cases[0].name] = np.packbits(prediction.labels.data > 0)
+    for case in cases[1:]:
+        prediction = predictor.predict(*case.scan(), runner)
+        masks[case.name] = np.packbits(prediction.labels.data > 0)
+    return Measurement(load_s, tuple(inference_s), tuple(network_s), memory.peak_mb, masks)
+
+
+class PeakMemory:
+    """Context that samples this process's resident memory; `peak_mb` is the growth since entering.
+
+    Sampled every 5 ms, so a shorter spike can be missed.
+    """
+
+    peak_mb = 0.0
+
+    def __enter__(self) -> PeakMemory:
+        self._process = psutil.Process()
+        self._before = self._process.memory_info().rss
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._sample()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.005):
+            self._sample()
+
+    def _sample(self) -> None:
+        grown = (self._process.memory_info().rss - self._before) / 1e6
+        self.peak_mb = max(self.peak_mb, grown)
+
+
+class _Timed:
+    """A runner that adds up the seconds spent in it."""
+
+    def __init__(self, runner: Runner):
+        self._runner = runner
+        self.seconds = 0.0
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        started = time.perf_counter()
+        logits = self._runner(batch)
+        self.seconds += time.perf_counter() - started
+        return logits

@@ -1,0 +1,446 @@
+"""Exports against the network they came from, and the rules around them against hand-made cases."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from spinalroots import params as parameters
+from spinalroots.anatomy import Root, Scheme, Target
+from spinalroots.dataset.layout import Dataset
+from spinalroots.errors import InputError
+from spinalroots.files import read_json, write_json
+from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.volume import Volume, write_volume
+from spinalroots.inference import Prediction
+from spinalroots.quantize import (
+    accuracy,
+    cases,
+    choose,
+    compare,
+    export,
+    figure,
+    measure,
+    report,
+    runtimes,
+)
+from spinalroots.quantize.variants import (
+    REFERENCE,
+    VARIANTS,
+    Precision,
+    Runtime,
+    Variant,
+    chosen,
+    runs_here,
+)
+from spinalroots.stages import quantize as stage
+
+INPUT_SHAPE = (1, 8, 8, 8)
+
+
+def small_network() -> nn.Module:
+    """Convolutions with BatchNorm and InstanceNorm, left in training mode with used statistics."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv3d(1, 16, 3, padding=1),
+        nn.BatchNorm3d(16),
+        nn.LeakyReLU(),
+        nn.Conv3d(16, 48, 3, padding=1),
+        nn.InstanceNorm3d(48, affine=True),
+        nn.LeakyReLU(),
+        nn.Conv3d(48, 3, 3, padding=1),
+    )
+    for _ in range(5):
+        network(2 + 3 * torch.randn(2, *INPUT_SHAPE))
+    return network.train()
+
+
+def batch(count: int, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, *INPUT_SHAPE)).astype(np.float32)
+
+
+def eval_logits(network: nn.Module, inputs: np.ndarray) -> np.ndarray:
+    network.eval()
+    with torch.inference_mode():
+        return network(torch.from_numpy(inputs)).numpy()
+
+
+class StubPredictor:
+    """Cuts a scan into blocks of 8³ voxels and puts the argmax back: no family, no files."""
+
+    name = "hardnet-all-levels"
+    input_shape = INPUT_SHAPE
+    target = Target(Scheme.LEVELS, ("L1", "L2"))
+
+    def __init__(self):
+        self.network = small_network().eval()
+
+    def _blocks(self, scan):
+        return [
+            (slice(x, x + 8), slice(y, y + 8), slice(z, z + 8))
+            for x in range(0, scan.data.shape[0], 8)
+            for y in range(0, scan.data.shape[1], 8)
+            for z in range(0, scan.data.shape[2], 8)
+        ]
+
+    def inputs(self, scan, centreline):
+        for block in self._blocks(scan):
+            yield scan.data[block][None]
+
+    def predict(self, scan, centreline, runner=None):
+        runner = runner or (lambda inputs: eval_logits(self.network, inputs))
+        labels = np.zeros(scan.data.shape, np.uint8)
+        for block, single in zip(self._blocks(scan), self.inputs(scan, centreline), strict=True):
+            labels[block] = self.target.decode(runner(single[None])[0].argmax(0).astype(np.uint8))
+        return Prediction(scan.with_data(labels), scan.with_data((labels > 0).astype(np.float32)))
+
+
+def write_case(root, name: str, seed: int) -> None:
+    """A random scan whose annotation is what the stub network sees in it, minus a few voxels."""
+    data = np.random.default_rng(seed).normal(size=(16, 8, 8)).astype(np.float32)
+    scan = Volume(data, np.eye(4))
+    centreline = Centreline(np.array([[8.0, 4, 0], [8, 4, 7]]), "truth")
+    levels = StubPredictor().predict(scan, centreline).labels.data
+    individuals = np.zeros_like(levels)
+    for level, value in (("L1", 20), ("L2", 21)):
+        individuals[levels == StubPredictor.target.values[value - 20]] = Root.parse(
+            f"{level}_D_L"
+        ).value
+    individuals[:2] = 0
+    for dataset in ("raw/phantom", "refined", "truth"):
+        write_volume(Dataset(root / "data" / dataset).image(name), scan)
+    for dataset in ("refined", "truth"):
+        path = Dataset(root / "data" / dataset).labels(name, Scheme.INDIVIDUALS)
+        write_volume(path, scan.with_data(individuals))
+    centreline.write(root / "data" / "centreline" / f"{name}.json")
+    centreline.write(root / "data" / "centreline" / "raw" / f"{name}.json")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Every variant of the small network: (network, root of the exports)."""
+    network = small_network()
+    root = tmp_path_factory.mktemp("models") / "exports" / "stub"
+    calibration = list(batch(8, seed=2))
+    for variant in VARIANTS:
+        if runs_here(variant):
+            folder = root / variant.name
+            export.export(
+                network, INPUT_SHAPE, variant, folder, model="stub", calibration=calibration
+            )
+    return network, root
+
+
+@pytest.fixture
+def stub_model(monkeypatch):
+    """load_predictor gives the stub, so that PyTorch exports find their architecture."""
+    monkeypatch.setattr(runtimes, "load_predictor", lambda folder: StubPredictor())
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_an_export_computes_what_the_network_computes_in_eval_mode(exported, variant, stub_model):
+    network, root = exported
+    if not runs_here(variant):
+        pytest.skip(f"no {variant.precision} on this processor")
+    inputs = batch(3)
+    expected = eval_logits(network, inputs)
+    found = runtimes.load_runner(root / variant.name)(inputs)
+    tolerance = {"fp32": 1e-4, "fp16": 1e-2, "bf16": 5e-2, "int8": 0.1}[variant.precision]
+    assert found.shape == expected.shape
+    assert found.dtype == np.float32
+    assert np.abs(found - expected).mean() < tolerance * np.abs(expected).mean()
+
+
+def test_int8_really_is_int8(exported):
+    """fp32 would pass the tolerance as well, so the stored weights have to be small."""
+    _, root = exported
+    weights = {name: (root / name / "model.bin").stat().st_size for name in ("openvino-fp32",)}
+    int8 = (root / "openvino-int8" / "model.bin").stat().st_size
+    fp16 = (root / "openvino-fp16" / "model.bin").stat().st_size
+    assert weights["openvino-fp32"] / fp16 == pytest.approx(2, rel=0.05)
+    assert weights["openvino-fp32"] / int8 > 3.3
+    onnx_fp32 = (root / "onnxruntime-fp32" / "model.onnx").stat().st_size
+    assert onnx_fp32 / (root / "onnxruntime-int8" / "model.onnx").stat().st_size > 2.5
+
+
+def test_half_precision_halves_the_pytorch_weights(exported):
+    _, root = exported
+    sizes = [export.size_mb(root / name) for name in ("pytorch-fp32", "pytorch-bf16")]
+    assert sizes[0] / sizes[1] == pytest.approx(2, rel=0.05)
+
+
+def test_exports_hold_no_pickles(exported):
+    _, root = exported
+    suffixes = {path.suffix for path in root.rglob("*") if path.is_file()}
+    assert suffixes == {".json", ".safetensors", ".xml", ".bin", ".onnx"}
+
+
+def test_a_folder_without_an_export_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(InputError, match=r"export\.json"):
+        runtimes.load_runner(tmp_path)
+
+
+def test_accuracy_control_keeps_the_score_that_plain_int8_loses():
+    network = small_network().eval()
+    graph = export.to_openvino(network, INPUT_SHAPE)
+    inputs = batch(4, seed=3)
+    expected = eval_logits(network, inputs)
+
+    def score(runner):
+        return 1 - np.abs(runner(inputs) - expected).mean() / np.abs(expected).mean()
+
+    def score_of(model):
+        import openvino
+
+        compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        return score(runtimes.one_by_one(lambda single: compiled([single])[0]))
+
+    calibration = list(batch(8, seed=2))
+    plain = score_of(export.quantize_graph(graph, calibration))
+    limit = (1 - plain) / 2
+    graph = export.to_openvino(network, INPUT_SHAPE)
+    controlled = accuracy.quantize_controlled(graph, calibration, score, limit)
+    assert plain < 1 - limit < 1
+    assert score_of(controlled) >= 1 - limit
+
+
+def test_nothing_is_reported_home(tmp_path):
+    """OpenVINO and NNCF would leave a client id and a counter in the home folder."""
+    code = (
+        "import spinalroots, openvino, nncf\n"
+        "from nncf.telemetry.wrapper import telemetry, NNCFTelemetryStub\n"
+        "print(isinstance(telemetry, NNCFTelemetryStub))"
+    )
+    home = {**os.environ, "HOME": str(tmp_path)}
+    found = subprocess.run([sys.executable, "-c", code], env=home, capture_output=True, text=True)
+    assert found.stdout.split() == ["True"], found.stderr
+    assert not (tmp_path / "intel").exists()
+
+
+def test_the_reference_is_always_measured():
+    assert chosen((Runtime.OPENVINO,), (Precision.INT8,)) == (
+        REFERENCE,
+        Variant(Precision.INT8, Runtime.OPENVINO),
+    )
+    assert Variant(Precision.INT8, Runtime.PYTORCH) not in VARIANTS
+
+
+def test_calibration_sees_every_training_case_and_no_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("sub-a", "sub-b", "sub-c")):
+        write_case(tmp_path, name, seed)
+    predictor = StubPredictor()
+    own = {name: list(predictor.inputs(*_refined(name))) for name in ("sub-a", "sub-b", "sub-c")}
+
+    found = cases.calibration_inputs(predictor, ["sub-a", "sub-b"], 2, seed=5)
+    origins = [
+        name
+        for item in found
+        for name, inputs in own.items()
+        if any(np.array_equal(item, one) for one in inputs)
+    ]
+    assert sorted(origins) == ["sub-a", "sub-b"]
+    again = cases.calibration_inputs(predictor, ["sub-a", "sub-b"], 2, seed=5)
+    assert np.array_equal(np.stack(found), np.stack(again))
+    assert len(cases.calibration_inputs(predictor, ["sub-a"], 100, seed=5)) == len(own["sub-a"])
+    with pytest.raises(InputError, match="training cases"):
+        cases.calibration_inputs(predictor, [], 4, seed=5)
+
+
+def _refined(name):
+    dataset = Dataset(cases.REFINED.root)
+    return cases.read_image(dataset.image(name)), Centreline.read(
+        cases.CENTRELINES / f"{name}.json"
+    )
+
+
+def test_a_cropped_annotation_is_put_where_it_was_cut_out(tmp_path):
+    whole = Volume(np.zeros((6, 7, 8), np.float32), np.diag([0.5, 0.5, 2.0, 1.0]))
+    box = (slice(1, 4), slice(2, 5), slice(3, 8))
+    part = whole.crop(box)
+    mask = np.random.default_rng(0).random(part.data.shape) > 0.5
+    expected = np.zeros(whole.data.shape, bool)
+    expected[box] = mask
+    assert np.array_equal(cases.paste(mask, part, whole, tmp_path), expected)
+    shifted = Volume(part.data, part.affine + np.array([[0, 0, 0, 9.0]] + [[0] * 4] * 3))
+    with pytest.raises(InputError, match="a box of the grid"):
+        cases.paste(mask, shifted, whole, tmp_path)
+
+
+def test_only_the_targets_dorsal_roots_are_the_reference(tmp_path):
+    path = tmp_path / "labels.nii.gz"
+    names = ("L1_D_L", "L1_V_L", "L2_D_R", "L3_D_L")
+    values = [0, *(Root.parse(name).value for name in names), 0, 0, 0]
+    scan = Volume(np.array(values, np.uint8).reshape(2, 2, 2), np.eye(4))
+    write_volume(path, scan)
+    case = cases.Case("sub-a", path, path, path)
+    found = case.reference(Target(Scheme.LEVELS, ("L1", "L2")), scan)
+    assert found.ravel().tolist() == [False, True, False, True, False, False, False, False]
+
+
+def measurement(masks: dict[str, np.ndarray], seconds: float) -> measure.Measurement:
+    packed = {case: np.packbits(mask) for case, mask in masks.items()}
+    return measure.Measurement(0.5, (seconds, 3 * seconds, 2 * seconds), (seconds,), 10.0, packed)
+
+
+def test_a_row_tells_dice_change_agreement_and_ratios():
+    true = np.array([1, 1, 1, 1, 0, 0, 0, 0], bool).reshape(2, 2, 2)
+    half = np.array([1, 1, 0, 0, 0, 0, 0, 0], bool).reshape(2, 2, 2)
+    references = {
+        "sub-test": compare.Reference(true, True),
+        "sub-judge": compare.Reference(true, False),
+    }
+    fp32 = measurement({"sub-test": true, "sub-judge": true}, 4.0)
+    int8 = measurement({"sub-test": half, "sub-judge": true}, 1.0)
+    found = compare.row(
+        "m", Variant(Precision.INT8, Runtime.OPENVINO), 10.0, int8, fp32, 40.0, references, seed=1
+    )
+    assert found.binary_dice_mean == pytest.approx(2 / 3)
+    assert found.dice_change == pytest.approx(-1 / 3)
+    assert found.agreement_with_fp32 == pytest.approx(2 / 3)
+    assert found.validation_dice_change == 0
+    assert (found.size_ratio, found.speed_ratio, found.inference_s) == (4, 4, 2)
+
+
+def make_row(name: str, size_mb: float, seconds: float, change: float) -> compare.Row:
+    runtime, precision = name.split("-")
+    return compare.Row(
+        model="hardnet-all-levels",
+        precision=precision,
+        runtime=runtime,
+        size_mb=size_mb,
+        inference_s=seconds,
+        binary_dice_mean=0.8,
+        binary_dice_sd=0.1,
+        n_cases=2,
+        inference_s_min=seconds,
+        inference_s_max=seconds,
+        network_s=seconds,
+        load_s=0.1,
+        peak_memory_mb=100,
+        dice_change=change,
+        dice_change_low=change,
+        dice_change_high=change,
+        agreement_with_fp32=1,
+        size_ratio=40 / size_mb,
+        speed_ratio=1 / seconds,
+        validation_dice=0.8,
+        validation_dice_change=change,
+    )
+
+
+@pytest.mark.parametrize(
+    ("int8_change", "expected"),
+    [(-0.004, "openvino-int8"), (-0.006, "openvino-fp16"), (float("nan"), "openvino-fp16")],
+)
+def test_the_smallest_export_within_the_dice_loss_is_recommended(int8_change, expected):
+    rows = [
+        make_row("pytorch-fp32", 40, 1.0, 0.0),
+        make_row("openvino-fp16", 20, 0.5, 0.001),
+        make_row("openvino-int8", 10, 0.2, int8_change),
+    ]
+    best = choose.recommend(rows, 0.005)
+    assert choose.as_record(best, 0.005)["export"] == expected
+
+
+def test_of_equally_small_exports_the_fastest_is_recommended():
+    rows = [
+        make_row("pytorch-fp32", 40, 1.0, 0.0),
+        make_row("onnxruntime-int8", 10.0, 0.6, 0.0),
+        make_row("openvino-int8", 10.1, 0.2, 0.0),
+    ]
+    assert choose.recommend(rows, 0.005) is rows[2]
+
+
+def test_fp32_is_recommended_when_everything_else_loses():
+    rows = [make_row("pytorch-fp32", 40, 1.0, 0.0), make_row("openvino-int8", 10, 0.2, -0.2)]
+    assert choose.recommend(rows, 0.005) is rows[0]
+
+
+def test_peak_memory_sees_a_passing_allocation():
+    with measure.PeakMemory() as memory:
+        block = np.ones(100_000_000, np.uint8)
+        measure.time.sleep(0.05)
+        del block
+    assert 90 < memory.peak_mb < 200
+
+
+def test_the_picture_is_the_same_every_time(tmp_path):
+    rows = [
+        make_row("pytorch-fp32", 40, 1.0, 0.0),
+        make_row("openvino-int8", 10, 0.2, float("nan")),
+    ]
+    for name in ("a.png", "b.png"):
+        figure.save(tmp_path / name, rows)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_unknown_figures_are_not_logged():
+    found = report.metrics(make_row("openvino-int8", 10, 0.2, float("nan")))
+    assert found["size_mb"] == 10
+    assert not {"dice_change", "recommended", "model"} & set(found)
+
+
+def test_the_stage_compares_exports_and_recommends_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    split = {"train": ["sub-a"], "validation": ["sub-b"], "test": ["sub-c"]}
+    for seed, name in enumerate(("sub-a", "sub-b", "sub-c")):
+        write_case(tmp_path, name, seed)
+    write_json(tmp_path / "data" / "split.json", split)
+    monkeypatch.setattr(runtimes, "load_predictor", lambda folder: StubPredictor())
+    monkeypatch.setattr(stage, "load_predictor", lambda folder: StubPredictor())
+    monkeypatch.setattr(
+        stage,
+        "measure",
+        lambda folder, model, *rest: measure.run_cases(StubPredictor(), folder, *rest),
+    )
+    logged = []
+    monkeypatch.setattr(stage.report, "to_mlflow", lambda rows, *_: logged.extend(rows))
+
+    settings = _settings(models=["hardnet-all-levels"], precisions=["fp32", "int8"])
+    stage.main(settings)
+
+    table = pd.read_csv(tmp_path / "reports" / "table_quantization.csv")
+    assert list(table) == [
+        "model",
+        "precision",
+        "runtime",
+        "size_mb",
+        "inference_s",
+        "binary_dice_mean",
+        "binary_dice_sd",
+    ]
+    assert table.notna().all(axis=None)
+    pairs = list(zip(table.runtime, table.precision, strict=True))
+    assert pairs == [
+        ("pytorch", "fp32"),
+        ("openvino", "fp32"),
+        ("openvino", "int8"),
+        ("onnxruntime", "fp32"),
+        ("onnxruntime", "int8"),
+    ]
+    first = logged[0]
+    assert 0.7 < first.binary_dice_mean < 1
+    assert first.agreement_with_fp32 == 1
+    best = read_json(tmp_path / "models" / "exports" / "recommended.json")["hardnet-all-levels"]
+    runner, name = runtimes.recommended_runner(tmp_path / "models", "hardnet-all-levels")
+    assert name == best["export"]
+    assert runner(batch(2)).shape == (2, 3, 8, 8, 8)
+    assert runtimes.recommended_runner(tmp_path / "models", "nnunet-all-levels") == (None, None)
+    assert runtimes.recommended_runner(tmp_path / "elsewhere", "nnunet-all-levels") == (None, None)
+
+
+def _settings(**changes):
+    import yaml
+
+    path = os.path.join(os.path.dirname(__file__), "..", "params.yaml")
+    with open(path, encoding="utf-8") as stream:
+        record = yaml.safe_load(stream)
+    record["quantize"].update(changes)
+    return parameters.resolve(json.loads(json.dumps(record)), scale="smoke")
