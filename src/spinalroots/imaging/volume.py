@@ -107,7 +107,7 @@ def read_image(path: Path) -> Volume:
             found=f"{int((~np.isfinite(data)).sum())} NaN or infinite voxels",
             fix="Repair or export the scan again.",
         )
-    return _to_ras(data, image.affine)
+    return to_ras(data, image.affine)
 
 
 def read_labels(path: Path, allowed: set[int] | None = None) -> Volume:
@@ -134,7 +134,7 @@ def read_labels(path: Path, allowed: set[int] | None = None) -> Volume:
             found=f"unknown label value {', '.join(map(str, unknown[:5]))}",
             fix="Relabel the mask as the label table says.",
         )
-    return _to_ras(data.astype(np.uint8), image.affine)
+    return to_ras(data.astype(np.uint8), image.affine)
 
 
 def require_same_grid(path: Path, mask: Volume, scan_path: Path, scan: Volume) -> None:
@@ -217,7 +217,8 @@ def _values(path: Path, image: nib.spatialimages.SpatialImage) -> np.ndarray:
     return data
 
 
-def _to_ras(data: np.ndarray, affine: np.ndarray) -> Volume:
+def to_ras(data: np.ndarray, affine: np.ndarray) -> Volume:
+    """Voxels (X, Y, Z) on any grid, turned to RAS+ by permutation and flips; the grid is kept."""
     native = Grid(tuple(data.shape), np.asarray(affine, float))
     transform = orientations.ornt_transform(orientations.io_orientation(affine), _RAS)
     turned = np.ascontiguousarray(orientations.apply_orientation(data, transform))

@@ -1,0 +1,95 @@
+"""What refinement starts from: one map per scheme, a consensus where several raters drew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from spinalroots.anatomy import Scheme, individuals_to_levels
+from spinalroots.dataset.annotations import Map, raters, read_map
+from spinalroots.dataset.layout import Dataset
+from spinalroots.errors import InputError
+from spinalroots.imaging.volume import Volume
+from spinalroots.refine.consensus import Agreement, consensus
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """A case's masks on its RAS+ grid, uint8 arrays (X, Y, Z); None where there is none.
+
+    `volume` is any of the maps and carries the grid; `agreement`: scheme → how far raters agree.
+    """
+
+    volume: Volume
+    entity: np.ndarray | None
+    levels: np.ndarray | None
+    individuals: np.ndarray | None
+    tissues: np.ndarray | None
+    agreement: dict[str, Agreement] = field(default_factory=dict)
+
+    @property
+    def has_roots(self) -> bool:
+        """Whether any root is labelled by level at least: without, there is nothing to learn."""
+        return any(
+            labels is not None and labels.any() for labels in (self.levels, self.individuals)
+        )
+
+    def roots(self) -> np.ndarray:
+        """The entity mask (bool); without one, wherever a root is labelled."""
+        if self.entity is not None:
+            return self.entity != 0
+        present = [labels for labels in (self.individuals, self.levels) if labels is not None]
+        return np.any([labels != 0 for labels in present], axis=0)
+
+    def level_labels(self) -> np.ndarray:
+        """Level of every labelled voxel (uint8): from the individual map, else the level map."""
+        if self.individuals is None:
+            return self.levels
+        levels = individuals_to_levels(self.individuals)
+        if self.levels is not None:
+            levels = np.where(levels == 0, self.levels, levels)
+        return levels
+
+
+def read_annotation(dataset: Dataset, case: str) -> Annotation | None:
+    """Read all maps of a case; None if it has none.
+
+    :raises InputError: a map with unknown values, or maps that lie on different grids.
+    """
+    found = {}
+    agreement = {}
+    volume = None
+    for scheme in Scheme:
+        entries = _entries(dataset, case, scheme)
+        arrays = []
+        for entry in entries:
+            read = read_map(dataset, case, entry)
+            volume = volume or read
+            _require_same_grid(entry, read, volume)
+            arrays.append(read.data)
+        if len(arrays) > 1:
+            found[scheme], agreement[str(scheme)] = consensus(arrays, scheme)
+        elif arrays:
+            found[scheme] = arrays[0]
+    if volume is None:
+        return None
+    return Annotation(volume, *(found.get(scheme) for scheme in Scheme), agreement=agreement)
+
+
+def _entries(dataset: Dataset, case: str, scheme: Scheme) -> list[Map]:
+    """The agreed map alone, or all raters' maps."""
+    if dataset.has(case, scheme):
+        return [Map(scheme, dataset.labels(case, scheme))]
+    found = raters(dataset, case, scheme).items()
+    return [Map(scheme, path, rater) for rater, path in found]
+
+
+def _require_same_grid(entry: Map, read: Volume, other: Volume) -> None:
+    if not read.grid.matches(other.grid):
+        raise InputError(
+            entry.path,
+            expected=f"the grid of the case's other masks ({other.grid})",
+            found=str(read.grid),
+            fix="Export all masks on the scan's grid.",
+        )
