@@ -2,10 +2,10 @@
 
 A root is one to three voxels wide. Nearest neighbour and linear interpolation of the labels both
 tear such threads. Here every connected part of every label is interpolated linearly on its own,
-which gives each voxel a *share* of each part; the larger shares become the label, and a part that
-fell apart is joined again along the voxels in which its share is largest: a minimum spanning tree
-over the voxels with any share, cut back to what the pieces need. docs/augmentation.md has the
-comparison of the methods.
+which gives each voxel a *share* of each part. The largest shares become the label, as many as keep
+the part's volume, and a part that fell apart is joined again along the voxels in which its share is
+largest: a minimum spanning tree over the voxels with any share, cut back to what the pieces need.
+docs/augmentation.md compares the methods.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ import numpy as np
 from spinalroots.anatomy import Scheme
 
 ROOT_SCHEMES = (Scheme.INDIVIDUALS, Scheme.LEVELS, Scheme.ENTITY)
-
-FOREGROUND_SHARE = 0.5
-"""A voxel is root where the shares of all roots together reach this: volumes stay the same."""
 
 _FORWARD = tuple(
     (dx, dy, dz)
@@ -36,8 +33,9 @@ def warp_labels(
 ) -> dict[Scheme, np.ndarray]:
     """Label maps of any schemes on the grid of `source`.
 
-    Root schemes are warped as one map of their combined labels, so that entity, level and individual
-    maps still tell the same story afterwards. Tissues are wide: they take the nearest neighbour.
+    Root schemes are warped as one map of their combined labels, so that entity, level and
+    individual maps still tell the same story afterwards. Tissues are wide: they take the nearest
+    neighbour.
 
     :param label_maps: scheme → (X, Y, Z) uint8.
     :param source: (3, X', Y', Z') float, where each voxel of the result comes from (voxels).
@@ -52,7 +50,9 @@ def warp_labels(
         joint[marked] = codes.ravel() + 1
         table = np.concatenate([np.zeros((len(roots), 1), np.uint8), combinations], axis=1)
         result = warp_threads(joint.reshape(label_maps[roots[0]].shape), source)
-        warped = {scheme: row[result].astype(np.uint8) for scheme, row in zip(roots, table)}
+        warped = {
+            scheme: row[result].astype(np.uint8) for scheme, row in zip(roots, table, strict=True)
+        }
     for scheme in label_maps:
         if scheme not in warped:
             warped[scheme] = nearest(label_maps[scheme], source)
@@ -111,8 +111,8 @@ def connected_parts(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def part_shares(parts: np.ndarray, source: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Linear interpolation of every part's own mask, where it is not zero.
 
-    :returns: (n,) flat voxel index in the new grid, (n,) part number, (n,) share in (0, 1], sorted by
-        part and voxel.
+    :returns: (n,) flat voxel index in the new grid, (n,) part number, (n,) share in (0, 1],
+        sorted by part and voxel.
     """
     padded = np.pad(parts, 1)
     occupied = padded > 0
@@ -146,26 +146,34 @@ def part_shares(parts: np.ndarray, source: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _largest_shares(voxels: np.ndarray, owners: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Mask (n,) of the entries that win their voxel: root rather than background, then which."""
-    order = np.lexsort((owners, -shares, voxels))
+    """Mask (n,) of the entries that become labels.
+
+    A voxel goes to the part with the largest share in it. Of its voxels a part keeps those with the
+    largest shares, as many as its shares sum to: its volume, scaled as the transform scales it.
+    """
+    candidates = _leaders(voxels, shares)
+    order = candidates[np.lexsort((-shares[candidates], owners[candidates]))]
+    part, first, count = np.unique(owners[order], return_index=True, return_counts=True)
+    rank = np.arange(len(order)) - np.repeat(first, count)
+    volume = np.rint(np.bincount(owners, shares)[part])
+    kept = np.zeros(len(voxels), bool)
+    kept[order[rank < np.repeat(volume, count)]] = True
+    return kept
+
+
+def _leaders(groups: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Index of the entry with the largest share in each group (the first one in a tie)."""
+    order = np.lexsort((-shares, groups))
     first = np.ones(len(order), bool)
-    first[1:] = voxels[order][1:] != voxels[order][:-1]
-    _, inverse = np.unique(voxels, return_inverse=True)
-    foreground = np.bincount(inverse, shares)[inverse]
-    best = np.zeros(len(order), bool)
-    best[order[first]] = True
-    return best & (foreground >= FOREGROUND_SHARE)
+    first[1:] = groups[order][1:] != groups[order][:-1]
+    return order[first]
 
 
 def _one_voxel_each(owners: np.ndarray, shares: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Mask (n,) with the largest share of every part that kept no voxel at all."""
-    lost = np.setdiff1d(owners, owners[kept])
+    leaders = _leaders(owners, shares)
     saved = np.zeros(len(owners), bool)
-    order = np.lexsort((-shares, owners))
-    first = np.ones(len(order), bool)
-    first[1:] = owners[order][1:] != owners[order][:-1]
-    leaders = order[first]
-    saved[leaders[np.isin(owners[leaders], lost)]] = True
+    saved[leaders] = ~np.isin(owners[leaders], owners[kept])
     return saved
 
 

@@ -55,8 +55,8 @@ def draw(
 ) -> Plan:
     """A plan drawn within the limits of `augment`.
 
-    :param only: names that may occur (:data:`ON_THE_FLY` for patches); None allows all. The stream of
-        random numbers is the same either way, so leaving one transform out does not change another.
+    :param only: names that may occur (:data:`ON_THE_FLY` for patches); None allows all. Each
+        transform has random numbers of its own, so leaving one out does not change another.
     """
     limits = getattr(augment, "transforms", augment)
     unknown = set(only or ()) - set(SPATIAL + INTENSITY)
@@ -86,7 +86,7 @@ def apply_arrays(
     """Scan and label maps with the plan applied, on the same grid.
 
     :param image: (X, Y, Z) float32, any unit and offset.
-    :param label_maps: scheme → (X, Y, Z) uint8 stored label values (see :mod:`spinalroots.anatomy`).
+    :param label_maps: scheme → (X, Y, Z) uint8 stored label values (:mod:`spinalroots.anatomy`).
         Thin roots stay connected and the root schemes agree with each other (:func:`warp_labels`).
     :param spacing_mm: (3,) voxel edges.
     :returns: new arrays; voxels from outside the scan repeat its border and carry no label.
