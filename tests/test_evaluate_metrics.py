@@ -12,7 +12,7 @@ from spinalroots.evaluate.instances import detect_roots, side_accuracy
 from spinalroots.evaluate.levels import entry_error_mm, level_error_mm
 from spinalroots.evaluate.overlap import dice, dice_per_label, mean_present, overlap_table
 from spinalroots.evaluate.surface import hd95_mm, surface, surface_dice
-from spinalroots.evaluate.topology import cl_dice
+from spinalroots.evaluate.topology import cl_dice, skeleton
 from spinalroots.imaging.centreline import Centreline
 
 SPACING = np.array([0.5, 0.8, 2.0])
@@ -120,6 +120,16 @@ def test_cl_dice_sees_a_gap_that_dice_hardly_sees():
     thin = np.zeros_like(thick)
     thin[4, 4, 2:28] = True
     assert cl_dice(thick, thin) > 0.8 > 0.1 > dice(thick, thin)
+
+
+@pytest.mark.parametrize("size", itertools.product(range(1, 5), repeat=3))
+def test_the_skeleton_never_loses_a_component(size):
+    mask = block(size=size) | block(at=(9, 9, 9), size=(2, 2, 2))
+    middle = skeleton(mask)
+    assert not (middle & ~mask).any()
+    assert middle[:8].any()
+    assert middle[9:].any()
+    assert cl_dice(mask, mask) == 1.0
 
 
 def naive_surface(mask):

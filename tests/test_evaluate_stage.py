@@ -1,0 +1,249 @@
+"""The evaluate stage on a small planted tree: what it writes, refuses and keeps apart."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from spinalroots import anatomy, tracking
+from spinalroots.anatomy import Root, Scheme, individuals_to_levels
+from spinalroots.dataset.layout import Dataset
+from spinalroots.errors import InputError
+from spinalroots.evaluate import expert_scores
+from spinalroots.evaluate.reference import paste, read_annotation, require_unseen
+from spinalroots.evaluate.tables import TABLE_COLUMNS
+from spinalroots.files import write_json
+from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.volume import Grid, Volume, write_volume
+from spinalroots.models import MODELS
+from spinalroots.stages import evaluate
+
+AFFINE = np.diag([0.5, 0.5, 1.0, 1.0])
+AFFINE[:3, 3] = [-8.0, -8.0, 5.0]
+NATIVE = Grid(
+    (40, 32, 32), AFFINE @ np.array([[0, 0, 1, 0], [0, 1, 0, 0], [-1, 0, 0, 39], [0, 0, 0, 1.0]])
+)
+CASES = ("sub-ph008", "sub-ph009")
+CHOSEN = ("nnunet-all-levels", "nnunet-sacral-levels")
+
+
+def truth_map():
+    """Dorsal and ventral roots of T12–S2, both sides."""
+    labels = np.zeros((32, 32, 40), np.uint8)
+    for index, level in enumerate(("T12", "L1", "L5", "S1", "S2")):
+        for kind, y in (("D", 2), ("V", 18)):
+            for side, x in (("L", 4), ("R", 20)):
+                tube = (slice(x, x + 3), slice(y + 3 * index, y + 3 * index + 2), slice(4, 34))
+                labels[tube] = Root.parse(f"{level}_{kind}_{side}").value
+    return labels
+
+
+def write_maps(dataset, case, individuals, affine=AFFINE):
+    volume = Volume(individuals, affine)
+    native = NATIVE if affine is AFFINE else None
+    write_volume(dataset.labels(case, Scheme.INDIVIDUALS), volume, native=native)
+    levels = volume.with_data(individuals_to_levels(individuals))
+    write_volume(dataset.labels(case, Scheme.LEVELS), levels, native=native)
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """Two test cases: all-levels predicts the first perfectly and loses half of the second."""
+    monkeypatch.chdir(tmp_path)
+    truth = truth_map()
+    dorsal = truth * np.isin(truth, [root.value for root in anatomy.REFINED_ROOTS])
+    dorsal = dorsal.astype(np.uint8)
+    half = dorsal.copy()
+    half[:, :, 19:] = 0
+    for case, predicted in zip(CASES, (dorsal, half), strict=True):
+        scan = Volume(truth.astype(np.float32), AFFINE)
+        write_volume(Dataset(tmp_path / "data/raw/phantom").image(case), scan, native=NATIVE)
+        write_maps(Dataset(tmp_path / "data/truth"), case, truth)
+        for name in CHOSEN:
+            own = MODELS[name].target().levels
+            keep = [root.value for root in anatomy.REFINED_ROOTS if root.level in own]
+            kept = (predicted * np.isin(predicted, keep)).astype(np.uint8)
+            write_maps(Dataset(tmp_path / "data/postprocessed" / name), case, kept)
+        curve = Centreline(np.array([[0, 0, 0], [0, 0, 60.0]]), "image")
+        curve.write(tmp_path / "data/centreline/raw" / f"{case}.json")
+    write_json(
+        tmp_path / "data/split.json",
+        {"train": ["sub-ph001"], "validation": ["sub-ph002"], "test": list(CASES)},
+    )
+    return tmp_path
+
+
+@pytest.fixture
+def params(smoke_params):
+    return smoke_params.model_copy(update={"workers": 1})
+
+
+@pytest.fixture
+def untracked(monkeypatch):
+    """Evaluation without MLflow's store, which takes seconds to set up."""
+    monkeypatch.setattr(evaluate, "_track", lambda *arguments: None)
+
+
+def test_table_one_has_exactly_its_columns_and_measured_values(tree, params, untracked):
+    evaluate.main(params)
+    table = pd.read_csv(tree / "reports/table_models.csv")
+    assert tuple(table.columns) == TABLE_COLUMNS
+    assert list(table["model"]) == list(CHOSEN)
+    assert list(table["region"]) == ["all", "sacral"]
+    assert list(table["n_cases"]) == [2, 2]
+    assert set(table["expert_score_source"]) == {"simulated"}
+    assert not table.isna().any().any()
+    # Half of every tube is missing in the second case: Dice 2·15 ÷ (15 + 30).
+    expected = np.array([1.0, 2 * 15 / 45])
+    assert table["binary_dice_mean"].to_numpy() == pytest.approx(expected.mean(), abs=1e-6)
+    assert table["binary_dice_sd"].to_numpy() == pytest.approx(expected.std(ddof=1), abs=1e-6)
+    # Half of the contour has to be drawn: 1 − 0.5·0.5.
+    assert table["expert_score_mean"].to_numpy() == pytest.approx(np.mean([1.0, 0.75]))
+
+
+def test_ventral_roots_of_the_truth_are_nobodys_fault(tree, params, untracked):
+    evaluate.main(params)
+    cases = pd.read_csv(tree / "reports/metrics_cases.csv")
+    perfect = cases[
+        (cases["case"] == CASES[0]) & cases["metric"].isin(["binary_dice", "root_dice"])
+    ]
+    assert (perfect["value"].dropna() == 1.0).all()
+
+
+def test_a_whole_model_meets_a_region_model_on_the_regions_roots(tree, params, untracked):
+    evaluate.main(params)
+    pairs = pd.read_csv(tree / "reports/comparisons.csv")
+    sacral = pairs[(pairs["metric"] == "binary_dice") & (pairs["region"] == "sacral")]
+    assert len(sacral) == 1
+    assert sacral.iloc[0]["mean_difference"] == 0
+    assert set(pairs["region"]) == {"sacral"}
+
+
+def test_metrics_json_is_plain_numbers(tree, params, untracked):
+    evaluate.main(params)
+    metrics = json.loads((tree / "reports/metrics.json").read_text())
+    assert set(metrics) == set(CHOSEN)
+    for record in metrics.values():
+        assert all(isinstance(value, float) for value in record.values())
+        assert record["binary_dice_low"] <= record["binary_dice"] <= record["binary_dice_high"]
+
+
+def test_human_scores_get_rows_of_their_own_and_never_enter_the_simulated_mean(
+    tree, params, untracked, capsys
+):
+    evaluate.main(params)
+    before = pd.read_csv(tree / "reports/table_models.csv")
+    row = {"model": "nnunet-all-levels", "region": "all", "rater": "AB"}
+    scores = tree / "data/expert_scores.csv"
+    expert_scores.append(scores, row | {"case": CASES[1], "score": 0.6})
+    expert_scores.append(scores, row | {"case": CASES[1], "score": 0.8, "rater": "CD"})
+    expert_scores.append(scores, row | {"case": "sub-ph001", "score": 1.0})
+    expert_scores.append(scores, row | {"case": CASES[1], "score": 0.9, "region": "sacral"})
+    evaluate.main(params)
+    table = pd.read_csv(tree / "reports/table_models.csv")
+    human = table[table["expert_score_source"] == "human"]
+    pd.testing.assert_frame_equal(
+        table[table["expert_score_source"] == "simulated"].reset_index(drop=True), before
+    )
+    assert list(human["model"]) == ["nnunet-all-levels"]
+    assert human.iloc[0]["n_cases"] == 1
+    assert human.iloc[0]["expert_score_mean"] == pytest.approx(0.7)
+    assert human.iloc[0]["binary_dice_mean"] == pytest.approx(2 * 15 / 45, abs=1e-6)
+    assert "sub-ph001" in capsys.readouterr().err  # a training case's score is left out, aloud
+    by_region = pd.read_csv(tree / "reports/table_expert_scores.csv")
+    sacral = by_region[
+        (by_region["expert_score_source"] == "human") & (by_region.region == "sacral")
+    ]
+    assert list(sacral["mean"]) == [0.9]
+
+
+def test_same_inputs_give_the_same_bytes_whatever_the_workers(tree, params, untracked):
+    names = ("table_models.csv", "metrics_cases.csv", "comparisons.csv", "metrics.json")
+    evaluate.main(params)
+    first = [(tree / "reports" / name).read_bytes() for name in names]
+    evaluate.main(params.model_copy(update={"workers": 2}))
+    assert first == [(tree / "reports" / name).read_bytes() for name in names]
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+@pytest.mark.parametrize("name", [CASES[0], f"{CASES[0]}aug03"])
+def test_a_case_that_was_trained_on_is_refused(tree, params, part, name):
+    write_json(
+        tree / "data/split.json",
+        {"train": [], "validation": [], "test": list(CASES)} | {part: [name]},
+    )
+    with pytest.raises(InputError, match=CASES[0]):
+        evaluate.main(params)
+    assert not (tree / "reports").exists()
+
+
+def test_a_mask_on_another_grid_is_refused(tree, params):
+    other = AFFINE.copy()
+    other[2, 3] += 1
+    folder = Dataset(tree / "data/postprocessed" / CHOSEN[0])
+    write_maps(folder, CASES[0], truth_map(), other)
+    with pytest.raises(InputError, match="grid"):
+        evaluate.main(params)
+
+
+def test_a_missing_prediction_is_refused_by_name(tree, params):
+    folder = Dataset(tree / "data/postprocessed" / CHOSEN[0])
+    for scheme in (Scheme.LEVELS, Scheme.INDIVIDUALS):
+        folder.labels(CASES[1], scheme).unlink()
+    with pytest.raises(InputError, match=CASES[1]):
+        evaluate.main(params)
+
+
+def test_one_mlflow_run_per_model_with_the_per_case_table(tree, params):
+    import mlflow
+
+    evaluate.main(params)
+    mlflow.set_tracking_uri(tracking.tracking_uri())
+    runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    tags = {run.data.tags["model"]: run.data.tags for run in runs}
+    assert set(tags) == set(CHOSEN)
+    assert tags["nnunet-sacral-levels"]["region"] == "sacral"
+    assert tags["nnunet-sacral-levels"]["kind"] == "evaluation"
+    expected = pd.read_csv(tree / "reports/table_models.csv").set_index("model")
+    for run in runs:
+        name = run.data.tags["model"]
+        assert run.data.metrics["binary_dice"] == pytest.approx(
+            expected.loc[name, "binary_dice_mean"], abs=1e-6
+        )
+        logged = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/metrics_cases.json")
+        assert {row[logged["columns"].index("case")] for row in logged["data"]} == set(CASES)
+
+
+def test_a_crop_is_laid_back_where_it_was_cut():
+    whole = Volume(truth_map(), AFFINE)
+    part = whole.crop((slice(2, 30), slice(1, 32), slice(3, 36)))
+    assert np.array_equal(paste(part, whole.grid).data, whole.data)
+
+
+@pytest.mark.parametrize("shift_mm", [0.25, 100.0])
+def test_what_is_no_crop_of_the_scan_is_refused(shift_mm):
+    whole = Volume(truth_map(), AFFINE)
+    part = whole.crop((slice(2, 30), slice(1, 32), slice(3, 36)))
+    affine = part.affine.copy()
+    affine[0, 3] += shift_mm
+    with pytest.raises(InputError, match="crop"):
+        paste(Volume(part.data, affine), whole.grid)
+
+
+def test_a_real_case_is_held_against_its_refined_annotation(tmp_path):
+    refined, whole = Dataset(tmp_path), Volume(truth_map(), AFFINE)
+    part = whole.crop((slice(2, 30), slice(1, 32), slice(3, 36)))
+    write_maps(refined, "sub-001", part.data, part.affine)
+    target = MODELS["nnunet-all-levels"].target()
+    maps = read_annotation(refined, "sub-001", target, whole.grid)
+    expected = np.where(
+        np.isin(whole.data, MODELS["nnunet-all-individuals"].target().values), whole.data, 0
+    )
+    assert np.array_equal(maps.individuals.data, expected)
+
+
+def test_unseen_cases_pass():
+    split = SimpleNamespace(train=["sub-1"], validation=["sub-2"])
+    require_unseen(["sub-3", "sub-11"], vars(split))
