@@ -317,6 +317,37 @@ class Tune(Section):
     learning_rate: tuple[Positive, Positive]
 
 
+Range = tuple[NonNegative, NonNegative]
+
+
+class Annotator(Section):
+    """How often and how badly the phantoms' annotator errs."""
+
+    entity_error: Fraction
+    gaps_per_root: NonNegative
+    gap_mm: Range
+    end_mm: NonNegative
+    thinning: Fraction
+    spill: Fraction
+    swap_share: Fraction
+    swap_mm: Range
+
+
+class Phantom(Section):
+    """Synthetic scans. A range is drawn from evenly, once per case."""
+
+    cases: Count
+    in_plane_mm: Range
+    slice_mm: Range
+    field_mm: Range  # left-right and antero-posterior extent; the height is T9 to S3
+    sagittal_share: Fraction
+    orientations: tuple[str, ...]
+    noise: Range
+    subvoxels: Count
+    mask_coverage: Fraction
+    annotator: Annotator
+
+
 class Params(Section):
     """All effective parameters: the sections with the scale's budgets filled in."""
 
@@ -324,6 +355,7 @@ class Params(Section):
     seed: Whole
     workers: Count  # processes of the stages that run cases in parallel
     data: Data
+    phantom: Phantom
     predict: Predict
     nnunet: Nnunet
     augment: Augment

@@ -1,0 +1,206 @@
+"""One phantom in memory: subject, courses, scan and its true labels. Pure and deterministic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from nibabel import orientations
+
+from spinalroots.anatomy import individuals_to_levels
+from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.volume import Grid
+from spinalroots.params import Phantom
+from spinalroots.phantom.artefacts import Faults, apply_faults, draw_faults
+from spinalroots.phantom.roots import Course, lay_courses
+from spinalroots.phantom.scene import Contrast, Scene, draw_contrast, paint
+from spinalroots.phantom.sections import Sections
+from spinalroots.phantom.spine import Curve, build_curve
+from spinalroots.phantom.subject import Subject, draw_subject
+from spinalroots.phantom.tubes import Filling, Tube, centre_voxels, fill
+
+WHITE_MATTER, CSF, FAT = 1, 2, 3  # values of the tissue map, in the order of anatomy.TISSUES
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """Where the scanner looked: voxel edges in mm (RAS+ axes), field of view, stored orientation."""
+
+    spacing_mm: tuple[float, float, float]
+    slice_axis: int
+    orientation: str
+    field_mm: tuple[float, float]
+    shift_mm: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scan with everything that is known about it. Arrays (X, Y, Z) on the RAS+ grid `affine`.
+
+    `individuals`, `levels`, `entity` and `tissues` are the truth; `share` is the part of each voxel
+    that roots fill. `native` is the grid to store it on.
+    """
+
+    subject: Subject
+    acquisition: Acquisition
+    faults: Faults
+    contrast: Contrast
+    curve: Curve
+    courses: tuple[Course, ...]
+    affine: np.ndarray
+    native: Grid
+    image: np.ndarray
+    individuals: np.ndarray
+    tissues: np.ndarray
+    share: np.ndarray
+    centreline: Centreline
+
+    @property
+    def levels(self) -> np.ndarray:
+        """Level map, dorsal and ventral roots alike."""
+        return individuals_to_levels(self.individuals)
+
+    @property
+    def entity(self) -> np.ndarray:
+        """All roots as one foreground (uint8)."""
+        return (self.individuals > 0).astype(np.uint8)
+
+
+def generate(params: Phantom, seed: int, index: int) -> Case:
+    """The `index`-th phantom of a seed. Same arguments, same bytes."""
+    streams = np.random.default_rng([seed, index]).spawn(5)
+    subject = draw_subject(streams[0])
+    courses = lay_courses(subject, streams[1])
+    acquisition = draw_acquisition(params, streams[2])
+    faults = draw_faults(streams[2], acquisition.slice_axis, params.noise)
+    contrast = draw_contrast(streams[3])
+    curve = build_curve(subject)
+    shape, affine, native = lay_grid(subject, curve, acquisition)
+    axes = [affine[k, 3] + affine[k, k] * np.arange(shape[k]) for k in range(3)]
+    scene = paint(
+        subject, contrast, curve.straighten(*axes), np.diag(affine)[:3], streams[4]
+    )
+    tubes = root_tubes(courses, curve)
+    roots = fill(tubes, shape, affine, params.subvoxels)
+    strings = fill([filum_tube(subject, curve)], shape, affine, params.subvoxels)
+    clean = scene.signal * (1 - strings.share) + strings.share * contrast.root
+    clean = clean * (1 - roots.share) + roots.share * contrast.root
+    individuals = label_roots(roots, tubes, scene, affine, params.mask_coverage)
+    return Case(
+        subject=subject,
+        acquisition=acquisition,
+        faults=faults,
+        contrast=contrast,
+        curve=curve,
+        courses=courses,
+        affine=affine,
+        native=native,
+        image=apply_faults(clean, faults),
+        individuals=individuals,
+        tissues=label_tissues(scene, individuals, strings.share),
+        share=roots.share,
+        centreline=true_centreline(subject, curve, axes[2]),
+    )
+
+
+def draw_acquisition(params: Phantom, rng: np.random.Generator) -> Acquisition:
+    """Voxel size and orientation, within the ranges of the parameters."""
+    in_plane = float(rng.uniform(*params.in_plane_mm))
+    thick = float(rng.uniform(*params.slice_mm))
+    sagittal = rng.random() < params.sagittal_share
+    in_plane, thick = round(in_plane, 3), round(thick, 3)
+    if sagittal:  # slices stacked from left to right, thinner so that roots stay visible
+        spacing = (round((in_plane + thick) / 2, 3), in_plane, in_plane)
+    else:
+        spacing = (in_plane, in_plane, thick)
+    return Acquisition(
+        spacing_mm=spacing,
+        slice_axis=0 if sagittal else 2,
+        orientation=str(rng.choice(params.orientations)),
+        field_mm=tuple(float(size * rng.uniform(0.97, 1.05)) for size in params.field_mm),
+        shift_mm=(float(rng.normal(0, 2)), float(rng.normal(0, 2))),
+    )
+
+
+def lay_grid(
+    subject: Subject, curve: Curve, acquisition: Acquisition
+) -> tuple[tuple[int, int, int], np.ndarray, Grid]:
+    """Shape and affine of the RAS+ grid from about T9 to S3, and the grid it is stored on."""
+    ends = (subject.discs_mm["T8"] - 3.0, subject.discs_mm["S3"] + 4.0)
+    inside = (curve.s >= ends[0]) & (curve.s <= ends[1])
+    side = float(curve.x[inside].mean()) + acquisition.shift_mm[0]
+    back, front = curve.y[inside].min(), curve.y[inside].max()
+    # The sac sits behind the middle of the picture: bodies in front of it, muscle behind.
+    middle = float((back + front) / 2) - 2.0 + acquisition.shift_mm[1]
+    size = np.array([*acquisition.field_mm, np.ptp(curve.z[inside])])
+    size[1] = max(size[1], front - back + 40.0)
+    spacing = np.array(acquisition.spacing_mm)
+    shape = tuple(int(n) for n in np.ceil(size / spacing))
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = np.round(
+        [side - size[0] / 2, middle - size[1] / 2, curve.z[inside].min()], 3
+    )
+    turn = orientations.ornt_transform(
+        orientations.axcodes2ornt("RAS"), orientations.axcodes2ornt(acquisition.orientation)
+    )
+    stored = tuple(shape[int(axis)] for axis in np.argsort(turn[:, 0]))
+    native = Grid(stored, affine @ orientations.inv_ornt_aff(turn, shape))
+    return shape, affine, native
+
+
+def root_tubes(courses: tuple[Course, ...], curve: Curve) -> list[Tube]:
+    """Trunks and rootlets in RAS+ mm."""
+    tubes = []
+    for course in courses:
+        tubes.append(Tube(course.root.value, curve.to_world(course.trunk), course.radius_mm))
+        for rootlet in course.rootlets:
+            radius = np.full(len(rootlet), course.rootlet_radius_mm)
+            tubes.append(Tube(course.root.value, curve.to_world(rootlet), radius))
+    return tubes
+
+
+def filum_tube(subject: Subject, curve: Curve) -> Tube:
+    """The filum terminale in RAS+ mm."""
+    s = np.arange(subject.conus_tip_mm - 1, subject.sac_end_mm, 1.0)
+    v, radius = Sections(subject).filum(s)
+    return Tube(1, curve.to_world(np.column_stack([np.zeros_like(s), v, s])), radius)
+
+
+def label_roots(
+    filling: Filling, tubes: list[Tube], scene: Scene, affine: np.ndarray, coverage: float
+) -> np.ndarray:
+    """Individual map: voxels filled to at least `coverage`, and every centreline voxel.
+
+    The centreline keeps a root in one piece where it is thinner than a voxel. A voxel that is mostly
+    cord is never a root; one that two centrelines cross belongs to the root that fills more of it.
+    """
+    labels = np.where(filling.share >= coverage, filling.owner, 0).astype(np.uint8)
+    for tube in tubes:
+        index = tuple(centre_voxels(tube, labels.shape, affine).T)
+        free = labels[index] == 0
+        place = tuple(axis[free] for axis in index)
+        labels[place] = np.where(filling.share[place] > 0.05, filling.owner[place], 0)
+    labels[scene.cord > 0.5] = 0
+    return labels
+
+
+def label_tissues(scene: Scene, individuals: np.ndarray, filum: np.ndarray) -> np.ndarray:
+    """Tissue map: cord, CSF (roots and filum left out) and epidural fat."""
+    tissues = np.zeros(individuals.shape, np.uint8)
+    tissues[scene.fat > 0.5] = FAT
+    tissues[(scene.sac > 0.5) & (individuals == 0) & (filum < 0.5)] = CSF
+    tissues[scene.cord > 0.5] = WHITE_MATTER
+    return tissues
+
+
+def true_centreline(subject: Subject, curve: Curve, heights_mm: np.ndarray) -> Centreline:
+    """Middle of the cord, and below the conus of the sac, at every axial slice that it crosses."""
+    s = np.arange(subject.discs_mm["T8"] - 20, subject.sac_end_mm, 0.5)
+    sections = Sections(subject)
+    blend = np.clip((s - subject.conus_tip_mm + 10) / 20, 0, 1)
+    v = sections.cord(s).v * (1 - blend) + sections.sac(s).v * blend
+    points = curve.to_world(np.column_stack([np.zeros_like(s), v, s]))[::-1]
+    rising = np.concatenate([[True], np.diff(np.maximum.accumulate(points[:, 2])) > 0])
+    path = Centreline(points[rising], "truth")
+    low, high = points[:, 2].min(), points[:, 2].max()
+    return Centreline(path.at_height(heights_mm[(heights_mm >= low) & (heights_mm <= high)]), "truth")

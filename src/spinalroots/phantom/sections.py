@@ -1,0 +1,102 @@
+"""Cross-sections along the spine: cord, dural sac and filum as ellipses that change with height."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from spinalroots.phantom import norms
+from spinalroots.phantom.subject import Subject
+
+FILUM_RADIUS_MM = (0.75, 0.4)
+"""Filum terminale at the conus and at the end of the sac. Derived: its 2 mm at the origin are shared
+with the S5 and coccygeal roots, which are not drawn."""
+
+_CORD_OFFSET_MM = {"T8": 0.8, "T12": 0.3, "L2": -0.8, "L5": -1.8, "S2": -2.8, "S4": -3.6}
+# The cord's centre relative to the sac's, to the front: it leaves the middle for the back wall in a
+# person who lies on their back.
+
+
+@dataclass(frozen=True)
+class Ellipse:
+    """Half axes `a` (left-right) and `b` (antero-posterior) and centre `v` at each height, in mm."""
+
+    a: np.ndarray
+    b: np.ndarray
+    v: np.ndarray
+
+    def distance(self, u: np.ndarray, v: np.ndarray, grow_mm: float = 0.0) -> np.ndarray:
+        """Approximate signed distance in mm (negative inside) of points to the grown ellipse.
+
+        First order: exact on the boundary, which is where partial volume is decided.
+        """
+        a, b = np.maximum(self.a + grow_mm, 1e-3), np.maximum(self.b + grow_mm, 1e-3)
+        p, q = u / a, (v - self.v) / b
+        level = np.sqrt(p * p + q * q) + 1e-6
+        slope = np.sqrt((p / a) ** 2 + (q / b) ** 2) / level + 1e-6
+        return (level - 1.0) / slope
+
+
+@dataclass(frozen=True)
+class Sections:
+    """Cross-sections of one subject as functions of the height s in mm."""
+
+    subject: Subject
+
+    def cord(self, s: np.ndarray) -> Ellipse:
+        """The cord; nothing (half axes 0) below the conus tip."""
+        subject = self.subject
+        heights = [middle(subject, level) for level in norms.CORD_MM]
+        tip = subject.conus_tip_mm
+        axes = []
+        for axis in (0, 1):
+            half = [size[axis] / 2 * subject.cord_width for size in norms.CORD_MM.values()]
+            curve = PchipInterpolator([*heights, tip], [*half, 0.45])
+            axes.append(np.where(s > tip, 0.0, curve(np.clip(s, heights[0], tip))))
+        offsets = [middle(subject, level) for level in _CORD_OFFSET_MM]
+        centre = PchipInterpolator([*offsets, tip + 0.1], [*_CORD_OFFSET_MM.values(), -4.2])
+        v = centre(np.clip(s, offsets[0], tip))
+        sac = self.sac(s)
+        room = np.maximum(sac.b - axes[1] - 0.8, 0.0)
+        return Ellipse(axes[0], axes[1], np.clip(v, -room, room))
+
+    def sac(self, s: np.ndarray) -> Ellipse:
+        """The dural sac; nothing below its end."""
+        subject = self.subject
+        end = subject.sac_end_mm
+        heights = [subject.size * height for height in norms.SAC_HEIGHT_MM.values()]
+        sizes = list(norms.SAC_MM.values())
+        start = subject.discs_mm["L3"]
+        stretch = (end - start) / (subject.size * norms.SAC_END_MM[0] - start)
+        for vertebra, size in norms.LOWER_SAC_MM.items():
+            height = _top(subject, vertebra)
+            heights.append(height if height < start else start + (height - start) * stretch)
+            sizes.append(size)
+        axes = []
+        for axis in (0, 1):
+            half = [size[axis] / 2 * subject.sac_width for size in sizes]
+            curve = PchipInterpolator([*heights, end], [*half, 1.2])
+            axes.append(np.where(s > end, 0.0, curve(np.clip(s, heights[0], end))))
+        return Ellipse(axes[0], axes[1], np.zeros_like(axes[0]))
+
+    def filum(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Centre v and radius of the filum at heights from the conus tip to the end of the sac."""
+        tip, end = self.subject.conus_tip_mm, self.subject.sac_end_mm
+        share = np.clip((s - tip) / (end - tip), 0, 1)
+        radius = FILUM_RADIUS_MM[0] + share * (FILUM_RADIUS_MM[1] - FILUM_RADIUS_MM[0])
+        start = float(self.cord(np.array(tip)).v)
+        back = -np.maximum(self.sac(s).b - radius - 0.6, 0.0)
+        return start + (back - start) * np.clip((s - tip) / 25.0, 0, 1), radius
+
+
+def middle(subject: Subject, level: str) -> float:
+    """Height of the middle of a cord segment in mm."""
+    upper, lower = subject.segments_mm[level]
+    return (upper + lower) / 2
+
+
+def _top(subject: Subject, vertebra: str) -> float:
+    names = list(subject.discs_mm)
+    return subject.discs_mm[names[names.index(vertebra) - 1]]
