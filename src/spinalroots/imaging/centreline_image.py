@@ -1,11 +1,11 @@
 """The centreline of a scan without masks: a bright tube as wide as a dural sac.
 
 On T2 the sac is the one bright structure of 12 to 20 mm across, darker all around, that runs
-through every axial slice of a spine; cord and roots lie inside it. So the search first asks of every
-voxel how much it looks like the middle of such a tube (`sac_evidence`), then takes the best smooth
-path from the lowest slice to the highest (`best_path`), and at last moves each point to the middle
-of the outline found around it (`recentre`). Every step works in mm and on local contrast: neither
-the intensity scale nor the voxel size matters.
+through every axial slice of a spine; cord and roots lie inside it. So the search first asks of
+every voxel how much it looks like the middle of such a tube (`sac_evidence`), then takes the best
+smooth path from the lowest slice to the highest (`best_path`), and at last moves each point to the
+middle of the outline found around it (`recentre`). Every step works in mm and on local contrast:
+neither the intensity scale nor the voxel size matters.
 """
 
 from __future__ import annotations

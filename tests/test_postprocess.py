@@ -1,0 +1,103 @@
+"""Left and right, and what else happens to a prediction."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from spinalroots import anatomy
+from spinalroots.anatomy import Root, Side, Type
+from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.volume import Volume
+from spinalroots.postprocess import sides
+
+SPACING = np.array([0.7, 0.7, 0.9])
+
+
+def _cauda(turn_deg=0.0, bend_mm=0.0, reach_mm=None, radius_mm=0.9, line_error_mm=0.0, seed=0):
+    """True individual map and centreline of paired tubes that run down a bent, turned sac.
+
+    Lower levels lie nearer to the midline: S3 at 1 mm, so that its tubes touch.
+    """
+    shape = (64, 48, 80)
+    x, y, z = np.meshgrid(
+        *(np.arange(n) * s for n, s in zip(shape, SPACING, strict=True)), indexing="ij"
+    )
+    generator = np.random.default_rng(seed)
+    middle = 22.0 + bend_mm * np.sin(z / 22)
+    turn = np.deg2rad(turn_deg) * np.sin(z / 40)
+    aside, forward = x - middle, y - 17.0
+    across = aside * np.cos(turn) + forward * np.sin(turn)
+    ahead = forward * np.cos(turn) - aside * np.sin(turn)
+    truth, nearest = np.zeros(shape, np.uint8), np.full(shape, radius_mm)
+    for level, far in (reach_mm or {"S3": 1.0, "S2": 2.2, "S1": 4.0, "L5": 6.0}).items():
+        for side, sign in ((Side.LEFT, -1), (Side.RIGHT, 1)):
+            wander = 0.3 * np.sin(z / 9 + generator.uniform(0, 6))
+            back = -5.0 + 0.6 * far
+            distance = np.hypot(across - sign * far - wander, ahead - back)
+            root = Root(anatomy.LEVELS.index(level), Type.DORSAL, side)
+            truth[distance < nearest] = root.value
+            np.minimum(nearest, distance, out=nearest)
+    affine = np.diag([*SPACING, 1.0])
+    affine[:3, 3] = (-20, -15, 40)
+    k = np.arange(shape[2])
+    centre = np.column_stack(
+        [22.0 + line_error_mm + bend_mm * np.sin(k * SPACING[2] / 22), np.full(len(k), 17.0)]
+    )
+    line = Centreline.from_slices(np.column_stack([centre / SPACING[:2], k]), affine, "truth")
+    return Volume(truth, affine), line
+
+
+def _share_right(truth, line):
+    levels = anatomy.individuals_to_levels(truth.data)
+    found = sides.split_sides(levels, truth.grid, line)
+    assert np.array_equal(anatomy.individuals_to_levels(found), levels)
+    return (found == truth.data)[truth.data > 0].mean()
+
+
+@pytest.mark.parametrize(
+    ("turn_deg", "bend_mm", "line_error_mm"),
+    [(0, 0, 0), (0, 12, 0), (15, 0, 0), (-20, 8, 0), (10, 6, 0.8)],
+)
+def test_sides_are_right_in_bent_and_turned_spines(turn_deg, bend_mm, line_error_mm):
+    truth, line = _cauda(turn_deg, bend_mm, line_error_mm=line_error_mm)
+    assert _share_right(truth, line) > 0.99
+
+
+def test_touching_roots_are_cut_and_a_root_that_bulges_across_is_not():
+    """Two bars that touch over half their length, one bulging over the midline elsewhere."""
+    truth = np.zeros((40, 20, 40), np.uint8)
+    left, right = (Root.parse(f"S2_D_{side}").value for side in "LR")
+    truth[17:20, 8:11, 4:36] = left
+    truth[20:23, 8:11, 4:20] = right
+    truth[23:26, 8:11, 20:36] = right
+    truth[20:21, 8:11, 28:32] = left
+    affine = np.eye(4)
+    line = Centreline.from_slices(
+        np.column_stack([np.full(40, 19.5), np.full(40, 12.0), np.arange(40)]), affine, "truth"
+    )
+    levels = anatomy.individuals_to_levels(truth)
+    found = sides.split_sides(levels, Volume(truth, affine).grid, line)
+    assert np.array_equal(found, truth)
+
+
+def test_the_cut_is_the_cheapest_of_all_divisions():
+    generator = np.random.default_rng(2)
+    voxels = np.array([(x, y, 0) for x in range(4) for y in range(3)])
+    aside_mm = generator.normal(0, 1, len(voxels))
+    spacing = np.array([1.0, 1.3, 0.8])
+    first, second, area = sides._faces(voxels, spacing)
+
+    def cost(right):
+        wrong = np.where(right, -aside_mm, aside_mm).clip(0) * spacing.prod()
+        return wrong.sum() + area[right[first] != right[second]].sum()
+
+    divisions = [np.array(choice) for choice in itertools.product((False, True), repeat=12)]
+    best = min(cost(choice) for choice in divisions)
+    found = sides.cut_parts(voxels, np.ones(12, int), aside_mm, spacing, 1.0)
+    assert cost(found) == pytest.approx(best, abs=0.02)
+
+
+def test_an_empty_level_map_has_no_sides():
+    truth, line = _cauda()
+    assert not sides.split_sides(np.zeros_like(truth.data), truth.grid, line).any()
