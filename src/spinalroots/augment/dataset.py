@@ -1,0 +1,235 @@
+"""Augmented cases on disk: each one made on its own, kept until it is collected, made only once.
+
+Every variant has a key, the hash of all that determines it: parent files, crop, limits, seed, code.
+It is made in `.cache/augment/<key>` in one piece, so a killed run leaves whole variants or nothing,
+and the next run makes only what is missing. Joblib spreads the work over processes, or over a Dask
+cluster that sees the same files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import shutil
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spinalroots.anatomy import Scheme
+from spinalroots.augment import labels, transforms
+from spinalroots.dataset.layout import Dataset
+from spinalroots.errors import InputError
+from spinalroots.files import folder_in_one_piece, read_json, write_json
+from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
+
+if TYPE_CHECKING:
+    from spinalroots.params import Augment
+
+HALO_MM = 10.0
+"""Kept around a crop while it is turned, then cut off: real tissue comes in at its ends."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One augmented case to make: slices `first`…`last` (inclusive) of `parent`."""
+
+    name: str
+    parent: str
+    levels: str
+    first: int
+    last: int
+    purpose: str
+
+
+def variant_key(source: Dataset, variant: Variant, augment: Augment, seed: int) -> str:
+    """Hash of everything that the variant's bytes depend on."""
+    digest = hashlib.sha256()
+    recipe = {
+        "variant": {key: value for key, value in asdict(variant).items() if key != "purpose"},
+        "limits": augment.transforms.model_dump(mode="json"),
+        "seed": seed,
+        "halo_mm": HALO_MM,
+        "versions": {name: version(name) for name in ("torchio", "scipy", "SimpleITK", "torch")},
+    }
+    digest.update(json.dumps(recipe, sort_keys=True).encode())
+    for module in (transforms, labels, inspect.getmodule(variant_key)):
+        digest.update(inspect.getsource(module).encode())
+    for path in _parent_files(source, variant.parent):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:24]
+
+
+def make_variant(
+    source: Dataset, variant: Variant, augment: Augment, seed: int, folder: Path
+) -> dict:
+    """Make one variant as a data set of one case in `folder`, unless it is there.
+
+    Returns its record: what :func:`replay` needs, and how many voxels each label got.
+    """
+    made = Dataset(folder)
+    if not folder.is_dir():
+        _one_thread()
+        scan, maps = read_case(source, variant.parent)
+        record = draw_record(variant, scan, augment, seed)
+        image, moved = replay(record, scan, maps)
+        record["voxels"] = {
+            str(scheme): count_labels(volume.data) for scheme, volume in moved.items()
+        }
+        with folder_in_one_piece(folder) as staging:
+            made = Dataset(staging)
+            write_volume(made.image(variant.name), image)
+            for scheme, volume in moved.items():
+                write_volume(made.labels(variant.name, scheme), volume)
+            write_json(made.sidecar(variant.name), record)
+        made = Dataset(folder)
+    return read_json(made.sidecar(variant.name))
+
+
+def read_case(source: Dataset, case: str) -> tuple[Volume, dict[Scheme, Volume]]:
+    """A scan and the label maps it has."""
+    maps = {
+        scheme: read_labels(source.labels(case, scheme))
+        for scheme in Scheme
+        if source.has(case, scheme)
+    }
+    return read_image(source.image(case)), maps
+
+
+def draw_record(variant: Variant, scan: Volume, augment: Augment, seed: int) -> dict:
+    """What will be done to the parent, in plain numbers; chance depends on seed and name only."""
+    rng = np.random.default_rng([seed, zlib.crc32(variant.name.encode())])
+    halo = int(np.ceil(HALO_MM / scan.spacing_mm[2]))
+    return {
+        "parent": variant.parent,
+        "purpose": variant.purpose,
+        "levels": variant.levels,
+        "slices": [variant.first, variant.last],
+        "slices_with_halo": [
+            max(variant.first - halo, 0),
+            min(variant.last + halo, scan.data.shape[2] - 1),
+        ],
+        "seed": seed,
+        "transforms": transforms.draw(augment, rng),
+    }
+
+
+def replay(
+    record: dict, scan: Volume, maps: dict[Scheme, Volume]
+) -> tuple[Volume, dict[Scheme, Volume]]:
+    """Apply a record to its parent: the same record gives the same voxels."""
+    first, last = record["slices_with_halo"]
+    wide = (slice(None), slice(None), slice(first, last + 1))
+    scan = scan.crop(wide)
+    image, moved = transforms.apply_arrays(
+        record["transforms"],
+        scan.data,
+        {scheme: volume.data[wide] for scheme, volume in maps.items()},
+        scan.spacing_mm,
+    )
+    inner = slice(record["slices"][0] - first, record["slices"][1] - first + 1)
+    box = (slice(0, None), slice(0, None), inner)
+    return (
+        scan.with_data(image).crop(box),
+        {scheme: scan.with_data(data).crop(box) for scheme, data in moved.items()},
+    )
+
+
+def count_labels(data: np.ndarray) -> dict[str, int]:
+    """Label value (as text, for JSON) → voxels, background left out."""
+    counts = np.bincount(data.ravel(), minlength=1)
+    return {str(value): int(counts[value]) for value in np.flatnonzero(counts) if value}
+
+
+def make_all(
+    source: Dataset,
+    variants: Sequence[Variant],
+    augment: Augment,
+    seed: int,
+    *,
+    cache: Path,
+    workers: int,
+) -> dict[str, Path]:
+    """Make every variant that `cache` lacks; variant name → its folder in `cache`.
+
+    What other parameters left in `cache` is removed at the end, so it holds one data set at most.
+    """
+    import joblib
+    from tqdm import tqdm
+
+    folders = {
+        variant.name: cache / variant_key(source, variant, augment, seed) for variant in variants
+    }
+    missing = [variant for variant in variants if not folders[variant.name].is_dir()]
+    with _where_to_run(augment.dask_address, workers):
+        tasks = joblib.Parallel(return_as="generator_unordered")(
+            joblib.delayed(make_variant)(source, variant, augment, seed, folders[variant.name])
+            for variant in missing
+        )
+        for _ in tqdm(tasks, total=len(missing), desc="augment", unit="case"):
+            pass
+    keep = {folder.name for folder in folders.values()}
+    for stale in cache.iterdir() if cache.is_dir() else ():
+        if stale.name not in keep:
+            shutil.rmtree(stale, ignore_errors=True)
+    return folders
+
+
+def collect(folders: dict[str, Path], into: Path) -> None:
+    """Copy the finished variants into one data set at `into` (its other files are the caller's)."""
+    for name, folder in folders.items():
+        made, target = Dataset(folder), Dataset(into)
+        pairs = [
+            (made.image(name), target.image(name)),
+            (made.sidecar(name), target.sidecar(name)),
+            *((made.labels(name, s), target.labels(name, s)) for s in Scheme if made.has(name, s)),
+        ]
+        for old, new in pairs:
+            new.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(old, new)
+
+
+@contextmanager
+def _where_to_run(dask_address: str, workers: int) -> Iterator[None]:
+    """Joblib's back end: processes of this machine, or the Dask cluster at `dask_address`."""
+    import joblib
+
+    if not dask_address:
+        with joblib.parallel_config(backend="loky", n_jobs=workers):
+            yield
+        return
+    from distributed import Client
+
+    try:
+        client = Client(dask_address, timeout="10s")
+    except OSError as error:
+        raise InputError(
+            "augment.dask_address",
+            expected="the address of a running Dask scheduler",
+            found=f"{dask_address!r}, where none answers",
+            fix="Start one with `dask scheduler`, or leave the address empty.",
+        ) from error
+    with client, joblib.parallel_config(backend="dask"):
+        yield
+
+
+def _one_thread() -> None:
+    """One thread per worker: the workers are the parallelism."""
+    import SimpleITK as sitk
+    import torch
+
+    torch.set_num_threads(1)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+
+
+def _parent_files(source: Dataset, case: str) -> list[Path]:
+    return [
+        source.image(case),
+        *(source.labels(case, scheme) for scheme in Scheme if source.has(case, scheme)),
+    ]
