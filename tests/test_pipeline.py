@@ -1,0 +1,210 @@
+"""The whole pipeline at smoke scale, in a copy of the project: one run for all tests here."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+
+import mlflow
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from pipeline import Copy
+
+from spinalroots.anatomy import Scheme, label_names
+from spinalroots.dataset.layout import Dataset
+from spinalroots.models import MODELS
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Copy:
+    """The project after `dvc exp run -S scale=smoke`."""
+    copy = Copy(tmp_path_factory.mktemp("project"))
+    start = time.monotonic()
+    copy.experiment = copy.run("dvc", "exp", "run", "--name", "smoke-test", "-S", "scale=smoke")
+    copy.seconds = time.monotonic() - start
+    print(f"smoke pipeline: {copy.seconds:.0f} s")
+    return copy
+
+
+def test_every_stage_runs_once(project):
+    stages = yaml.safe_load((project.folder / "dvc.yaml").read_text())["stages"]
+    for name, stage in stages.items():
+        rows = stage.get("matrix", {}).get("row")
+        for key in [f"{name}@{row}" for row in rows] if rows else [name]:
+            assert f"Running stage '{key}'" in project.experiment.stdout
+
+
+def test_table_of_models_has_the_papers_rows_and_hardnet(project):
+    table = pd.read_csv(project.folder / "reports/table_models.csv")
+    assert list(table.columns) == [
+        "model",
+        "region",
+        "target",
+        "augmented",
+        "n_cases",
+        "binary_dice_mean",
+        "binary_dice_sd",
+        "expert_score_mean",
+        "expert_score_sd",
+        "expert_score_source",
+    ]
+    assert set(table["model"]) == set(MODELS)
+    tested = json.loads((project.folder / "data/split.json").read_text())["test"]
+    assert (table["n_cases"] == len(tested)).all()
+    assert table["binary_dice_mean"].between(0, 1).all()
+
+
+def test_table_of_quantization_is_measured(project):
+    table = pd.read_csv(project.folder / "reports/table_quantization.csv")
+    assert list(table.columns) == [
+        "model",
+        "precision",
+        "runtime",
+        "size_mb",
+        "inference_s",
+        "binary_dice_mean",
+        "binary_dice_sd",
+    ]
+    assert {"fp32", "int8"} <= set(table["precision"])
+    assert (table["size_mb"] > 0).all()
+    assert (table["inference_s"] > 0).all()
+
+
+def test_metrics_and_page_exist(project):
+    assert json.loads((project.folder / "reports/metrics.json").read_text())
+    page = (project.folder / "reports/index.html").read_text()
+    assert "<table" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_no_model_was_trained_on_a_test_case_raw_or_augmented(project):
+    split = json.loads((project.folder / "data/split.json").read_text())
+    augmented = Dataset(project.folder / "data/augmented")
+    parents = {
+        case: json.loads(augmented.sidecar(case).read_text())["parent"]
+        for case in augmented.cases()
+    }
+    assert set(parents.values()) <= set(split["train"])
+    for name in MODELS:
+        record = json.loads((project.folder / "models" / name / "model.json").read_text())
+        trained_on = set(record["trained_on"])
+        assert trained_on
+        assert trained_on <= set(split["train"]) | set(parents)
+        assert not {parents.get(case, case) for case in trained_on} & set(split["test"])
+        assert bool(trained_on & set(parents)) is MODELS[name].augmented
+
+
+def test_predictions_lie_on_the_scans_own_grid(project):
+    split = json.loads((project.folder / "data/split.json").read_text())
+    raw = Dataset(project.folder / "data/raw/phantom")
+    for name in MODELS:
+        processed = Dataset(project.folder / "data/postprocessed" / name)
+        for case in split["test"]:
+            scan = nib.load(raw.image(case))
+            for scheme in (Scheme.ENTITY, Scheme.LEVELS, Scheme.INDIVIDUALS):
+                labels = nib.load(processed.labels(case, scheme))
+                assert labels.shape == scan.shape
+                assert np.allclose(labels.affine, scan.affine, atol=1e-3)
+                assert set(np.unique(labels.dataobj)) <= {0, *label_names(scheme)}
+
+
+def test_mlflow_holds_every_kind_of_run_at_the_repository_root(project):
+    client = mlflow.MlflowClient(f"sqlite:///{project.folder / 'mlflow.db'}")
+    runs = [
+        run
+        for experiment in client.search_experiments()
+        for run in client.search_runs([experiment.experiment_id], max_results=1000)
+    ]
+    by_kind = {}
+    for run in runs:
+        by_kind.setdefault(run.data.tags.get("kind"), []).append(run)
+    assert {"training", "study", "trial", "evaluation", "quantization"} <= set(by_kind)
+    assert len(by_kind["training"]) == len(by_kind["evaluation"]) == len(MODELS)
+    for kind in ("training", "evaluation"):
+        for run in by_kind[kind]:
+            tags = run.data.tags
+            wanted = {"region", "model", "target", "scale", "git.revision", "dvc.stage"}
+            assert wanted <= set(tags), (kind, run.info.run_name)
+            assert tags["scale"] == "smoke"
+            assert any(tag.startswith("data.") for tag in tags)
+            assert run.info.status == "FINISHED"
+
+
+def test_the_experiment_shows_up_in_dvc(project):
+    assert "smoke-test" in project.run("dvc", "exp", "show", "--no-pager", "--csv").stdout
+
+
+def test_a_second_run_has_nothing_to_do(project):
+    again = project.run("dvc", "repro")
+    assert "Running stage" not in again.stdout
+    assert "up to date" in again.stdout
+
+
+def test_an_augmentation_parameter_reruns_augmentation_and_what_follows_only(project):
+    path = project.folder / "params.yaml"
+    before = path.read_text()
+    record = yaml.safe_load(before)
+    section = record["augment"]
+    key = next(key for key, value in section.items() if isinstance(value, float))
+    section[key] *= 1.01
+    try:
+        path.write_text(yaml.safe_dump(record))
+        stdout = project.run("dvc", "repro", "--dry").stdout
+    finally:
+        path.write_text(before)
+    rerun = {line.split("'")[1] for line in stdout.splitlines() if line.startswith("Running stage")}
+    assert "augment" in rerun
+    assert not {"phantom", "check", "refine", "split"} & rerun
+
+
+def test_predict_takes_a_scan_and_gives_masks_on_its_grid(project, tmp_path):
+    case = json.loads((project.folder / "data/split.json").read_text())["test"][0]
+    scan_path = tmp_path / "scan.nii.gz"
+    shutil.copy(Dataset(project.folder / "data/raw/phantom").image(case), scan_path)
+    project.run("spinalroots", "predict", str(scan_path), "-o", str(tmp_path / "out"))
+    scan = nib.load(scan_path)
+    for scheme in ("levels", "individuals"):
+        mask = nib.load(tmp_path / "out" / f"scan_label-{scheme}_dseg.nii.gz")
+        assert mask.shape == scan.shape
+        assert np.allclose(mask.affine, scan.affine, atol=1e-3)
+        table = tmp_path / "out" / f"scan_label-{scheme}_dseg.tsv"
+        assert table.read_text().startswith("index\tname\tcolor")
+    record = json.loads((tmp_path / "out" / "scan_prediction.json").read_text())
+    assert record["model"] in MODELS
+    assert isinstance(record["warnings"], list)
+
+
+def test_predict_works_on_real_scans(project, real_scans, tmp_path):
+    for name, path in real_scans.items():
+        project.run("spinalroots", "predict", str(path), "-o", str(tmp_path / name))
+        scan = nib.load(path)
+        stem = path.name.removesuffix(".nii.gz")
+        for scheme in ("levels", "individuals"):
+            mask = nib.load(tmp_path / name / f"{stem}_label-{scheme}_dseg.nii.gz")
+            assert mask.shape == scan.shape
+            assert np.allclose(mask.affine, scan.affine, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["missing", "truncated", "four-d", "nan"])
+def test_predict_refuses_a_bad_scan_and_writes_nothing(kind, project, tmp_path):
+    case = Dataset(project.folder / "data/raw/phantom").cases()[0]
+    good = Dataset(project.folder / "data/raw/phantom").image(case)
+    bad = tmp_path / "bad.nii.gz"
+    if kind == "truncated":
+        bad.write_bytes(good.read_bytes()[:20000])
+    elif kind == "four-d":
+        nib.save(nib.Nifti1Image(np.zeros((8, 8, 8, 2), np.float32), np.eye(4)), bad)
+    elif kind == "nan":
+        nib.save(nib.Nifti1Image(np.full((40, 40, 40), np.nan, np.float32), np.eye(4)), bad)
+    result = project.run(
+        "spinalroots", "predict", str(bad), "-o", str(tmp_path / "out"), check=False
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: {bad}: expected")
+    assert not (tmp_path / "out").exists()
