@@ -73,6 +73,10 @@ def build_parser() -> argparse.ArgumentParser:
         "source", type=Path, nargs="+", help="NIfTI file, lab folder, BIDS data set or DICOM folder"
     )
     ingest.add_argument("--dry-run", action="store_true", help="check and list, write nothing")
+    ingest.add_argument("--case", help="name for a single scan (default: the next free number)")
+    ingest.add_argument(
+        "--no-dvc", action="store_true", help="do not put the result under DVC's versions"
+    )
     ingest.add_argument(
         "--replace", metavar="CASE", help="corrected masks for a case that is there already"
     )
@@ -167,6 +171,77 @@ def _predict(options) -> None:
         device=options.device,
     )
     print(f"wrote {folder}")
+
+
+def _ingest(options) -> None:
+    from spinalroots.dataset import ingest
+
+    if options.replace:
+        if len(options.source) != 1 or options.dry_run:
+            raise InputError(
+                "--replace",
+                expected="one folder of masks, or one mask, and no --dry-run",
+                found=" ".join(map(str, options.source)),
+                fix="Bring the cases' masks in one after the other.",
+            )
+        report, changes = ingest.replace_masks(options.replace, options.source[0], options.root)
+        print("\n".join([*changes, *report.lines()]))
+    else:
+        cases = ingest.plan(options.source, options.root, case=options.case)
+        print("\n".join(line for case in cases for line in case.lines()))
+        if options.dry_run:
+            print(
+                f"Dry run: {len(cases)} case(s) would go into {options.root}; nothing was written."
+            )
+            return
+        ingest.ingest(cases, options.root)
+        print(f"{len(cases)} case(s) written into {options.root}.")
+    if not options.no_dvc:
+        _version(options.root)
+
+
+def _version(folder: Path) -> None:
+    """Put a folder under DVC, which also keeps it out of git."""
+    import subprocess
+
+    if not Path(".dvc").is_dir():
+        print(f"No DVC repository here: {folder} is not versioned.")
+        return
+    done = subprocess.run([sys.executable, "-m", "dvc", "add", "--quiet", str(folder)])
+    if done.returncode:
+        raise InputError(
+            folder,
+            expected="DVC to take the folder as a new version",
+            found=f"`dvc add` ended with {done.returncode} (its message is above)",
+            fix=f"The data is written; when the cause is mended, run: dvc add {folder}",
+        )
+    print(f"DVC holds it as a new version; keep it with: git add {folder}.dvc && git commit")
+    print("To train and test on it: dvc exp run -S data.source=ingested")
+
+
+def _export(options) -> None:
+    from spinalroots.dataset.export import export_case
+    from spinalroots.dataset.layout import Dataset
+
+    export_case(Dataset(options.root), options.case, options.out)
+    print(f"wrote {options.out}")
+
+
+def _score(options) -> None:
+    from spinalroots.evaluate import expert_scores
+
+    row = expert_scores.Row(
+        case=options.case,
+        model=options.model,
+        region=options.region,
+        rater=options.rater,
+        score=options.score,
+        minutes_without=options.minutes_without,
+        minutes_with=options.minutes_with,
+        comment=options.comment,
+    )
+    expert_scores.append(options.file, row)
+    print(f"added to {options.file}; `dvc repro` takes it into the tables")
 
 
 def _reconstruct(options) -> None:

@@ -18,3 +18,11 @@ class InputError(Exception):
         self.found = found
         self.fix = fix
         super().__init__(f"{where}: expected {expected}, found {found}. {fix}")
+
+    def __reduce__(self):
+        """Keeps the error whole on its way from a worker process."""
+        return _rebuild, (self.where, self.expected, self.found, self.fix)
+
+
+def _rebuild(where: str, expected: str, found: str, fix: str) -> InputError:
+    return InputError(where, expected=expected, found=found, fix=fix)
