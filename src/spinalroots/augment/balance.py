@@ -15,7 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 NEARLY_BEST = 0.8
-"""Crops with this share of the best gain count as good: of those, the least used parent is taken."""
+"""Crops with this share of the best gain count as good; the least used parent's is taken."""
+
+SLACK = 1.1
+"""The plan aims above the target by this factor: turning moves some voxels out of a crop."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ def plan_variants(
     """
     case_of = np.asarray(case_of)
     cases = np.unique(case_of)
+    aim = min(SLACK * target_ratio, 1.0)
     whole = {case: int(np.flatnonzero(case_of == case)[0]) for case in cases}
     seen = start > 0
     totals = start.astype(float)
@@ -120,7 +124,7 @@ def plan_variants(
         if not free.any():
             break
         after = totals + voxels
-        if rarest_ratio(totals) < target_ratio:
+        if rarest_ratio(totals) < aim:
             gain = mean_log_share(after[:, seen]) - mean_log_share(totals[seen])
             gain = np.where(free, gain, -np.inf)
             if gain.max() <= 1e-9:
@@ -130,7 +134,7 @@ def plan_variants(
             near = np.flatnonzero(gain >= NEARLY_BEST * gain.max())
             take(int(near[np.lexsort((-gain[near], times[near]))[0]]), "balance")
             continue
-        good = free & (np.array([rarest_ratio(row) for row in after]) >= target_ratio)
+        good = free & (np.array([rarest_ratio(row) for row in after]) >= aim)
         if not good.any():
             break
         least = min(used[case] for case in case_of[good].tolist())

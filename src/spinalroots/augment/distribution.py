@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from spinalroots.anatomy import Scheme, label_names
+from spinalroots.anatomy import Scheme, Target, label_names
 from spinalroots.augment.balance import effective_classes, entropy, rarest_ratio
 from spinalroots.dataset.layout import Dataset
 
@@ -23,20 +23,26 @@ def count_file(dataset: Dataset, case: str, scheme: Scheme) -> np.ndarray:
     if not dataset.has(case, scheme):
         return np.zeros(256, np.int64)
     data = np.asanyarray(nib.load(dataset.labels(case, scheme)).dataobj).astype(np.uint8)
-    return np.bincount(data.ravel(), minlength=256)
+    return _without_background(np.bincount(data.ravel(), minlength=256))
 
 
 def count_slices(labels: np.ndarray) -> np.ndarray:
     """Voxels of each label value in each axial slice: (Z, 256) of an (X, Y, Z) map."""
     depth = labels.shape[2]
     place = np.arange(depth, dtype=np.int64) * 256 + labels
-    return np.bincount(place.ravel(), minlength=256 * depth).reshape(depth, 256)
+    counts = np.bincount(place.ravel(), minlength=256 * depth).reshape(depth, 256)
+    return _without_background(counts)
 
 
-def from_record(voxels: dict[str, int]) -> np.ndarray:
+def _without_background(counts: np.ndarray) -> np.ndarray:
+    counts[..., 0] = 0
+    return counts
+
+
+def from_record(record: dict, scheme: Scheme) -> np.ndarray:
     """(256,) of the label counts in a variant's record."""
     counts = np.zeros(256, np.int64)
-    for value, count in voxels.items():
+    for value, count in record["voxels"].get(str(scheme), {}).items():
         counts[int(value)] = count
     return counts
 
@@ -71,6 +77,38 @@ def summary(counts: np.ndarray) -> dict:
         "entropy_nats": round(entropy(voxels), 4),
         "effective_classes": round(effective_classes(voxels), 3),
         "rarest_over_median": round(rarest_ratio(voxels), 4),
+    }
+
+
+def outcome(
+    counts: dict[str, dict[Scheme, np.ndarray]], scheme: Scheme, *, target_ratio: float, limit: str
+) -> dict:
+    """Balance before and after, whether it reached its target, and what stopped it if not.
+
+    :param counts: as for :func:`table`; `limit`: what stopped the plan, "" if nothing did.
+    :returns: plain values; `absent` names the refined classes that no training case shows, which no
+        augmentation can bring.
+    """
+    before = summary(counts["refined"][scheme])
+    after = summary(counts["augmented"][scheme])
+    totals = counts["augmented"][scheme].sum(axis=0)
+    occurring = [value for value in label_names(scheme) if totals[value]]
+    rarest = min(occurring, key=lambda value: totals[value], default=None)
+    expected = Target.of(scheme)
+    reached = after["rarest_over_median"] >= target_ratio
+    return {
+        "classes_of": str(scheme),
+        "before": before,
+        "after": after,
+        "rarest": label_names(scheme).get(rarest, ""),
+        "absent": [
+            name
+            for value, name in zip(expected.values, expected.names, strict=True)
+            if not totals[value]
+        ],
+        "target_ratio": target_ratio,
+        "target_reached": int(reached),
+        "limit": "" if reached else limit or LOST_BY_TRANSFORMS,
     }
 
 

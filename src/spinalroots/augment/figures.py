@@ -47,6 +47,8 @@ def write_distribution(path: Path, table: pd.DataFrame) -> None:
     _save(path, figure)
 
 
+TILE_WIDTH_INCH = 1.3
+
 Tile = tuple[str, Volume, Volume | None]
 """Caption, scan, root labels (individuals or levels)."""
 
@@ -54,24 +56,32 @@ Tile = tuple[str, Volume, Volume | None]
 def write_contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], scheme: Scheme) -> None:
     """Rows of an original and its variants: a coronal view, all roots projected onto it.
 
-    Left is the patient's right, as radiologists look at a person.
+    All at the same scale. Left is the patient's right, as radiologists look at a person.
     """
     from matplotlib.figure import Figure
 
     columns = max((len(row) for row in rows), default=1)
-    figure = Figure(figsize=(1.6 * columns + 0.4, 3.9 * max(len(rows), 1)), layout="constrained")
+    sizes = [np.array(scan.data.shape) * scan.spacing_mm for row in rows for _, scan, _ in row]
+    widest, _, tallest = np.max(sizes, axis=0, initial=1.0)
+    height = (TILE_WIDTH_INCH - 0.2) * tallest / widest + 0.5
+    figure = Figure(
+        figsize=(TILE_WIDTH_INCH * columns, min(height, 6.0) * max(len(rows), 1)),
+        layout="constrained",
+    )
     axes = figure.subplots(max(len(rows), 1), columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
     for row, tiles in zip(axes, rows, strict=False):
         for axis, (caption, scan, roots) in zip(row, tiles, strict=False):
-            spacing = scan.spacing_mm
+            width, _, height = np.array(scan.data.shape) * scan.spacing_mm
             axis.imshow(
                 coronal_view(scan.data, None if roots is None else roots.data, scheme),
-                aspect=spacing[2] / spacing[0],
+                extent=(0, width, 0, height),
                 origin="lower",
                 interpolation="nearest",
             )
+            axis.set_xlim(0, widest)
+            axis.set_ylim(0, tallest)
             axis.set_title(caption, fontsize=7)
     _save(path, figure)
 
