@@ -349,6 +349,31 @@ class Phantom(Section):
     annotator: Annotator
 
 
+class CentrelineSearch(Section):
+    """How the line through cord and sac is found."""
+
+    method: Literal["auto", "sct", "image"]
+    stiffness_mm: Positive
+    search_mm: Positive
+    figure_mm: Positive
+
+
+class Postprocess(Section):
+    """What happens to predicted labels."""
+
+    island_mm3: NonNegative
+    side_pull: Positive
+
+
+class Reconstruct(Section):
+    """Surfaces, trajectories and measurements of the predicted roots."""
+
+    model: str
+    cases: Whole
+    smoothing_mm: NonNegative
+    spacing_mm: Positive
+
+
 class Params(Section):
     """All effective parameters: the sections with the scale's budgets filled in."""
 
@@ -365,6 +390,9 @@ class Params(Section):
     quantize: Quantize
     hardnet: Hardnet
     tune: Tune
+    centreline: CentrelineSearch
+    postprocess: Postprocess
+    reconstruct: Reconstruct
 
 
 def load(path: Path | str = "params.yaml", *, scale: str | None = None) -> Params:
