@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from spinalroots.anatomy import LEVELS, Region, Type
 from spinalroots.errors import InputError
 from spinalroots.quantize.variants import Precision, Runtime
 
@@ -374,6 +375,34 @@ class Reconstruct(Section):
     spacing_mm: Positive
 
 
+class Check(Section):
+    """What the check of the raw data calls out."""
+
+    strict: bool  # findings end the stage with an error
+    tiny_voxels: Count  # a label with fewer voxels is called tiny
+    mismatch_share: Fraction  # of a map's root voxels that contradict another map
+    wrong_side_share: Fraction  # of a root's voxels on the other side of the sac's middle
+
+
+class Refine(Section):
+    """From 120 classes to those that matter, into the entity mask, cropped."""
+
+    levels: tuple[Literal[LEVELS], ...]
+    types: tuple[Type, ...]
+    regions: tuple[Region, ...]
+    connectivity: Literal[6, 18, 26]  # neighbours that a label grows to
+    trust_levels: bool  # where level and individual map differ, the level map is right
+    margin_along_mm: NonNegative  # kept above and below the labelled roots
+    margin_around_mm: NonNegative  # kept around the sac
+
+
+class Split(Section):
+    """Who is held out; below 1 a share of the subjects, from 1 on their number."""
+
+    validation: NonNegative
+    test: Positive
+
+
 class Params(Section):
     """All effective parameters: the sections with the scale's budgets filled in."""
 
@@ -381,6 +410,9 @@ class Params(Section):
     seed: Whole
     workers: Count  # processes of the stages that run cases in parallel
     data: Data
+    check: Check
+    refine: Refine
+    split: Split
     phantom: Phantom
     predict: Predict
     nnunet: Nnunet
