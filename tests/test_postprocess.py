@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from spinalroots import anatomy
-from spinalroots.anatomy import Root, Side, Type
+from spinalroots.anatomy import Root, Scheme, Side, Target, Type
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
-from spinalroots.postprocess import sides
+from spinalroots.params import Postprocess
+from spinalroots.postprocess import run, sides
+from spinalroots.postprocess.cleanup import drop_islands
 
 SPACING = np.array([0.7, 0.7, 0.9])
 
@@ -101,3 +103,48 @@ def test_the_cut_is_the_cheapest_of_all_divisions():
 def test_an_empty_level_map_has_no_sides():
     truth, line = _cauda()
     assert not sides.split_sides(np.zeros_like(truth.data), truth.grid, line).any()
+
+
+def test_islands_go_and_parts_joined_at_a_corner_stay():
+    labels = np.zeros((12, 12, 12), np.uint8)
+    labels[1:3, 1:3, 1:3] = 20
+    labels[3, 3, 3] = 20
+    labels[8, 8, 8] = 20
+    labels[5:7, 5, 5] = 21
+    kept = drop_islands(labels, np.array([1.0, 1.0, 0.5]), 1.0)
+    expected = labels.copy()
+    expected[8, 8, 8] = 0
+    assert np.array_equal(kept, expected)
+    assert (drop_islands(labels, np.ones(3), 3.0) == 21).sum() == 0
+
+
+@pytest.fixture
+def knobs():
+    return Postprocess(island_mm3=0.0, side_pull=3.0)
+
+
+def test_the_three_maps_of_a_level_prediction_agree(knobs):
+    truth, line = _cauda()
+    levels = truth.with_data(anatomy.individuals_to_levels(truth.data))
+    maps = run(levels, Target.of("levels"), line, knobs)
+    assert np.array_equal(maps[Scheme.LEVELS].data, levels.data)
+    assert np.array_equal(anatomy.individuals_to_levels(maps[Scheme.INDIVIDUALS].data), levels.data)
+    assert np.array_equal(maps[Scheme.ENTITY].data, (truth.data > 0).astype(np.uint8))
+
+
+def test_an_individual_prediction_keeps_its_own_sides(knobs):
+    truth, line = _cauda()
+    crossed = truth.with_data(anatomy.swap_sides(truth.data))
+    maps = run(crossed, Target.of("individuals"), line, knobs)
+    assert np.array_equal(maps[Scheme.INDIVIDUALS].data, crossed.data)
+    assert np.array_equal(maps[Scheme.LEVELS].data, anatomy.individuals_to_levels(truth.data))
+
+
+def test_a_ventral_target_gives_ventral_roots(knobs):
+    truth, line = _cauda()
+    levels = truth.with_data(anatomy.individuals_to_levels(truth.data))
+    maps = run(levels, Target.of("levels", types=(Type.VENTRAL,)), line, knobs)
+    found = {
+        Root.from_value(int(value)).type for value in np.unique(maps[Scheme.INDIVIDUALS].data)[1:]
+    }
+    assert found == {Type.VENTRAL}

@@ -23,8 +23,6 @@ from spinalroots.imaging.outline import centroids, outlines
 from spinalroots.imaging.resample import resample_axis, to_resampled
 from spinalroots.imaging.volume import Volume
 
-WORK_MM = 2.0
-"""Voxel edge of the grid that the search works on."""
 BLOB_SCALES_MM = (4.0, 5.5, 7.0)
 """Standard deviations of the blob filter: about the radius of a disc over the square root of 2."""
 BLOB_ENOUGH = 0.3
@@ -45,12 +43,18 @@ RECENTRING_ROUNDS = 2
 
 
 def find(
-    scan: Volume, *, method: Literal["auto", "sct", "image"] = "auto", stiffness_mm: float = 6.0
+    scan: Volume,
+    *,
+    method: Literal["auto", "sct", "image"] = "auto",
+    stiffness_mm: float = 6.0,
+    search_mm: float = 2.0,
 ) -> Centreline:
     """Centreline of a T2 scan (X, Y, Z) in RAS+ without any mask.
 
     :param method: `auto` takes the Spinal Cord Toolbox where it is on the PATH and finds a line,
         otherwise :func:`trace`; `sct` insists on it; `image` never looks for it.
+    :param stiffness_mm: waves shorter than about six times this are smoothed away.
+    :param search_mm: voxel edge of the grid that :func:`trace` works on.
     :raises InputError: `sct` and the toolbox is not there, or finds nothing.
     """
     if method != "image" and (method == "sct" or available()):
@@ -64,29 +68,28 @@ def find(
                 found="no such program" if not available() else "no line",
                 fix="Install the Spinal Cord Toolbox, or set centreline.method to image.",
             )
-    return trace(scan, stiffness_mm=stiffness_mm)
+    return trace(scan, stiffness_mm=stiffness_mm, search_mm=search_mm)
 
 
-def trace(scan: Volume, *, stiffness_mm: float = 6.0) -> Centreline:
-    """Centreline of a T2 scan (X, Y, Z) in RAS+, a point for every axial slice.
-
-    :param stiffness_mm: waves shorter than about six times this are smoothed away.
-    """
+def trace(scan: Volume, *, stiffness_mm: float = 6.0, search_mm: float = 2.0) -> Centreline:
+    """Our own centreline of a T2 scan (X, Y, Z) in RAS+, a point a slice; see :func:`find`."""
     work = scan.data
     for axis in range(3):
-        work = resample_axis(work, axis, scan.spacing_mm[axis], WORK_MM)
-    image = even_out(work, WORK_MM)
-    evidence = sac_evidence(image, WORK_MM)
+        work = resample_axis(work, axis, scan.spacing_mm[axis], search_mm)
+    image = even_out(work, search_mm)
+    evidence = sac_evidence(image, search_mm)
     path = best_path(evidence)
     strength = evidence[path[:, 0], path[:, 1], np.arange(len(path))]
-    path = smooth(path, 0.05 + strength, stiffness_mm / WORK_MM)
+    path = smooth(path, 0.05 + strength, stiffness_mm / search_mm)
     for _ in range(RECENTRING_ROUNDS):
-        path = recentre(image, path, WORK_MM, stiffness_mm)
+        path = recentre(image, path, search_mm, stiffness_mm)
     slices = np.arange(scan.data.shape[2])
-    heights = to_resampled(slices, scan.spacing_mm[2], WORK_MM)
+    heights = to_resampled(slices, scan.spacing_mm[2], search_mm)
     columns = [
         to_resampled(
-            np.interp(heights, np.arange(len(path)), path[:, axis]), WORK_MM, scan.spacing_mm[axis]
+            np.interp(heights, np.arange(len(path)), path[:, axis]),
+            search_mm,
+            scan.spacing_mm[axis],
         )
         for axis in (0, 1)
     ]

@@ -42,6 +42,11 @@ def from_masks(tissues: Volume, *, stiffness_mm: float = 4.0) -> Centreline:
     return Centreline.from_slices(np.column_stack([path, heights]), tissues.affine, "mask")
 
 
+def shows_the_sac(tissues: Volume, share: float = 0.5) -> bool:
+    """Whether cord or CSF is annotated in at least `share` of the slices, enough for a line."""
+    return bool(np.isin(tissues.data, (CORD, CSF)).any(axis=(0, 1)).mean() >= share)
+
+
 def slice_centres(mask: np.ndarray, spacing_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Centre of mass (Z, 2) in voxels and area (Z,) in mm² of every axial slice of `mask`."""
     count = mask.sum(axis=(0, 1))

@@ -1,0 +1,5 @@
+"""What happens to a network's labels before a person sees them."""
+
+from spinalroots.postprocess.pipeline import run
+
+__all__ = ["run"]
