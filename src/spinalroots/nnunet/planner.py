@@ -1,0 +1,95 @@
+"""nnU-Net's own planning: ResEncM as it is, or the same rules with a small budget.
+
+nnU-Net's planner shrinks the patch until the network's feature maps fit the memory it is told to
+plan for. `SmallPlanner` changes only what it plans with: the memory, the width and the depth of the
+stages, and the (much faster) torch resampling that nnU-Net ships.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from pathlib import Path
+
+from nnunetv2.experiment_planning.experiment_planners.residual_unets import (
+    residual_encoder_unet_planners as resenc,
+)
+from nnunetv2.preprocessing.resampling.resample_torch import resample_torch_fornnunet
+
+from spinalroots.params import NnunetPlan
+
+SMALL_PLANS = "nnUNetResEncUNetSmallPlans"
+_STAGES = 14
+_RESAMPLING = {"force_separate_z": False, "memefficient_seg_resampling": False}
+
+
+class SmallPlanner(resenc.nnUNetPlannerResEncM):
+    """nnUNetPlannerResEncM for a CPU: less memory, fewer features, fewer blocks."""
+
+    def __init__(self, dataset: str, plan: NnunetPlan, spacing: list[float] | None = None):
+        super().__init__(dataset, plan.memory_gb, plans_name=SMALL_PLANS)
+        self.overwrite_target_spacing = spacing
+        self.UNet_base_num_features = plan.base_features
+        self.UNet_max_features_3d = plan.max_features
+        self.UNet_max_features_2d = plan.max_features
+        self.UNet_blocks_per_stage_encoder = (plan.blocks_per_stage,) * _STAGES
+        self.UNet_blocks_per_stage_decoder = (1,) * (_STAGES - 1)
+
+    def generate_data_identifier(self, configuration_name: str) -> str:
+        """Own folder of preprocessed data: its resampling is not the default one."""
+        return f"{self.plans_identifier}_{configuration_name}"
+
+    def determine_resampling(self, *args, **kwargs):
+        """Linear resampling by torch instead of cubic splines."""
+        image = {"is_seg": False, **_RESAMPLING}
+        labels = {"is_seg": True, **_RESAMPLING}
+        return resample_torch_fornnunet, image, resample_torch_fornnunet, labels
+
+    def determine_segmentation_softmax_export_fn(self, *args, **kwargs):
+        """The same for what the network returns."""
+        return resample_torch_fornnunet, {"is_seg": False, **_RESAMPLING}
+
+    def plan_experiment(self) -> dict:
+        """Plans in which Dice is taken over the whole batch: a small patch shows few classes."""
+        plans = super().plan_experiment()
+        plans["configurations"]["3d_fullres"]["batch_dice"] = True
+        self.save_plans(plans)
+        return plans
+
+
+def plan(dataset: str, parameters: NnunetPlan) -> dict:
+    """Plan the data set `dataset`, whose fingerprint lies in nnU-Net's preprocessed folder.
+
+    Writes `<plans name>.json` there and returns the plans. Nothing is trained.
+    """
+    spacing = [float(step) for step in reversed(parameters.spacing_mm or ())] or None
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # the planner warns of any memory but its own 8 GB
+        if parameters.planner == "small":
+            return SmallPlanner(dataset, parameters, spacing).plan_experiment()
+        planner = resenc.nnUNetPlannerResEncM(dataset, overwrite_target_spacing=spacing)
+        return planner.plan_experiment()
+
+
+def summary(plans: dict, configuration: str) -> dict:
+    """What a reader wants to know of the plans: planner, patch, batch, spacing, network."""
+    chosen = plans["configurations"][configuration]
+    network = chosen["architecture"]["arch_kwargs"]
+    return {
+        "planner": plans["experiment_planner_used"],
+        "plans": plans["plans_name"],
+        "configuration": configuration,
+        "patch_size": list(chosen["patch_size"]),
+        "batch_size": chosen["batch_size"],
+        "spacing_mm": [round(float(step), 4) for step in chosen["spacing"]],
+        "network": chosen["architecture"]["network_class_name"].rpartition(".")[2],
+        "features_per_stage": list(network["features_per_stage"]),
+        "blocks_per_stage": list(network["n_blocks_per_stage"]),
+    }
+
+
+def read_plans(folder: Path, parameters: NnunetPlan) -> Path:
+    """File of the plans in the preprocessed folder of a data set."""
+    name = SMALL_PLANS if parameters.planner == "small" else "nnUNetResEncUNetMPlans"
+    return Path(folder) / f"{name}.json"

@@ -1,0 +1,135 @@
+"""Fingerprint and preprocessing by nnU-Net's own functions, case by case, in this process.
+
+nnU-Net runs both in a pool of processes that it starts anew each time; a worker that dies takes its
+reason with it. Here a case that fails is named together with its cause, and a worker that is killed
+is reported as what it nearly always is: memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import (
+    DatasetFingerprintExtractor,
+)
+from nnunetv2.imageio.nibabel_reader_writer import NibabelIO
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
+from tqdm import tqdm
+
+from spinalroots.errors import InputError
+from spinalroots.files import read_json, write_json
+
+_FOREGROUND_SAMPLES = 10_000_000
+"""Voxels, over all cases, from which intensity statistics are made."""
+
+
+def write_fingerprint(raw: Path, preprocessed: Path, workers: int = 1) -> dict:
+    """nnU-Net's dataset fingerprint: spacings, shapes and root intensities of all cases."""
+    dataset = _dataset(raw)
+    samples = _FOREGROUND_SAMPLES // len(dataset)
+    results = _each(_analyse, [(name, files, samples) for name, files in dataset.items()], workers)
+    shapes, spacings, intensities, _, relative_sizes = zip(*results, strict=True)
+    pooled = np.concatenate([case[0] for case in intensities])
+    low, median, high = np.percentile(pooled, (0.5, 50.0, 99.5))
+    fingerprint = {
+        "spacings": [[float(step) for step in spacing] for spacing in spacings],
+        "shapes_after_crop": [[int(size) for size in shape] for shape in shapes],
+        "foreground_intensity_properties_per_channel": {
+            "0": {
+                "mean": float(pooled.mean()),
+                "median": float(median),
+                "std": float(pooled.std()),
+                "min": float(pooled.min()),
+                "max": float(pooled.max()),
+                "percentile_99_5": float(high),
+                "percentile_00_5": float(low),
+            }
+        },
+        "median_relative_size_after_cropping": float(np.median(relative_sizes)),
+    }
+    write_json(preprocessed / "dataset_fingerprint.json", fingerprint)
+    return fingerprint
+
+
+def preprocess(
+    raw: Path, preprocessed: Path, plans: dict, configuration: str, workers: int = 1
+) -> Path:
+    """Crop, normalise and resample every case for a configuration; returns the data's folder."""
+    identifier = plans["configurations"][configuration]["data_identifier"]
+    folder = preprocessed / identifier
+    folder.mkdir(parents=True, exist_ok=True)
+    tasks = [
+        (name, files, plans, configuration, raw, folder) for name, files in _dataset(raw).items()
+    ]
+    _each(_preprocess, tasks, workers)
+    return folder
+
+
+def _dataset(raw: Path) -> dict:
+    return get_filenames_of_train_images_and_targets(str(raw), read_json(raw / "dataset.json"))
+
+
+def _analyse(name: str, files: dict, samples: int) -> tuple:
+    return DatasetFingerprintExtractor.analyze_case(
+        files["images"], files["label"], NibabelIO, num_samples=samples
+    )
+
+
+def _preprocess(
+    name: str, files: dict, plans: dict, configuration: str, raw: Path, folder: Path
+) -> None:
+    manager = PlansManager(plans)
+    chosen = manager.get_configuration(configuration)
+    chosen.preprocessor_class(verbose=False).run_case_save(
+        str(folder / name),
+        files["images"],
+        files["label"],
+        manager,
+        chosen,
+        read_json(raw / "dataset.json"),
+    )
+
+
+def _each(work: Callable, tasks: list[tuple], workers: int) -> list:
+    """`work(*task)` for every task, in order; the first of a task names the case in an error."""
+    bar = tqdm(total=len(tasks), desc=work.__name__.strip("_"), unit="case", leave=False)
+    try:
+        results = []
+        jobs = Parallel(n_jobs=workers, return_as="generator")(
+            delayed(_guarded)(work, task) for task in tasks
+        )
+        for result in jobs:
+            results.append(result)
+            bar.update()
+        return results
+    except TerminatedWorkerError as error:
+        raise InputError(
+            f"{work.__name__.strip('_')} with {workers} processes",
+            expected="processes that live until they are done",
+            found="one that was killed, most likely because memory ran out",
+            fix="Lower `workers`; in a container raise its memory and give it --ipc=host.",
+        ) from error
+    finally:
+        bar.close()
+
+
+def _guarded(work: Callable, task: tuple):
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return work(*task)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"case {task[0]}",
+            expected=f"to {work.__name__.strip('_')} it",
+            found=f"{type(error).__name__}: {error}",
+            fix=f"Check the image {task[1]['images'][0]} and its labels.",
+        ) from error
