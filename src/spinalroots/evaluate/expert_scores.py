@@ -167,7 +167,7 @@ def _is_date(text: str) -> bool:
 
 @contextmanager
 def _only_writer(path: Path) -> Iterator[None]:
-    """Hold a lock on the file's folder: other writers wait. The system drops it with the process."""
+    """Hold a lock on the file's folder: other writers wait. A killed process drops it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spinalroots.anatomy import LEVELS, ROOTS, Root, Side, individuals_to_levels
+from spinalroots.anatomy import LEVELS, Root, Side
+from spinalroots.evaluate.boxes import Box, label_boxes
 from spinalroots.evaluate.levels import positions_mm
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
@@ -30,6 +31,10 @@ LARGEST_TOTAL_MM3 = 3900.0
 """Dorsal share of the 5.8 cm³ of rootlets in a whole canal (Sass 2017); ventral roots have about
 half the dorsal section (Hogan 1996), so two thirds are dorsal."""
 
+STRAND_MM = 1.0
+"""Thickest single rootlet (Hauck 2008). A mask is about half a voxel too thick on every side, so
+that a strand's masked section grows by (1 + voxel edge ÷ 1 mm)², and the total with it."""
+
 
 def warnings(
     individuals: Volume, centreline: Centreline, foreground: Volume | None = None
@@ -43,44 +48,47 @@ def warnings(
         Kinds: `empty`, `missing_level`, `wrong_side`, `small_root`, `thick_root`, `large_total`,
         `low_confidence`. An empty list is no proof that the map is right.
     """
-    present = (
-        [root for root in ROOTS if (individuals.data == root.value).any()]
-        if (individuals.data.any())
-        else []
-    )
-    if not present:
+    boxes = label_boxes(individuals.data)
+    roots = [
+        (Root.from_value(value), _mask(individuals, value, box)) for value, box in boxes.items()
+    ]
+    if not roots:
         return [_warning("empty", "", 0, 0, "roots", "No root was found in this scan.")]
     return [
-        *_missing_levels(individuals),
-        *_wrong_sides(individuals, centreline, present),
-        *_volumes(individuals, centreline, present),
-        *_confidences(individuals, foreground, present),
+        *_missing_levels([root for root, _ in roots]),
+        *_wrong_sides(roots, centreline),
+        *_volumes(roots, centreline),
+        *_confidences(individuals, foreground, boxes),
     ]
 
 
-def _missing_levels(individuals: Volume) -> list[dict]:
-    values = np.unique(individuals_to_levels(individuals.data))
-    values = values[values > 0]
-    missing = sorted(set(range(int(values[0]), int(values[-1]) + 1)) - set(values.tolist()))
-    first, last = LEVELS[values[0] - 1], LEVELS[values[-1] - 1]
+def _mask(individuals: Volume, value: int, box: Box) -> Volume:
+    """The mask of one root in its own box."""
+    part = individuals.crop(box)
+    return part.with_data(part.data == value)
+
+
+def _missing_levels(roots: list[Root]) -> list[dict]:
+    found = {root.level_index for root in roots}
+    first, last = LEVELS[min(found)], LEVELS[max(found)]
+    missing = [LEVELS[index] for index in range(min(found), max(found)) if index not in found]
     return [
         _warning(
             "missing_level",
-            LEVELS[value - 1],
+            level,
             0,
             1,
             "roots",
-            f"{LEVELS[value - 1]} has no root, though {first} to {last} do.",
+            f"{level} has no root, though {first} and {last} do.",
         )
-        for value in missing
+        for level in missing
     ]
 
 
-def _wrong_sides(individuals: Volume, centreline: Centreline, present: list[Root]) -> list[dict]:
+def _wrong_sides(roots: list[tuple[Root, Volume]], centreline: Centreline) -> list[dict]:
     found = []
-    for root in present:
-        voxels = np.argwhere(individuals.data == root.value)
-        points = voxels @ individuals.affine[:3, :3].T + individuals.affine[:3, 3]
+    for root, mask in roots:
+        points = np.argwhere(mask.data) @ mask.affine[:3, :3].T + mask.affine[:3, 3]
         right_of_line = points[:, 0] - centreline.at_height(points[:, 2])[:, 0]
         wrong = right_of_line > 0 if root.side is Side.LEFT else right_of_line < 0
         share = float(np.mean(wrong))
@@ -93,15 +101,14 @@ def _wrong_sides(individuals: Volume, centreline: Centreline, present: list[Root
     return found
 
 
-def _volumes(individuals: Volume, centreline: Centreline, present: list[Root]) -> list[dict]:
-    voxel_mm3 = float(np.prod(individuals.spacing_mm))
+def _volumes(roots: list[tuple[Root, Volume]], centreline: Centreline) -> list[dict]:
+    spacing_mm = roots[0][1].spacing_mm
     found, total_mm3 = [], 0.0
-    for root in present:
-        mask = individuals.data == root.value
-        volume_mm3 = voxel_mm3 * np.count_nonzero(mask)
+    for root, mask in roots:
+        volume_mm3 = float(np.prod(spacing_mm)) * np.count_nonzero(mask.data)
         total_mm3 += volume_mm3
-        positions = positions_mm(mask, individuals.affine, centreline)
-        section_mm2 = volume_mm3 / (np.ptp(positions) + individuals.spacing_mm[2])
+        positions = positions_mm(mask.data, mask.affine, centreline)
+        section_mm2 = volume_mm3 / (np.ptp(positions) + spacing_mm[2])
         if volume_mm3 < SMALLEST_ROOT_MM3:
             message = f"{root} has {volume_mm3:.1f} mm³, less than one rootlet."
             found.append(
@@ -112,16 +119,21 @@ def _volumes(individuals: Volume, centreline: Centreline, present: list[Root]) -
             found.append(
                 _warning("thick_root", str(root), section_mm2, LARGEST_SECTION_MM2, "mm²", message)
             )
-    if total_mm3 > LARGEST_TOTAL_MM3:
+    edge_mm = float(np.mean(spacing_mm[:2]))
+    most_mm3 = round(LARGEST_TOTAL_MM3 * (1 + edge_mm / STRAND_MM) ** 2)
+    if total_mm3 > most_mm3:
         message = f"The roots fill {total_mm3:.0f} mm³, more than all dorsal rootlets of a canal."
-        found.append(_warning("large_total", "", total_mm3, LARGEST_TOTAL_MM3, "mm³", message))
+        found.append(_warning("large_total", "", total_mm3, most_mm3, "mm³", message))
     return found
 
 
-def _confidences(individuals: Volume, foreground: Volume | None, present: list[Root]) -> list[dict]:
+def _confidences(
+    individuals: Volume, foreground: Volume | None, boxes: dict[int, Box]
+) -> list[dict]:
     found = []
-    for root in present if foreground is not None else ():
-        mean = float(foreground.data[individuals.data == root.value].mean())
+    for value, box in boxes.items() if foreground is not None else ():
+        root = Root.from_value(value)
+        mean = float(foreground.data[box][individuals.data[box] == value].mean())
         if mean < LOW_CONFIDENCE:
             message = f"The model gave {root} a mean probability of only {mean:.2f}."
             found.append(

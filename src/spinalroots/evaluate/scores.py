@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spinalroots.anatomy import Region, Scheme, Target, label_names, region_of
-from spinalroots.evaluate.boxes import bounding_box
+from spinalroots.evaluate.boxes import bounding_box, label_boxes, union_box
 from spinalroots.evaluate.effort import Effort, correction_effort_per_label
 from spinalroots.evaluate.instances import detect_roots, side_accuracy
 from spinalroots.evaluate.levels import entry_error_mm, level_error_mm
@@ -87,9 +87,14 @@ def _per_level(reference, prediction, target, region, centreline) -> Iterator[Me
     scores = dice_per_label(truth, found, values)
     yield from (Measurement("level_dice", names[v], score) for v, score in scores.items())
     yield Measurement("level_dice_mean", str(region), mean_present(scores.values()))
+    of_truth, of_found = label_boxes(truth), label_boxes(found)
+    boxes = {value: union_box(of_truth.get(value), of_found.get(value)) for value in values}
     for metric, error in (("level_error_mm", level_error_mm), ("entry_error_mm", entry_error_mm)):
-        for value in values:
-            distance = error(truth == value, found == value, reference.levels.affine, centreline)
+        for value, box in boxes.items():
+            distance = float("nan")
+            if box is not None:
+                one, other = reference.levels.crop(box), prediction.levels.crop(box)
+                distance = error(one.data == value, other.data == value, one.affine, centreline)
             yield Measurement(metric, names[value], distance)
 
 

@@ -1,0 +1,103 @@
+"""Whole pictures: a prediction by itself, and a prediction beside the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from spinalroots.anatomy import Scheme
+from spinalroots.files import write_bytes
+from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.volume import Volume
+from spinalroots.report import overlays
+
+AXIAL_SLICES = 3
+
+
+def save_preview(path: Path, scan: Volume, levels: Volume, centreline: Centreline) -> None:
+    """Write the picture of a predicted level map as PNG: side, front and axial views.
+
+    :param scan: image (X, Y, Z), RAS+.
+    :param levels: level map on the same grid.
+    """
+    write_bytes(path, preview(scan, levels, centreline))
+
+
+def preview(scan: Volume, levels: Volume, centreline: Centreline) -> bytes:
+    """PNG of a level map: side and front view, and axial slices, labels filled in their colours."""
+    return _picture(scan, centreline, [("", levels)], _fill_axial)
+
+
+def comparison(scan: Volume, truth: Volume, prediction: Volume, centreline: Centreline) -> bytes:
+    """PNG of two level maps: truth and prediction lengthwise, both as outlines in axial slices."""
+
+    def outline(axes, height: int) -> None:
+        for labels, colour in (
+            (truth, overlays.TRUTH_COLOUR),
+            (prediction, overlays.PREDICTION_COLOUR),
+        ):
+            view = overlays.axial_view(scan, labels, centreline, height)
+            overlays.draw_contour(axes, view, colour)
+
+    return _picture(
+        scan,
+        centreline,
+        [("truth", truth), ("prediction", prediction)],
+        lambda axes, view, height: outline(axes, height),
+    )
+
+
+def _fill_axial(axes, view: overlays.View, height: int) -> None:
+    overlays.draw_filled(axes, view, Scheme.LEVELS, opacity=0.6)
+
+
+def _picture(scan, centreline, maps, mark_axial) -> bytes:
+    """Lengthwise views of every map in `maps` (name, level map), then axial slices of the first."""
+    first = maps[0][1]
+    together = np.maximum.reduce([labels.data for _, labels in maps])
+    heights = overlays.heights_of(together, scan.spacing_mm[2]) or slice(0, scan.data.shape[2])
+    window = overlays.window_of(scan)
+    lengthwise = [(name, labels, axis) for axis in (1, 0) for name, labels in maps]
+
+    height_in = 6.4
+    tall_mm = (heights.stop - heights.start) * scan.spacing_mm[2]
+    width_in = float(np.clip(5.6 * 2 * overlays.HALF_WIDTH_MM / tall_mm, 0.9, 3.0))
+    square_in = (height_in - 0.75) / AXIAL_SLICES
+    total_in = len(lengthwise) * (width_in + 0.08) + square_in + 0.1
+    figure = overlays.new_figure(total_in, height_in)
+
+    left = 0.04
+    for name, labels, axis in lengthwise:
+        view = overlays.lengthwise_view(scan, labels, centreline, axis, heights)
+        axes = _axes(figure, left, 0.35, width_in, height_in - 0.65)
+        overlays.draw_grey(axes, view, window)
+        overlays.draw_filled(axes, view, Scheme.LEVELS)
+        seen = "from the side" if axis == 1 else "from the front"
+        axes.set_title(f"{name}\n{seen}".strip(), color="white", fontsize=8, pad=2)
+        left += width_in + 0.08
+    marked = first.data if first.data.any() else together
+    chosen = overlays.typical_heights(marked, AXIAL_SLICES) if marked.any() else []
+    for row, height in enumerate(chosen):
+        view = overlays.axial_view(scan, first, centreline, height)
+        axes = _axes(
+            figure, left, height_in - 0.3 - (row + 1) * square_in, square_in, square_in - 0.06
+        )
+        overlays.draw_grey(axes, view, window)
+        mark_axial(axes, view, height)
+    values = [int(value) for value in np.unique(together) if value]
+    if values:
+        overlays.legend(figure, values, Scheme.LEVELS)
+    return overlays.png(figure)
+
+
+def _axes(figure, left_in: float, bottom_in: float, width_in: float, height_in: float):
+    total_width, total_height = figure.get_size_inches()
+    return figure.add_axes(
+        (
+            left_in / total_width,
+            bottom_in / total_height,
+            width_in / total_width,
+            height_in / total_height,
+        )
+    )

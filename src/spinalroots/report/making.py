@@ -1,0 +1,191 @@
+"""Sections about how the results came about: data, training, exports, surfaces, parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from spinalroots.models import MODELS
+from spinalroots.params import Params
+from spinalroots.report import paper
+from spinalroots.report.blocks import Folded, Picture, Section, Table, Text, missing
+from spinalroots.report.shelf import Shelf, cell
+
+_CAPTIONS = {
+    "refinement.png": "Individual masks before and after refinement, against the entity mask.",
+    "class_distribution.png": "Voxels per root before and after pre-processing and augmentation.",
+    "augmentation_sheet.png": "One case, augmented: every transform on its own, and together.",
+    "centreline.png": "The centreline found in the image, beside the true one where it is known.",
+    "quantization.png": "Size, time and Dice of every export.",
+}
+
+
+def data(shelf: Shelf, sources: dict[str, str]) -> Section:
+    """Which cases were used, and what was done to them before training."""
+    section = Section("data", "The data")
+    split = shelf.json("data/split.json")
+    if split is None:
+        section.blocks.append(missing("split", "split"))
+    else:
+        section.blocks.append(_split_table(split, sources))
+    section.blocks.extend(
+        _pictures(shelf, "refine", "picture of the refinement", "reports/figures/refinement*.png")
+    )
+    refinement = shelf.table("reports/refinement.csv")
+    if refinement is not None:
+        section.blocks.append(Folded("Refinement, case by case", [table_of(refinement)]))
+    section.blocks.extend(
+        _pictures(
+            shelf,
+            "augment",
+            "picture of the augmentation",
+            "reports/figures/class_distribution*.png",
+            "reports/figures/augmentation*.png",
+        )
+    )
+    section.blocks.extend(
+        _pictures(
+            shelf, "centreline", "picture of the centreline", "reports/figures/centreline*.png"
+        )
+    )
+    return section
+
+
+def _split_table(split: dict[str, list[str]], sources: dict[str, str]) -> Table:
+    origin = {"phantom": "synthetic", "ingested": "real"}
+    rows = []
+    for part in ("train", "validation", "test"):
+        names = split.get(part, [])
+        counts = {
+            word: sum(sources.get(name) == source for name in names)
+            for source, word in origin.items()
+        }
+        rows.append(
+            (part, str(len(names)), str(counts["synthetic"]), str(counts["real"]), ", ".join(names))
+        )
+    caption = "Cases are split by subject; nothing made from a test case is ever trained on."
+    return Table(("Part", "Cases", "Synthetic", "Real", "Names"), rows, caption)
+
+
+def training(shelf: Shelf) -> Section:
+    """How the networks were planned, tuned and trained, and what that took."""
+    section = Section("training", "Training")
+    plans = _model_table(shelf, "model.json")
+    if plans is not None:
+        section.blocks.append(plans)
+    else:
+        section.blocks.append(missing("trained model", "train_nnunet train_hardnet"))
+    section.blocks.extend(
+        _pictures(shelf, "tune_hardnet", "tuning picture", "reports/tuning/**/*.png")
+    )
+    trials = next(iter(shelf.files("reports/tuning/trials*.csv")), None)
+    if trials is not None:
+        table = shelf.table(str(trials.relative_to(shelf.root)))
+        if table is not None:
+            section.blocks.append(Folded("Every trial of the tuning", [table_of(table)]))
+    energy = _model_table(shelf, "training.json")
+    if energy is not None:
+        section.blocks.append(energy)
+    return section
+
+
+def _model_table(shelf: Shelf, name: str) -> Table | None:
+    """The plain values of models/*/<name>, a row per model and a column per key."""
+    records = {}
+    for model in MODELS:
+        record = shelf.json(f"models/{model}/{name}")
+        if isinstance(record, dict):
+            records[model] = _plain(record)
+    if not records:
+        return None
+    keys = list(dict.fromkeys(key for record in records.values() for key in record))
+    rows = [
+        (paper.title(MODELS[model]), *[cell(record.get(key)) for key in keys])
+        for model, record in records.items()
+    ]
+    caption = f"From `models/*/{name}`."
+    return Table(("Model", *[key.replace("_", " ") for key in keys]), rows, caption)
+
+
+def _plain(record: dict, depth: int = 0) -> dict[str, object]:
+    """Numbers, words and short lists of a record, one level of nesting flattened."""
+    found: dict[str, object] = {}
+    for key, value in record.items():
+        if isinstance(value, dict) and depth == 0:
+            found |= _plain(value, depth=1)
+        elif isinstance(value, list) and len(value) <= 8 and all(_scalar(v) for v in value):
+            found[key] = "×".join(cell(each) for each in value)
+        elif _scalar(value):
+            found[key] = value
+    return found
+
+
+def _scalar(value: object) -> bool:
+    return isinstance(value, (int, float)) or (isinstance(value, str) and len(value) <= 30)
+
+
+def quantization(shelf: Shelf) -> Section:
+    """Table II."""
+    section = Section("quantization", "Smaller and faster")
+    table = shelf.table("reports/table_quantization.csv")
+    if table is None:
+        section.blocks.append(missing("comparison of exports", "quantize"))
+        return section
+    section.blocks.append(table_of(table, "Size, time and Dice, measured on this machine."))
+    section.blocks.extend(
+        _pictures(shelf, "quantize", "picture of the exports", "reports/figures/quantization*.png")
+    )
+    printed = Table(
+        ("Model", "Precision", "MB", "Seconds", "Binary Dice"),
+        [tuple(map(str, row)) for row in paper.TABLE_TWO],
+        "The paper's Table II: another network, another machine, patients.",
+    )
+    section.blocks.append(Folded("The paper's own", [printed]))
+    return section
+
+
+def reconstruction(shelf: Shelf) -> Section:
+    """Pictures of the surfaces."""
+    section = Section("reconstruction", "In three dimensions")
+    section.blocks.extend(
+        _pictures(shelf, "reconstruct", "reconstruction", "reports/reconstruction/**/*.png")
+    )
+    return section
+
+
+def parameters(params: Params) -> Section:
+    """Everything that was set."""
+    text = yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return Section(
+        "parameters",
+        "Parameters",
+        [
+            Text("The values in force, the scale's budgets filled in."),
+            Folded("params.yaml as it was used", [Text(text, "source")]),
+        ],
+    )
+
+
+def table_of(table: pd.DataFrame, caption: str = "", most: int = 60) -> Table:
+    """A CSV as it is, the first `most` rows."""
+    rows = [tuple(cell(value) for value in row) for row in table.head(most).itertuples(index=False)]
+    if len(table) > most:
+        caption = f"{caption} The first {most} of {len(table)} rows.".strip()
+    headers = tuple(str(name).replace("_", " ") for name in table.columns)
+    return Table(headers, rows, caption)
+
+
+def _pictures(shelf: Shelf, stage: str, what: str, *patterns: str) -> list:
+    files = shelf.files(*patterns)
+    if not files:
+        return [missing(what, stage)]
+    return [Picture.of_file(path, _CAPTIONS.get(path.name, _caption(path))) for path in files]
+
+
+def _caption(path: Path) -> str:
+    """A caption made from a file's name, its folder named where that tells the case."""
+    words = path.stem.replace("_", " ").replace("-", " ").strip()
+    inside = path.parent.name if path.parent.name.startswith("sub-") else ""
+    return f"{inside}: {words}" if inside else words[:1].upper() + words[1:] + "."
