@@ -43,13 +43,11 @@ class Annotation:
         return np.any([labels != 0 for labels in present], axis=0)
 
     def level_labels(self) -> np.ndarray:
-        """Level of every labelled voxel (uint8): from the individual map, else the level map."""
+        """Level of every labelled voxel (uint8): from the level map, else the individual map."""
         if self.individuals is None:
             return self.levels
         levels = individuals_to_levels(self.individuals)
-        if self.levels is not None:
-            levels = np.where(levels == 0, self.levels, levels)
-        return levels
+        return levels if self.levels is None else np.where(self.levels != 0, self.levels, levels)
 
 
 def read_annotation(dataset: Dataset, case: str) -> Annotation | None:

@@ -1,0 +1,87 @@
+"""Who is trained on and who is held out: by subject, reproducible, real scans tested first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from spinalroots.dataset.selection import INGESTED
+from spinalroots.errors import InputError
+
+SETS = ("train", "validation", "test")
+
+
+def split_cases(
+    subjects: Mapping[str, str],
+    sources: Mapping[str, str],
+    *,
+    validation: float,
+    test: float,
+    seed: int,
+    levels_only: frozenset[str] = frozenset(),
+) -> dict[str, list[str]]:
+    """Case names of `train`, `validation` and `test`, sorted; no subject is in two of them.
+
+    Where there are ingested scans, only they are tested on, and synthetic ones are extra training
+    data (validated on only if too few ingested ones are left). Sizes that the subjects do not allow
+    are cut down until every set has one.
+
+    :param subjects: case → subject; several scans of one person share a subject.
+    :param sources: case → `phantom` or `ingested`.
+    :param levels_only: cases without an individual map; held out only if nobody else is left,
+        because models of individual roots cannot be judged on them.
+    :param validation, test: share of the subjects below 1 (at least one), else their number.
+    :raises InputError: fewer than three subjects.
+    """
+    last = {subjects[case] for case in levels_only}
+    real = {subjects[case] for case in subjects if sources[case] == INGESTED}
+    synthetic = set(subjects.values()) - real
+    order = [*_order(real, last, [seed, 0]), *_order(synthetic, last, [seed, 1])]
+    people = len(order)
+    if people < 3:
+        raise InputError(
+            "data/refined",
+            expected="annotated scans of at least three subjects: training, validation, test",
+            found=f"{people}",
+            fix="Ingest more, or add synthetic ones with data.phantom_cases.",
+        )
+    base = len(real) or people
+    n_test = min(_number(test, base), base, people - 2)
+    n_validation = min(_number(validation, base), people - n_test - 1) if validation else 0
+    chosen = {
+        "test": set(order[:n_test]),
+        "validation": set(order[n_test : n_test + n_validation]),
+        "train": set(order[n_test + n_validation :]),
+    }
+    split = {
+        name: sorted(case for case in subjects if subjects[case] in chosen[name]) for name in SETS
+    }
+    require_disjoint(split, subjects)
+    return split
+
+
+def require_disjoint(split: Mapping[str, list[str]], subjects: Mapping[str, str]) -> None:
+    """:class:`InputError` if a case or a subject is in more than one set."""
+    seen: dict[str, str] = {}
+    for name, cases in split.items():
+        for case in cases:
+            subject = subjects.get(case, case)
+            if seen.setdefault(subject, name) != name:
+                raise InputError(
+                    f"subject {subject}",
+                    expected="a place in one set only",
+                    found=f"cases in {seen[subject]} and {name}",
+                    fix="Make the split again.",
+                )
+
+
+def _number(wanted: float, of: int) -> int:
+    return max(1, round(wanted * of)) if wanted < 1 else round(wanted)
+
+
+def _order(subjects: set[str], last: set[str], seed: list[int]) -> list[str]:
+    """The subjects shuffled, those of `last` at the end."""
+    ordered = sorted(subjects)
+    shuffled = [ordered[index] for index in np.random.default_rng(seed).permutation(len(ordered))]
+    return sorted(shuffled, key=lambda subject: subject in last)

@@ -1,0 +1,152 @@
+"""The paper's refinement of one case (II-B): classes, flood fill, crop; arrays in, arrays out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spinalroots.anatomy import Scheme, Target, individuals_to_levels, levels_of
+from spinalroots.errors import InputError
+from spinalroots.refine.annotation import Annotation
+from spinalroots.refine.crop import Box, annotated_box
+from spinalroots.refine.flood_fill import flood_fill
+
+if TYPE_CHECKING:
+    from spinalroots.params import Refine
+
+
+@dataclass(frozen=True)
+class Refined:
+    """Refined maps (X, Y, Z) uint8 inside `box` of the scan's RAS+ grid.
+
+    `individuals` is None where the case was annotated by level only. `counts`: voxels of the whole
+    scan: `entity`, `spill` (labelled outside the entity mask, removed), `labelled_before`,
+    `labelled_after` (of the entity mask, by any of the 120 labels or a level), `unreachable` (in
+    the entity mask, but no label can be reached; left unlabelled), `without_root` (the same for the
+    individual map, if there is one) and `repaired` (drawn voxels whose level the level map
+    corrected).
+    """
+
+    box: Box
+    individuals: np.ndarray | None
+    levels: np.ndarray
+    tissues: np.ndarray | None
+    counts: dict[str, int]
+
+    @property
+    def entity(self) -> np.ndarray:
+        """Any refined root (uint8)."""
+        return (self.levels != 0).astype(np.uint8)
+
+    def maps(self) -> dict[Scheme, np.ndarray]:
+        """The maps to store, by scheme."""
+        stored = {Scheme.ENTITY: self.entity, Scheme.LEVELS: self.levels}
+        if self.individuals is not None:
+            stored[Scheme.INDIVIDUALS] = self.individuals
+        if self.tissues is not None:
+            stored[Scheme.TISSUES] = self.tissues
+        return stored
+
+
+def selection(params: Refine) -> Target:
+    """The refined classes: the chosen levels of the chosen regions, and types.
+
+    :raises InputError: nothing is left.
+    """
+    levels = tuple(
+        level
+        for level in params.levels
+        if any(level in levels_of(region, (level,)) for region in params.regions)
+    )
+    if not levels or not params.types:
+        raise InputError(
+            "refine.levels, refine.regions, refine.types",
+            expected="at least one level and one type in common",
+            found="none",
+            fix="Widen the selection.",
+        )
+    return Target(Scheme.INDIVIDUALS, levels, tuple(params.types))
+
+
+def refine(annotation: Annotation, params: Refine) -> Refined | None:
+    """Refine a case; None if no chosen root is labelled in it.
+
+    All 120 labels grow, so that no root takes the voxels of a neighbour that is left out later;
+    then the classes are chosen. A voxel that only the level map knows gets its level, not a root.
+    """
+    target = selection(params)
+    grown, levels, counts = grow(annotation, params)
+    individuals = None
+    if grown is not None:
+        chosen = target.decode(target.encode(grown))
+        individuals = chosen if chosen.any() else None
+        by_root = individuals_to_levels(chosen)
+        levels = np.where(grown != 0, by_root, levels)
+    by_level = Target(Scheme.LEVELS, target.levels)
+    levels = by_level.decode(by_level.encode(levels))
+    sac = None if annotation.tissues is None else np.isin(annotation.tissues, (1, 2))
+    box = annotated_box(
+        levels,
+        sac,
+        annotation.volume.spacing_mm,
+        along_mm=params.margin_along_mm,
+        around_mm=params.margin_around_mm,
+    )
+    if box is None:
+        return None
+    return Refined(
+        box,
+        None if individuals is None else individuals[box].copy(),
+        levels[box].copy(),
+        None if annotation.tissues is None else annotation.tissues[box].copy(),
+        counts,
+    )
+
+
+def with_levels(individuals: np.ndarray, levels: np.ndarray | None) -> np.ndarray:
+    """The individual map with its levels taken from the level map, where that knows one.
+
+    Two neighbours are easily swapped root by root, and hardly level by level: where the two maps
+    differ, the level map is right about the level, the individual map about type and side.
+    """
+    if levels is None:
+        return individuals
+    slot = (individuals - np.uint8(1)) % np.uint8(4)
+    corrected = (np.uint8(4) * (levels - np.uint8(1)) + np.uint8(1) + slot).astype(np.uint8)
+    return np.where((individuals != 0) & (levels != 0), corrected, individuals)
+
+
+def grow(
+    annotation: Annotation, params: Refine
+) -> tuple[np.ndarray | None, np.ndarray, dict[str, int]]:
+    """Individual map (None without one) and level map of all labels, grown in the entity mask.
+
+    The level map is 0 where the individual map is not and nobody drew a level.
+    """
+    entity = annotation.roots()
+    known = annotation.levels if params.trust_levels else None
+    spacing_mm = annotation.volume.spacing_mm
+    drawn = annotation.level_labels()
+    counts = {
+        "entity": int(np.count_nonzero(entity)),
+        "spill": int(np.count_nonzero((drawn != 0) & ~entity)),
+        "labelled_before": int(np.count_nonzero((drawn != 0) & entity)),
+        "without_root": 0,
+        "repaired": 0,
+    }
+    individuals = None
+    levels = drawn
+    if annotation.individuals is not None and annotation.individuals.any():
+        seeds = with_levels(annotation.individuals, known)
+        filled = flood_fill(seeds, entity, spacing_mm, params.connectivity)
+        counts["without_root"] = filled.unreachable_voxels
+        individuals = with_levels(filled.labels, known)
+        drew = (annotation.individuals != 0) & entity
+        counts["repaired"] = int(np.count_nonzero((individuals != annotation.individuals) & drew))
+        levels = np.where(individuals != 0, individuals_to_levels(individuals), drawn)
+    filled = flood_fill(levels, entity, spacing_mm, params.connectivity)
+    counts["unreachable"] = filled.unreachable_voxels
+    counts["labelled_after"] = counts["entity"] - filled.unreachable_voxels
+    return individuals, filled.labels, counts

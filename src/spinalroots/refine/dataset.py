@@ -1,0 +1,241 @@
+"""Refining a whole data set: one case at a time on disk, the gain over all of them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from spinalroots.anatomy import Scheme, label_names
+from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.selection import SelectedCase
+from spinalroots.errors import InputError
+from spinalroots.files import folder_in_one_piece, write_json
+from spinalroots.imaging.volume import read_image, read_labels, require_same_grid, write_volume
+from spinalroots.refine.annotation import Annotation, read_annotation
+from spinalroots.refine.case import Refined, refine, selection
+from spinalroots.refine.crop import place_back
+from spinalroots.refine.measure import Gain, gain
+
+if TYPE_CHECKING:
+    from spinalroots.params import Refine
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """What refinement did to a case; `refined` is False if it has no chosen root.
+
+    `drawn`, `kept`: root → voxels before and after. `gain`, and `plain_gain` of the flood fill
+    alone, are None without a truth.
+    """
+
+    name: str
+    source: str
+    subject: str
+    refined: bool
+    counts: dict[str, int] = field(default_factory=dict)
+    drawn: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=dict)
+    agreement: dict[str, dict] = field(default_factory=dict)
+    gain: Gain | None = None
+    plain_gain: Gain | None = None
+
+
+def refine_dataset(
+    cases: list[SelectedCase], root: Path, truth: Dataset, params: Refine, workers: int = 1
+) -> list[CaseResult]:
+    """Write the refined data set to `root`, whole or not at all, and say what changed.
+
+    :param truth: labels to measure against; used for nothing else.
+    :raises InputError: no case has a chosen root.
+    """
+    with folder_in_one_piece(root) as staging:
+        jobs = (delayed(refine_case)(case, Dataset(staging), truth, params) for case in cases)
+        results = Parallel(n_jobs=workers, return_as="generator")(jobs)
+        results = list(tqdm(results, total=len(cases), desc="refine", unit="case"))
+        rows = {
+            result.name: {"source": result.source, "subject": result.subject}
+            for result in results
+            if result.refined
+        }
+        if not rows:
+            raise InputError(
+                root,
+                expected="at least one case with a root of the chosen classes",
+                found=f"none in {len(cases)} cases",
+                fix="Annotate levels or roots, or choose other refine.levels and refine.types.",
+            )
+        table = pd.DataFrame.from_dict(rows, orient="index")
+        Dataset(staging).write_description("Refined cases", table)
+    return results
+
+
+def refine_case(case: SelectedCase, target: Dataset, truth: Dataset, params: Refine) -> CaseResult:
+    """Refine one case and write its image and maps into `target`.
+
+    The masks are dealt with before the image is read, so that both are never whole in memory.
+    """
+    table = case.dataset.participants()
+    subject = table["subject"].get(case.name) if "subject" in table else None
+    identity = (case.name, case.source, str(subject or case.name))
+    annotation = read_annotation(case.dataset, case.name)
+    if annotation is None or not annotation.has_roots:
+        return CaseResult(*identity, refined=False)
+    refined = refine(annotation, params)
+    if refined is None:
+        return CaseResult(*identity, refined=False)
+    result = CaseResult(
+        *identity,
+        refined=True,
+        counts=refined.counts,
+        drawn=_voxels(annotation.individuals),
+        kept=_voxels(refined.individuals),
+        agreement={
+            scheme: _agreement(entry, scheme) for scheme, entry in annotation.agreement.items()
+        },
+        **_gains(case, annotation, refined, truth, params),
+    )
+    grid = annotation.volume
+    del annotation
+    _write(case, target, refined, grid, result)
+    return result
+
+
+def _write(case: SelectedCase, target: Dataset, refined: Refined, grid, result: CaseResult) -> None:
+    path = case.dataset.image(case.name)
+    scan = read_image(path)
+    require_same_grid(case.dataset.labels(case.name, Scheme.ENTITY), grid, path, scan)
+    native = scan.native
+    cropped = scan.crop(refined.box)
+    del scan
+    write_volume(target.image(case.name), cropped)
+    for scheme, labels in refined.maps().items():
+        write_volume(target.labels(case.name, scheme), cropped.with_data(labels))
+    write_json(
+        target.sidecar(case.name),
+        {
+            "source": case.source,
+            "scan_shape": list(native.shape),
+            "scan_orientation": native.orientation,
+            "box_ras_vox": [[side.start, side.stop] for side in refined.box],
+            "counts": result.counts,
+            "agreement": result.agreement,
+        },
+    )
+
+
+def _gains(
+    case: SelectedCase, annotation: Annotation, refined: Refined, truth: Dataset, params: Refine
+) -> dict[str, Gain]:
+    """The gain of all of refinement, and of the flood fill alone, against the truth."""
+    path = truth.labels(case.name, Scheme.INDIVIDUALS)
+    if case.source != "phantom" or refined.individuals is None or not path.is_file():
+        return {}
+    hidden = read_labels(path)
+    require_same_grid(path, hidden, case.dataset.image(case.name), annotation.volume)
+    plain = refine(annotation, params.model_copy(update={"trust_levels": False}))
+    gains = {}
+    for key, result in (("gain", refined), ("plain_gain", plain)):
+        if result is not None and result.individuals is not None:
+            after = place_back(result.individuals, result.box, hidden.data.shape)
+            gains[key] = gain(
+                annotation.individuals, after, hidden.data, annotation.roots(), selection(params)
+            )
+    return gains
+
+
+def _voxels(individuals: np.ndarray | None) -> dict[str, int]:
+    if individuals is None:
+        return {}
+    counts = np.bincount(individuals.ravel(), minlength=256)
+    names = label_names(Scheme.INDIVIDUALS)
+    return {name: int(counts[value]) for value, name in names.items() if counts[value]}
+
+
+def _agreement(entry, scheme: str) -> dict:
+    names = label_names(scheme)
+    return {
+        "raters": entry.raters,
+        "dice": round(entry.dice, 4),
+        "dice_by_label": {
+            names[value]: round(dice, 4) for value, dice in entry.dice_by_label.items()
+        },
+        "sensitivity": [round(value, 4) for value in entry.sensitivity],
+        "specificity": [round(value, 4) for value in entry.specificity],
+    }
+
+
+def gain_table(results: list[CaseResult], params: Refine) -> pd.DataFrame:
+    """label, dice_before, dice_after, voxels_before, voxels_after: one row for every chosen root.
+
+    Dice is the mean over the cases in which the annotator drew the root, empty without a truth.
+    """
+    target = selection(params)
+    scores: dict[int, list] = defaultdict(list)
+    before, after = Counter(), Counter()
+    for result in results:
+        before.update(result.drawn)
+        after.update(result.kept)
+        if result.gain:
+            for value, pair in result.gain.dice.items():
+                scores[value].append(pair)
+    rows = []
+    for value, name in zip(target.values, target.names, strict=True):
+        dice = np.mean(scores[value], axis=0) if scores[value] else (np.nan, np.nan)
+        rows.append((name, *np.round(dice, 4), before[name], after[name]))
+    columns = ["label", "dice_before", "dice_after", "voxels_before", "voxels_after"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def summary(results: list[CaseResult], table: pd.DataFrame) -> dict:
+    """The figures of reports/refinement.json."""
+    counts = Counter()
+    for result in results:
+        counts.update(result.counts)
+    reachable = counts["entity"] - counts["unreachable"]
+    figures = {
+        "cases": sum(result.refined for result in results),
+        "cases_without_roots": [result.name for result in results if not result.refined],
+        "entity_voxels": counts["entity"],
+        "spill_voxels": counts["spill"],
+        "repaired_voxels": counts["repaired"],
+        "unreachable_voxels": counts["unreachable"],
+        "coverage_before": _share(counts["labelled_before"], counts["entity"]),
+        "coverage_of_reachable": _share(counts["labelled_after"], reachable),
+    }
+    measured = table.dropna()
+    if len(measured):
+        margins = measured["dice_after"] - measured["dice_before"]
+        figures |= {
+            "dice_before": round(float(measured["dice_before"].mean()), 4),
+            "dice_after": round(float(measured["dice_after"].mean()), 4),
+            "dice_margin_worst_label": round(float(margins.min()), 4),
+            **_right_shares(results),
+        }
+    figures["by_case"] = {
+        result.name: result.counts | ({"agreement": result.agreement} if result.agreement else {})
+        for result in results
+        if result.refined
+    }
+    return figures
+
+
+def _right_shares(results: list[CaseResult]) -> dict[str, float]:
+    measured = [result for result in results if result.gain]
+    plain = [result.plain_gain for result in measured if result.plain_gain]
+    voxels = sum(result.gain.truth_voxels for result in measured)
+    return {
+        "share_right_before": _share(sum(r.gain.right_before for r in measured), voxels),
+        "share_right_after": _share(sum(r.gain.right_after for r in measured), voxels),
+        "share_right_after_flood_fill_alone": _share(sum(g.right_after for g in plain), voxels),
+    }
+
+
+def _share(part: int, whole: int) -> float:
+    return round(part / whole, 4) if whole else 1.0

@@ -1,0 +1,59 @@
+"""The paper's Figure 2 for refinement: how often every class occurs, before and after."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spinalroots.anatomy import ROOTS, Scheme, label_colour
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spinalroots.refine.dataset import CaseResult
+
+
+def draw(path: Path, results: list[CaseResult], table: pd.DataFrame) -> None:
+    """Cases per root before and after refinement, and the Dice where there is a truth (PNG)."""
+    from io import BytesIO
+
+    from matplotlib.figure import Figure
+
+    from spinalroots.files import write_bytes
+
+    before, after = Counter(), Counter()
+    for result in results:
+        before.update(result.drawn.keys())
+        after.update(result.kept.keys())
+    measured = table.dropna()
+    figure = Figure(figsize=(11, 8 if len(measured) else 5.5), layout="constrained")
+    panels = figure.subplots(3 if len(measured) else 2, 1)
+    highest = max([*before.values(), *after.values(), 1]) * 1.1
+    titles = ("before: every annotated root", "after refinement")
+    for panel, counts, title in zip(panels, (before, after), titles, strict=False):
+        roots = [root for root in ROOTS if counts[str(root)]]
+        colours = [[c / 255 for c in label_colour(Scheme.INDIVIDUALS, r.value)] for r in roots]
+        panel.bar([str(r) for r in roots], [counts[str(r)] for r in roots], color=colours)
+        panel.set(ylabel="cases", ylim=(0, highest))
+        panel.set_title(f"{title} ({len(roots)} classes)", loc="left", fontsize=10)
+    if len(measured):
+        places = range(len(measured))
+        panels[2].bar(
+            [place - 0.2 for place in places], measured["dice_before"], 0.4, label="as annotated",
+            color="#b8b8b8",
+        )  # fmt: skip
+        panels[2].bar(
+            [place + 0.2 for place in places], measured["dice_after"], 0.4, label="refined",
+            color="#3b6ea5",
+        )  # fmt: skip
+        panels[2].set_xticks(list(places), measured["label"])
+        panels[2].set(ylabel="Dice against the truth", ylim=(0.5, 1.0))
+        panels[2].legend(ncols=2, frameon=False, loc="lower right")
+    for panel in panels:
+        panel.tick_params(axis="x", rotation=90, labelsize=7)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.margins(x=0.01)
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    write_bytes(path, buffer.getvalue())

@@ -1,0 +1,27 @@
+"""Stage `refine`: 120 classes to those that matter, flood fill into the entity mask, crop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.selection import selected_cases
+from spinalroots.files import write_json, write_text
+from spinalroots.params import Params
+from spinalroots.refine.dataset import gain_table, refine_dataset, summary
+from spinalroots.refine.figure import draw
+
+REFINED = Path("data/refined")
+TRUTH = Path("data/truth")
+REPORTS = Path("reports")
+
+
+def main(params: Params) -> None:
+    """Write data/refined, and what it gained into reports/."""
+    results = refine_dataset(
+        selected_cases(params), REFINED, Dataset(TRUTH), params.refine, params.workers
+    )
+    table = gain_table(results, params.refine)
+    write_text(REPORTS / "refinement.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_json(REPORTS / "refinement.json", summary(results, table))
+    draw(REPORTS / "figures" / "refinement.png", results, table)
