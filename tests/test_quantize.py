@@ -128,12 +128,10 @@ def exported(tmp_path_factory):
     network = small_network()
     root = tmp_path_factory.mktemp("models") / "exports" / "stub"
     calibration = list(batch(8, seed=2))
+    exporter = export.Exporter(network, INPUT_SHAPE, "stub", calibration)
     for variant in VARIANTS:
         if runs_here(variant):
-            folder = root / variant.name
-            export.export(
-                network, INPUT_SHAPE, variant, folder, model="stub", calibration=calibration
-            )
+            exporter.write(variant, root / variant.name)
     return network, root
 
 
@@ -444,3 +442,30 @@ def _settings(**changes):
         record = yaml.safe_load(stream)
     record["quantize"].update(changes)
     return parameters.resolve(json.loads(json.dumps(record)), scale="smoke")
+
+
+class SharedEncoder(nn.Module):
+    """A decoder that holds the encoder as well, as nnU-Net's does."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Conv3d(1, 32, 3, padding=1)
+        self.decoder = nn.Sequential(self.encoder, nn.Conv3d(32, 32, 3, padding=1))
+
+    def forward(self, image):
+        return self.decoder(image)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_weights_that_layers_share_are_stored_once(tmp_path, precision):
+    network = SharedEncoder().eval()
+    variant = Variant(Precision(precision), Runtime.PYTORCH)
+    export.Exporter(network, INPUT_SHAPE, "stub", []).write(variant, tmp_path)
+    weights = tmp_path / "model.safetensors"
+    count = sum(parameter.numel() for parameter in network.parameters())
+    size = {"fp32": 4, "fp16": 2}[precision]
+    assert weights.stat().st_size == pytest.approx(size * count, rel=0.05)
+    expected = eval_logits(network, batch(1))
+    other = SharedEncoder()
+    found = runtimes.pytorch_runner(other, weights, Precision.FP32)(batch(1))
+    assert np.abs(found - expected).max() < 1e-2

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 import warnings
 from contextlib import contextmanager, redirect_stdout
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,37 +31,56 @@ _INPUT, _OUTPUT = "image", "logits"
 ONNX_OPSET = 17
 
 
-def export(
-    network: torch.nn.Module,
-    input_shape: tuple[int, ...],
-    variant: Variant,
-    folder: Path,
-    *,
-    model: str,
-    calibration: list[np.ndarray],
-) -> None:
-    """Write `network` as `variant` into `folder`.
+class Exporter:
+    """Writes one network as several variants, converting it once per runtime.
 
     :param network: fp32; (B, C, *spatial) → logits. Switched to eval mode.
-    :param input_shape: (C, *spatial) of one network input; the export takes exactly that.
+    :param input_shape: (C, *spatial) of one network input; exports take exactly that.
     :param model: name of the trained model, for `export.json`.
-    :param calibration: network inputs (C, *spatial), training cases only; used for int8.
+    :param calibration: network inputs (C, *spatial), training cases only; int8 is made with them.
     """
-    network.eval()
-    if variant.runtime is Runtime.PYTORCH:
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        input_shape: tuple[int, ...],
+        model: str,
+        calibration: list[np.ndarray],
+    ):
+        self.network, self.input_shape = network.eval(), input_shape
+        self.model, self.calibration = model, calibration
+
+    def write(self, variant: Variant, folder: Path) -> None:
+        """Write `variant` into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
-        _write_pytorch(network, variant, folder)
-    elif variant.runtime is Runtime.OPENVINO:
-        graph = to_openvino(network, input_shape)
-        if variant.precision is Precision.INT8:
-            graph = quantize_graph(graph, calibration)
+        int8 = variant.precision is Precision.INT8
+        if variant.runtime is Runtime.PYTORCH:
+            _write_pytorch(self.network, variant, folder)
+        elif variant.runtime is Runtime.OPENVINO:
+            graph = self.openvino_graph
+            write_openvino(
+                quantize_graph(graph, self.calibration) if int8 else graph, variant, folder
+            )
+        else:
+            graph = self.onnx_graph
+            _write_onnx(quantize_graph(graph, self.calibration, _INPUT) if int8 else graph, folder)
+        describe(folder, variant, self.model, self.input_shape)
+
+    def write_graph(self, graph: openvino.Model, variant: Variant, folder: Path) -> None:
+        """Write an OpenVINO graph of the network that was made elsewhere."""
+        folder.mkdir(parents=True, exist_ok=True)
         write_openvino(graph, variant, folder)
-    else:
-        graph = to_onnx(network, input_shape)
-        if variant.precision is Precision.INT8:
-            graph = quantize_graph(graph, calibration, input_name=_INPUT)
-        _write_onnx(graph, folder)
-    describe(folder, variant, model, input_shape)
+        describe(folder, variant, self.model, self.input_shape)
+
+    @cached_property
+    def openvino_graph(self) -> openvino.Model:
+        """The network as an OpenVINO graph."""
+        return to_openvino(self.network, self.input_shape)
+
+    @cached_property
+    def onnx_graph(self) -> onnx.ModelProto:
+        """The network as an ONNX graph."""
+        return to_onnx(self.network, self.input_shape)
 
 
 def describe(folder: Path, variant: Variant, model: str, input_shape: tuple[int, ...]) -> None:
@@ -113,7 +134,7 @@ def to_onnx(network: torch.nn.Module, input_shape: tuple[int, ...]) -> onnx.Mode
     return onnx.load_from_string(buffer.getvalue())
 
 
-def quantize_graph(graph, calibration: list[np.ndarray], *, input_name: str | None = None):
+def quantize_graph(graph, calibration: list[np.ndarray], input_name: str | None = None):
     """Post-training int8 (NNCF) of an OpenVINO or ONNX graph.
 
     Weights per channel and symmetric; activations asymmetric, which suits what leaky ReLU leaves
@@ -140,7 +161,6 @@ def write_openvino(graph: openvino.Model, variant: Variant, folder: Path) -> Non
     """Write an OpenVINO graph; below fp32, weights that are not int8 are stored as fp16."""
     import openvino
 
-    folder.mkdir(parents=True, exist_ok=True)
     openvino.save_model(
         graph,
         folder / _FILE[Runtime.OPENVINO],
@@ -151,22 +171,18 @@ def write_openvino(graph: openvino.Model, variant: Variant, folder: Path) -> Non
 def _write_onnx(graph: onnx.ModelProto, folder: Path) -> None:
     import onnx
 
-    folder.mkdir(parents=True, exist_ok=True)
     onnx.save(graph, folder / _FILE[Runtime.ONNXRUNTIME])
 
 
 def _write_pytorch(network: torch.nn.Module, variant: Variant, folder: Path) -> None:
+    """Weights that several layers share (nnU-Net's decoder holds its encoder) are stored once."""
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save_model
 
     kind = {Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}.get(
         variant.precision, torch.float32
     )
-    state = {
-        name: (tensor.to(kind) if tensor.is_floating_point() else tensor).contiguous().clone()
-        for name, tensor in network.state_dict().items()
-    }
-    save_file(state, folder / _FILE[Runtime.PYTORCH])
+    save_model(copy.deepcopy(network).to(kind), str(folder / _FILE[Runtime.PYTORCH]))
 
 
 @contextmanager

@@ -60,8 +60,11 @@ class _Comparison:
         for case in self.cases:
             mask = case.reference(self.predictor.target, case.scan()[0])
             self.references[case.name] = compare.Reference(mask, case.name in tests)
-        self.calibration = calibration_inputs(
+        calibration = calibration_inputs(
             self.predictor, split["train"], self.settings.calibration_samples, self.seed
+        )
+        self.exporter = export.Exporter(
+            self.predictor.network, self.predictor.input_shape, name, calibration
         )
 
     def run(self) -> list[compare.Row]:
@@ -69,14 +72,7 @@ class _Comparison:
         variants = chosen(self.settings.runtimes, self.settings.precisions)
         variants = [variant for variant in variants if runs_here(variant)]
         for variant in tqdm(variants, desc=f"{self.name}: export"):
-            export.export(
-                self.predictor.network,
-                self.predictor.input_shape,
-                variant,
-                self.folder / variant.name,
-                model=self.name,
-                calibration=self.calibration,
-            )
+            self.exporter.write(variant, self.folder / variant.name)
         rows: list[compare.Row] = []
         for variant in tqdm(variants, desc=f"{self.name}: measure"):
             rows.append(self._row(variant))
@@ -124,12 +120,10 @@ class _Comparison:
             )
             return 0.0 if np.isnan(found) else found
 
-        folder, shape = self.folder / CONTROLLED.name, self.predictor.input_shape
         graph = accuracy.quantize_controlled(
-            export.to_openvino(self.predictor.network, shape),
-            self.calibration,
+            self.exporter.openvino_graph,
+            self.exporter.calibration,
             score,
             self.settings.max_dice_loss,
         )
-        export.write_openvino(graph, CONTROLLED, folder)
-        export.describe(folder, CONTROLLED, self.name, shape)
+        self.exporter.write_graph(graph, CONTROLLED, self.folder / CONTROLLED.name)
