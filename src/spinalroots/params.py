@@ -373,6 +373,7 @@ class Reconstruct(Section):
     cases: Whole
     smoothing_mm: NonNegative
     spacing_mm: Positive
+    gap_mm: NonNegative
 
 
 class Check(Section):

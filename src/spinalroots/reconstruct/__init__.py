@@ -1,0 +1,5 @@
+"""From label maps to a person's 3D model."""
+
+from spinalroots.reconstruct.whole import case
+
+__all__ = ["case"]

@@ -1,0 +1,132 @@
+"""Surfaces, trajectories and measurements of shapes whose length, width and volume are known."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import trimesh
+
+from spinalroots.anatomy import Root
+from spinalroots.errors import InputError
+from spinalroots.imaging.volume import Volume
+from spinalroots.reconstruct import case
+from spinalroots.reconstruct.surfaces import root_surface
+from spinalroots.reconstruct.trajectories import trace_root
+
+SPACING = np.array([0.5, 0.6, 0.8])
+AFFINE = np.diag([*SPACING, 1.0])
+AFFINE[:3, 3] = (-12.0, 30.0, 7.0)
+
+
+def _places(shape):
+    grid = np.indices(shape).reshape(3, -1).T
+    return (grid @ AFFINE[:3, :3].T + AFFINE[:3, 3]).reshape(*shape, 3)
+
+
+def _tube(ends_mm, radius_mm, shape=(60, 50, 60)):
+    """Mask of a straight tube with flat ends."""
+    first, last = np.asarray(ends_mm, float)
+    axis = (last - first) / np.linalg.norm(last - first)
+    away = _places(shape) - first
+    along = away @ axis
+    across = np.linalg.norm(away - along[..., None] * axis, axis=-1)
+    return (across < radius_mm) & (along >= 0) & (along <= np.linalg.norm(last - first))
+
+
+def test_a_ball_s_surface_is_closed_and_has_the_mask_s_volume_and_place():
+    centre = np.array([3.0, 44.0, 30.0])
+    mask = np.linalg.norm(_places((60, 50, 60)) - centre, axis=-1) < 5
+    surface = root_surface(mask, AFFINE, smoothing_mm=0.5)
+    assert surface.is_watertight
+    assert surface.volume == pytest.approx(mask.sum() * SPACING.prod(), rel=0.03)
+    assert np.allclose(surface.center_mass, centre, atol=0.15)
+
+
+def test_a_thread_one_voxel_wide_keeps_a_surface_when_smoothed():
+    mask = np.zeros((20, 20, 40), bool)
+    mask[10, 10, 5:35] = True
+    surface = root_surface(mask, AFFINE, smoothing_mm=0.5)
+    assert surface.is_watertight
+    assert surface.volume == pytest.approx(30 * SPACING.prod(), rel=0.5)
+    assert np.ptp(surface.vertices[:, 2]) > 0.75 * 30 * SPACING[2]
+
+
+def test_a_tube_s_trajectory_has_its_length_its_width_and_runs_downwards():
+    ends = np.array([[-5.0, 38.0, 46.0], [8.0, 50.0, 14.0]])
+    way = trace_root(_tube(ends, 1.5), AFFINE, spacing_mm=1.0)
+    length = np.linalg.norm(ends[1] - ends[0])
+    assert way.length_mm == pytest.approx(length, rel=0.06)
+    assert way.mean_diameter_mm == pytest.approx(3.0, rel=0.06)
+    assert np.median(way.diameter_mm) == pytest.approx(3.0, rel=0.1)
+    assert np.allclose(way.points_mm[0], ends[0], atol=1.5)
+    assert np.allclose(way.points_mm[-1], ends[1], atol=1.5)
+    axis = (ends[1] - ends[0]) / length
+    away = way.points_mm - ends[0]
+    aside = np.linalg.norm(away - (away @ axis)[:, None] * axis, axis=1)
+    assert aside[2:-2].max() < 0.3
+    assert aside.max() < 1.0
+    assert (np.diff(way.points_mm[:, 2]) < 0).all()
+
+
+def test_parts_within_reach_are_joined_in_order_and_the_others_left_out():
+    tube = _tube([[0.0, 45.0, 50.0], [0.0, 45.0, 10.0]], 1.2)
+    height = _places(tube.shape)[..., 2]
+    gaps = tube & ~((height > 38) & (height < 42)) & ~((height > 12) & (height < 30))
+    way = trace_root(gaps, AFFINE, spacing_mm=1.0, gap_mm=6.0)
+    assert way.parts == 3
+    assert way.points_mm[:, 2].max() > 48
+    assert way.points_mm[:, 2].min() == pytest.approx(30, abs=1.5)
+    assert way.left_out_mm3 == pytest.approx((gaps & (height < 20)).sum() * SPACING.prod())
+    assert way.length_mm == pytest.approx(20, rel=0.1)
+
+
+def test_a_single_voxel_is_a_trajectory_too():
+    mask = np.zeros((8, 8, 8), bool)
+    mask[3, 4, 5] = True
+    way = trace_root(mask, AFFINE)
+    assert np.isfinite(way.points_mm).all()
+    assert way.volume_mm3 == pytest.approx(SPACING.prod())
+
+
+@pytest.fixture
+def individuals():
+    data = np.zeros((60, 50, 60), np.uint8)
+    data[_tube([[-3.0, 45.0, 50.0], [-8.0, 40.0, 12.0]], 1.0)] = Root.parse("L3_D_L").value
+    data[_tube([[3.0, 45.0, 50.0], [8.0, 40.0, 20.0]], 1.0)] = Root.parse("L3_D_R").value
+    return Volume(data, AFFINE)
+
+
+def test_a_case_s_folder_holds_matching_surfaces_trajectories_and_measurements(
+    individuals, tmp_path
+):
+    table = case(individuals, tmp_path / "model").set_index("root")
+    assert list(table.index) == ["L3_D_L", "L3_D_R"]
+    measured = pd.read_csv(tmp_path / "model" / "measurements.csv", index_col="root")
+    assert np.allclose(measured["length_mm"], table["length_mm"], atol=1e-3)
+    left = trimesh.load(tmp_path / "model" / "surfaces" / "L3_D_L.stl")
+    right = trimesh.load(tmp_path / "model" / "surfaces" / "L3_D_R.stl")
+    assert left.bounds[1, 0] < 0 < right.bounds[0, 0]
+    whole = trimesh.load(tmp_path / "model" / "roots.ply")
+    assert len(whole.faces) == len(left.faces) + len(right.faces)
+    assert len(np.unique(whole.visual.vertex_colors, axis=0)) == 2
+    record = json.loads((tmp_path / "model" / "trajectories.json").read_text())["roots"]["L3_D_R"]
+    points = pd.read_csv(tmp_path / "model" / "trajectories.csv").query("root == 'L3_D_R'")
+    columns = ["right_mm", "anterior_mm", "superior_mm"]
+    assert np.allclose(record["points_mm"], points[columns], atol=1e-3)
+    assert points["along_mm"].iloc[-1] == pytest.approx(record["length_mm"], abs=0.01)
+
+
+def test_the_same_map_gives_the_same_bytes(individuals, tmp_path):
+    for name in ("one", "two"):
+        case(individuals, tmp_path / name)
+    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*"))
+    assert len(files) == 7
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_an_empty_map_is_refused_and_nothing_written(individuals, tmp_path):
+    with pytest.raises(InputError, match="nothing to reconstruct"):
+        case(individuals.with_data(np.zeros_like(individuals.data)), tmp_path / "model")
+    assert not any(tmp_path.iterdir())
