@@ -17,7 +17,7 @@ import numpy as np
 NEARLY_BEST = 0.8
 """Crops with this share of the best gain count as good; the least used parent's is taken."""
 
-SLACK = 1.1
+SLACK = 1.05
 """The plan aims above the target by this factor: turning moves some voxels out of a crop."""
 
 
@@ -90,8 +90,8 @@ def plan_variants(
     """Choose variants until the rarest class holds `target_ratio` of the median class's voxels.
 
     First every case gets `whole_per_case` variants of its whole extent, for variety; then crops
-    raise the rare classes; what is left of the budget goes to the least used cases, as long as the
-    target still holds.
+    raise the rare classes; what is left of the budget goes to the least used cases, each time to
+    their longest crop with which the target still holds.
 
     :param voxels: (candidates, classes) voxels that a candidate adds; each case's first candidate
         is the whole case.
@@ -139,7 +139,8 @@ def plan_variants(
             break
         least = min(used[case] for case in case_of[good].tolist())
         good &= np.array([used[case] == least for case in case_of.tolist()])
-        take(int(np.flatnonzero(good)[0]), "variety")
+        most = np.where(good, voxels.sum(axis=1), -1)
+        take(int(most.argmax()), "variety")
     if seen.any() and rarest_ratio(totals) < target_ratio and not limit:
         limit = (
             f"augment.variants: the budget of {variants} variants is used up"

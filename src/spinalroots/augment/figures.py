@@ -56,7 +56,8 @@ Tile = tuple[str, Volume, Volume | None]
 def write_contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], scheme: Scheme) -> None:
     """Rows of an original and its variants: a coronal view, all roots projected onto it.
 
-    All at the same scale. Left is the patient's right, as radiologists look at a person.
+    All at the same scale, crops at their height in the original. Left is the patient's right, as
+    radiologists look at a person.
     """
     from matplotlib.figure import Figure
 
@@ -74,9 +75,10 @@ def write_contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], scheme: Sche
     for row, tiles in zip(axes, rows, strict=False):
         for axis, (caption, scan, roots) in zip(row, tiles, strict=False):
             width, _, height = np.array(scan.data.shape) * scan.spacing_mm
+            bottom = scan.affine[2, 3] - tiles[0][1].affine[2, 3]
             axis.imshow(
                 coronal_view(scan.data, None if roots is None else roots.data, scheme),
-                extent=(0, width, 0, height),
+                extent=(0, width, bottom, bottom + height),
                 origin="lower",
                 interpolation="nearest",
             )

@@ -73,13 +73,15 @@ def _count(params: Params, train: list[str], records: list[dict]) -> Counts:
 
 
 def _participants(variants: tuple[Variant, ...]) -> pd.DataFrame:
-    """A variant is as real or synthetic as its parent."""
+    """As real or synthetic as the parent; `slices` lets a trainer draw cases by their size."""
     people = REFINED.participants()
     source = people["source"] if "source" in people else pd.Series(dtype=str)
-    rows = [(one.name, one.parent, source.get(one.parent, "unknown")) for one in variants]
-    return pd.DataFrame(rows, columns=["participant_id", "parent", "source"]).set_index(
-        "participant_id"
-    )
+    rows = [
+        (one.name, one.parent, source.get(one.parent, "unknown"), one.last - one.first + 1)
+        for one in variants
+    ]
+    columns = ["participant_id", "parent", "source", "slices"]
+    return pd.DataFrame(rows, columns=columns).set_index("participant_id")
 
 
 def _class_weights(counts: Counts) -> dict[str, dict[int, float]]:
