@@ -11,7 +11,7 @@ from spinalroots.anatomy import Scheme, Target, individuals_to_levels, levels_of
 from spinalroots.errors import InputError
 from spinalroots.refine.annotation import Annotation
 from spinalroots.refine.crop import Box, annotated_box
-from spinalroots.refine.flood_fill import flood_fill
+from spinalroots.refine.flood_fill import Filled, flood_fill
 
 if TYPE_CHECKING:
     from spinalroots.params import Refine
@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 class Refined:
     """Refined maps (X, Y, Z) uint8 inside `box` of the scan's RAS+ grid.
 
-    `individuals` is None where the case was annotated by level only. `counts`: voxels of the whole
-    scan: `entity`, `spill` (labelled outside the entity mask, removed), `labelled_before`,
-    `labelled_after` (of the entity mask, by any of the 120 labels or a level), `unreachable` (in
-    the entity mask, but no label can be reached; left unlabelled), `without_root` (the same for the
-    individual map, if there is one) and `repaired` (drawn voxels whose level the level map
-    corrected).
+    `individuals` is None where the case was annotated by level only. `counts`, voxels of the whole
+    scan, of the individual map or else of the level map: `entity`, `spill` (labelled outside the
+    entity mask, removed), `labelled_before` and `labelled_after` (of the entity mask),
+    `unreachable` (of the entity mask, where no label can be reached; left unlabelled) and
+    `repaired` (drawn voxels whose level the level map corrected).
     """
 
     box: Box
@@ -105,17 +104,22 @@ def refine(annotation: Annotation, params: Refine) -> Refined | None:
     )
 
 
-def with_levels(individuals: np.ndarray, levels: np.ndarray | None) -> np.ndarray:
+def with_levels(
+    individuals: np.ndarray, levels: np.ndarray | None, drawn: np.ndarray
+) -> np.ndarray:
     """The individual map with its levels taken from the level map, where that knows one.
 
     Two neighbours are easily swapped root by root, and hardly level by level: where the two maps
-    differ, the level map is right about the level, the individual map about type and side.
+    differ, the level map is right about the level, the individual map about type and side. Only
+    roots that occur in `drawn`, the individual map as annotated, are given; others are no guess.
     """
     if levels is None:
         return individuals
     slot = (individuals - np.uint8(1)) % np.uint8(4)
     corrected = (np.uint8(4) * (levels - np.uint8(1)) + np.uint8(1) + slot).astype(np.uint8)
-    return np.where((individuals != 0) & (levels != 0), corrected, individuals)
+    known = np.zeros(256, bool)
+    known[np.unique(drawn)] = True
+    return np.where((individuals != 0) & (levels != 0) & known[corrected], corrected, individuals)
 
 
 def grow(
@@ -126,27 +130,30 @@ def grow(
     The level map is 0 where the individual map is not and nobody drew a level.
     """
     entity = annotation.roots()
-    known = annotation.levels if params.trust_levels else None
     spacing_mm = annotation.volume.spacing_mm
-    drawn = annotation.level_labels()
-    counts = {
-        "entity": int(np.count_nonzero(entity)),
-        "spill": int(np.count_nonzero((drawn != 0) & ~entity)),
+    drawn = annotation.individuals
+    if drawn is None or not drawn.any():
+        filled = flood_fill(annotation.levels, entity, spacing_mm, params.connectivity)
+        return None, filled.labels, _counts(annotation.levels, entity, filled)
+    known = annotation.levels if params.trust_levels else None
+    filled = flood_fill(with_levels(drawn, known, drawn), entity, spacing_mm, params.connectivity)
+    individuals = with_levels(filled.labels, known, drawn)
+    changed = np.count_nonzero((individuals != drawn) & (drawn != 0) & entity)
+    counts = _counts(drawn, entity, filled) | {"repaired": int(changed)}
+    levels = np.where(
+        individuals != 0, individuals_to_levels(individuals), annotation.level_labels()
+    )
+    levels = flood_fill(levels, entity, spacing_mm, params.connectivity).labels
+    return individuals, levels, counts
+
+
+def _counts(drawn: np.ndarray, entity: np.ndarray, filled: Filled) -> dict[str, int]:
+    size = int(np.count_nonzero(entity))
+    return {
+        "entity": size,
+        "spill": filled.spill_voxels,
         "labelled_before": int(np.count_nonzero((drawn != 0) & entity)),
-        "without_root": 0,
+        "labelled_after": size - filled.unreachable_voxels,
+        "unreachable": filled.unreachable_voxels,
         "repaired": 0,
     }
-    individuals = None
-    levels = drawn
-    if annotation.individuals is not None and annotation.individuals.any():
-        seeds = with_levels(annotation.individuals, known)
-        filled = flood_fill(seeds, entity, spacing_mm, params.connectivity)
-        counts["without_root"] = filled.unreachable_voxels
-        individuals = with_levels(filled.labels, known)
-        drew = (annotation.individuals != 0) & entity
-        counts["repaired"] = int(np.count_nonzero((individuals != annotation.individuals) & drew))
-        levels = np.where(individuals != 0, individuals_to_levels(individuals), drawn)
-    filled = flood_fill(levels, entity, spacing_mm, params.connectivity)
-    counts["unreachable"] = filled.unreachable_voxels
-    counts["labelled_after"] = counts["entity"] - filled.unreachable_voxels
-    return individuals, filled.labels, counts

@@ -36,6 +36,7 @@ def draw(path: Path, results: list[CaseResult], table: pd.DataFrame) -> None:
         colours = [[c / 255 for c in label_colour(Scheme.INDIVIDUALS, r.value)] for r in roots]
         panel.bar([str(r) for r in roots], [counts[str(r)] for r in roots], color=colours)
         panel.set(ylabel="cases", ylim=(0, highest))
+        panel.yaxis.get_major_locator().set_params(integer=True)
         panel.set_title(f"{title} ({len(roots)} classes)", loc="left", fontsize=10)
     if len(measured):
         places = range(len(measured))
@@ -48,8 +49,8 @@ def draw(path: Path, results: list[CaseResult], table: pd.DataFrame) -> None:
             color="#3b6ea5",
         )  # fmt: skip
         panels[2].set_xticks(list(places), measured["label"])
-        panels[2].set(ylabel="Dice against the truth", ylim=(0.5, 1.0))
-        panels[2].legend(ncols=2, frameon=False, loc="lower right")
+        panels[2].set(ylabel="Dice against the truth", ylim=(0, 1.15))
+        panels[2].legend(ncols=2, frameon=False, loc="upper left")
     for panel in panels:
         panel.tick_params(axis="x", rotation=90, labelsize=7)
         panel.spines[["top", "right"]].set_visible(False)
