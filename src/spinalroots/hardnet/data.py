@@ -1,0 +1,185 @@
+"""Straightened training cases, and patches drawn from them.
+
+Drawing (:func:`draw_patch`) and cutting (:func:`take_patch`) are two functions; sample `i` of
+epoch `e` is drawn from the seed (seed, e, i) alone, so that a resumed training sees the same patches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset as TorchDataset
+
+from spinalroots.anatomy import Scheme, Target
+from spinalroots.dataset.layout import Dataset
+from spinalroots.hardnet.augmentation import apply_light, draw_light
+from spinalroots.hardnet.losses import UNKNOWN_ROOT
+from spinalroots.hardnet.straighten import InputSpec, network_image, straighten
+from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.volume import read_image, read_labels
+
+
+@dataclass(frozen=True)
+class Case:
+    """A straightened case: `image` (S, S, Z) float32, `classes` (S, S, Z) uint8 of the target."""
+
+    name: str
+    image: np.ndarray
+    classes: np.ndarray
+
+    @cached_property
+    def root_voxels(self) -> dict[int, np.ndarray]:
+        """Class → (N, 3) voxels, for every root class that occurs."""
+        return {
+            int(value): np.argwhere(self.classes == value).astype(np.int16)
+            for value in np.unique(self.classes)
+            if value
+        }
+
+    @cached_property
+    def skeleton(self) -> np.ndarray:
+        """(S, S, Z) bool: the roots' centre lines, one voxel thicker each way."""
+        from scipy import ndimage
+        from skimage.morphology import skeletonize
+
+        return ndimage.binary_dilation(skeletonize(self.classes > 0), np.ones((3, 3, 1)))
+
+
+def read_case(
+    dataset: Dataset, name: str, centreline: Centreline, spec: InputSpec, target: Target
+) -> Case:
+    """Read and straighten an annotated case.
+
+    Roots of the entity mask that carry no label of the target become `UNKNOWN_ROOT`.
+    """
+    scan = read_image(dataset.image(name))
+    labels = read_labels(dataset.labels(name, target.scheme)).data
+    classes = target.encode(labels)
+    if target.scheme is not Scheme.ENTITY and dataset.has(name, Scheme.ENTITY):
+        entity = read_labels(dataset.labels(name, Scheme.ENTITY)).data > 0
+        classes[entity & (labels == 0)] = UNKNOWN_ROOT
+    image, placement = network_image(scan, centreline, spec)
+    return Case(name, image, straighten(classes, placement, labels=True))
+
+
+@dataclass(frozen=True)
+class PatchShape:
+    """`in_plane` P and `slices` D of a 3D patch; for a 2D network D is 1 and `neighbours` slices on
+    either side become channels."""
+
+    dim: int
+    in_plane: int
+    slices: int
+    neighbours: int = 0
+
+    @property
+    def channels(self) -> int:
+        """Input channels of the network."""
+        return 1 if self.dim == 3 else 2 * self.neighbours + 1
+
+    @property
+    def extent(self) -> tuple[int, int, int]:
+        """Voxels (P, P, D) that carry labels."""
+        return (self.in_plane, self.in_plane, self.slices if self.dim == 3 else 1)
+
+    @property
+    def voxels(self) -> int:
+        """Labelled voxels of one patch."""
+        return int(np.prod(self.extent))
+
+
+def draw_patch(case: Case, shape: PatchShape, rng: np.random.Generator, foreground: float):
+    """First voxel (3,) of a patch; with chance `foreground` it holds a root.
+
+    The root's class is drawn evenly, not voxels: small roots are seen as often as thick ones.
+    """
+    size, extent = np.array(case.classes.shape), np.array(shape.extent)
+    lowest, highest = np.minimum(0, size - extent), np.maximum(0, size - extent)
+    start = rng.integers(lowest, highest + 1)
+    if case.root_voxels and rng.random() < foreground:
+        voxels = case.root_voxels[list(case.root_voxels)[rng.integers(len(case.root_voxels))]]
+        voxel = voxels[rng.integers(len(voxels))]
+        start = voxel - rng.integers(0, extent)
+    return np.clip(start, lowest, highest)
+
+
+def take_patch(case: Case, shape: PatchShape, start: np.ndarray, *, skeleton: bool = False):
+    """Image (C, *spatial), classes (*spatial), skeleton (*spatial) or None of the patch at `start`.
+
+    Beyond the case the image is 0 and the class background; neighbours repeat the last slice.
+    """
+    extent = np.array(shape.extent)
+    if shape.dim == 3:
+        image = _window(case.image, start, extent)[None]
+        classes = _window(case.classes, start, extent)
+        tube = _window(case.skeleton, start, extent) if skeleton else None
+        return image, classes, tube
+    reach = shape.neighbours
+    index = np.clip(np.arange(start[2] - reach, start[2] + reach + 1), 0, case.image.shape[2] - 1)
+    plane = (start, (*extent[:2], 2 * reach + 1))
+    image = _window(case.image[:, :, index], (*start[:2], 0), plane[1]).transpose(2, 0, 1)
+    classes = _window(case.classes, start, extent)[..., 0]
+    tube = _window(case.skeleton, start, extent)[..., 0] if skeleton else None
+    return image, classes, tube
+
+
+def _window(data: np.ndarray, start, extent) -> np.ndarray:
+    """`data` from `start` over `extent`, zeros where it leaves the array."""
+    window = np.zeros(tuple(extent), data.dtype)
+    here, there = [], []
+    for low, length, size in zip(start, extent, data.shape, strict=True):
+        first, last = max(int(low), 0), min(int(low) + int(length), size)
+        there.append(slice(first, max(first, last)))
+        here.append(slice(first - int(low), max(first, last) - int(low)))
+    window[tuple(here)] = data[tuple(there)]
+    return window
+
+
+class Patches(TorchDataset):
+    """The patches of one epoch; every sample depends on (seed, epoch, index) alone."""
+
+    def __init__(
+        self,
+        cases: list[Case],
+        shape: PatchShape,
+        *,
+        samples: int,
+        epoch: int,
+        seed: int,
+        foreground: float,
+        augmentation: str = "light",
+        skeleton: bool = False,
+    ):
+        self.cases, self.shape, self.samples, self.epoch = cases, shape, samples, epoch
+        self.seed, self.foreground = seed, foreground
+        self.augmentation, self.skeleton = augmentation, skeleton
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        case = self.cases[rng.integers(len(self.cases))]
+        start = draw_patch(case, self.shape, rng, self.foreground)
+        image, classes, tube = take_patch(case, self.shape, start, skeleton=self.skeleton)
+        arrays = [image, classes] if tube is None else [image, classes, tube]
+        if self.augmentation != "none":
+            arrays = apply_light(
+                draw_light(rng), arrays, in_plane=(-2, -1) if self.shape.dim == 2 else (-3, -2)
+            )
+        names = ("image", "classes", "skeleton")
+        return {
+            name: torch.from_numpy(np.ascontiguousarray(array))
+            for name, array in zip(names, arrays, strict=False)
+        }
+
+
+def class_counts(cases: list[Case], classes: int) -> list[int]:
+    """Voxels of each class over all cases; roots of unknown level are left out."""
+    counts = np.zeros(256, np.int64)
+    for case in cases:
+        counts += np.bincount(case.classes.ravel(), minlength=256)
+    return counts[:classes].tolist()

@@ -1,0 +1,98 @@
+"""A short training without a trainer around it: what a trial of the tuning runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from spinalroots.anatomy import Target
+from spinalroots.hardnet.data import Case, Patches
+from spinalroots.hardnet.learning import (
+    Plan,
+    autocast,
+    batch_loss,
+    build,
+    optimizer,
+    rate,
+    resolved_precision,
+)
+from spinalroots.hardnet.network import SegmentationHardnet
+from spinalroots.hardnet.predictor import HardnetPredictor, input_shape
+from spinalroots.hardnet.scores import stack_dice
+from spinalroots.hardnet.straighten import InputSpec
+from spinalroots.inference import torch_runner
+
+
+def short_training(
+    plan: Plan, cases: list[Case], steps: int, device: str = "cpu"
+) -> Iterator[tuple[int, float, SegmentationHardnet]]:
+    """Train for `steps` optimizer steps; yields (steps done, loss, network) after each.
+
+    Loss, optimizer, schedule and patches are those of the full training.
+    """
+    hardnet, tuned = plan.hardnet, plan.tuned
+    network = build(plan).to(device)
+    weights = plan.loss_weights(cases)
+    chosen = optimizer(network, tuned.learning_rate, hardnet.weight_decay)
+    precision = resolved_precision(tuned.precision, device)
+    patches = Patches(
+        cases,
+        plan.shape,
+        samples=steps * tuned.batch * tuned.accumulate,
+        epoch=0,
+        seed=plan.seed,
+        foreground=hardnet.foreground_share,
+        augmentation=hardnet.augmentation,
+        skeleton=hardnet.skeleton_weight > 0,
+    )
+    batches = iter(DataLoader(patches, tuned.batch))
+    for step in range(steps):
+        network.train()
+        for group in chosen.param_groups:
+            group["lr"] = tuned.learning_rate * rate(step, steps, hardnet.warm_up)
+        shown = 0.0
+        for _ in range(tuned.accumulate):
+            batch = {name: value.to(device) for name, value in next(batches).items()}
+            with autocast(precision, device):
+                loss, _ = batch_loss(network, batch, weights, tuned.channels_last)
+            (loss / tuned.accumulate).backward()
+            shown += float(loss.detach()) / tuned.accumulate
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        chosen.step()
+        chosen.zero_grad(set_to_none=True)
+        yield step + 1, shown, network
+
+
+def mean_dice(
+    network: SegmentationHardnet, plan: Plan, spec: InputSpec, target: Target, cases: list[Case]
+) -> np.ndarray:
+    """Mean Dice (1 + n,) over whole `cases`: binary, then each label (nan if absent)."""
+    network.eval()
+    hardnet = plan.hardnet
+    predictor = HardnetPredictor(
+        "trial",
+        target,
+        network,
+        input_shape(plan.config, spec, plan.tuned.patch_slices),
+        spec,
+        overlap=0.0,
+        decoding=hardnet.decoding,
+    )
+    device = next(network.parameters()).device.type
+    with autocast(resolved_precision(plan.tuned.precision, device), device):
+        run = torch_runner(network)
+        scores = [
+            stack_dice(
+                predictor.stack_probabilities(case.image, run),
+                case.classes,
+                target,
+                hardnet.decoding,
+            )
+            for case in cases
+        ]
+    present = np.array(scores)
+    counts = np.isfinite(present).sum(axis=0)
+    return np.where(counts > 0, np.nansum(present, axis=0) / np.maximum(counts, 1), np.nan)
