@@ -36,6 +36,10 @@ HALO_MM = 10.0
 """Kept around a crop while it is turned, then cut off: real tissue comes in at its ends."""
 
 
+DASK_TIMEOUT_S = 10.0
+"""How long a Dask scheduler may take to answer."""
+
+
 @dataclass(frozen=True)
 class Variant:
     """One augmented case to make: slices `first`…`last` (inclusive) of `parent`."""
@@ -207,7 +211,7 @@ def _where_to_run(dask_address: str, workers: int) -> Iterator[None]:
     from distributed import Client
 
     try:
-        client = Client(dask_address, timeout="10s")
+        client = Client(dask_address, timeout=DASK_TIMEOUT_S)
     except OSError as error:
         raise InputError(
             "augment.dask_address",
