@@ -1,8 +1,8 @@
 """A lab's annotator: what they label at all, and the mistakes they make doing it.
 
-The roots-as-one mask comes out nearly right, the level map less so, the individual map worst: gaps,
-thinned ends, spill into CSF and stretches where two neighbouring levels are swapped. Dorsal roots are
-well covered, ventral ones rare; thoracic and lowest sacral levels are missing in many cases.
+The roots-as-one mask comes out nearly right, the level map less so, the individual map worst:
+gaps, thinned ends, spill into CSF and stretches where two neighbouring levels are swapped. Dorsal
+roots are well covered, ventral ones rare; thoracic and lowest sacral levels are often missing.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def draw_plan(case: Case, index: int, rng: np.random.Generator) -> Plan:
         if (index * _GOLDEN + LEVELS.index(level) * 0.37) % 1.0 < share
     ]
     ventral_case = index % 5 == 2
-    ventral = set(rng.choice(known, size=min(3, len(known)), replace=False)) if ventral_case else set()
+    ventral = (
+        set(rng.choice(known, size=min(3, len(known)), replace=False)) if ventral_case else set()
+    )
     roots = tuple(
         course.root
         for course in case.courses
@@ -143,7 +145,10 @@ def _thin(labels, share, params, spacing, rng) -> np.ndarray:
     for value in _values(labels):
         slices = np.flatnonzero((labels == value).any(axis=(0, 1)))
         cut = max(1, round(params.end_mm / spacing[2]))
-        for end in (slice(slices[0], slices[0] + cut), slice(max(slices[-1] - cut + 1, 0), slices[-1] + 1)):
+        for end in (
+            slice(slices[0], slices[0] + cut),
+            slice(max(slices[-1] - cut + 1, 0), slices[-1] + 1),
+        ):
             part = labels[:, :, end]
             drop = (part == value) & (share[:, :, end] < 0.7)
             if (labels == value).sum() > drop.sum() + 3:

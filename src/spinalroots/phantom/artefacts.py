@@ -31,9 +31,7 @@ class Faults:
     noise_seed: int
 
 
-def draw_faults(
-    rng: np.random.Generator, slice_axis: int, noise: tuple[float, float]
-) -> Faults:
+def draw_faults(rng: np.random.Generator, slice_axis: int, noise: tuple[float, float]) -> Faults:
     """Faults within what a usable clinical scan shows; `noise`: range of the noise's spread."""
     phase = 1 if slice_axis == 2 else int(rng.integers(1, 3))
     band = [float(rng.uniform(0.78, 1.0)) for _ in range(3)]
@@ -75,7 +73,7 @@ def _bias(shape: tuple[int, ...], faults: Faults) -> np.ndarray:
 
 def _ghost(image: np.ndarray, faults: Faults) -> np.ndarray:
     """Breathing: weak copies on both sides along the phase direction."""
-    shift = int(round(faults.ghost_shift * image.shape[faults.phase_axis]))
+    shift = round(faults.ghost_shift * image.shape[faults.phase_axis])
     copies = np.roll(image, shift, faults.phase_axis) + np.roll(image, -shift, faults.phase_axis)
     return image + faults.ghost_strength * (copies - image)
 

@@ -12,8 +12,9 @@ from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Grid
 from spinalroots.params import Phantom
 from spinalroots.phantom.artefacts import Faults, apply_faults, draw_faults
+from spinalroots.phantom.contrast import Contrast, draw_contrast
 from spinalroots.phantom.roots import Course, lay_courses
-from spinalroots.phantom.scene import Contrast, Scene, draw_contrast, paint
+from spinalroots.phantom.scene import Scene, paint
 from spinalroots.phantom.sections import Sections
 from spinalroots.phantom.spine import Curve, build_curve
 from spinalroots.phantom.subject import Subject, draw_subject
@@ -24,7 +25,7 @@ WHITE_MATTER, CSF, FAT = 1, 2, 3  # values of the tissue map, in the order of an
 
 @dataclass(frozen=True)
 class Acquisition:
-    """Where the scanner looked: voxel edges in mm (RAS+ axes), field of view, stored orientation."""
+    """Where the scanner looked: voxel edges in mm (RAS+ axes), field of view, stored axes."""
 
     spacing_mm: tuple[float, float, float]
     slice_axis: int
@@ -77,9 +78,7 @@ def generate(params: Phantom, seed: int, index: int) -> Case:
     curve = build_curve(subject)
     shape, affine, native = lay_grid(subject, curve, acquisition)
     axes = [affine[k, 3] + affine[k, k] * np.arange(shape[k]) for k in range(3)]
-    scene = paint(
-        subject, contrast, curve.straighten(*axes), np.diag(affine)[:3], streams[4]
-    )
+    scene = paint(subject, contrast, curve.straighten(*axes), np.diag(affine)[:3], streams[4])
     tubes = root_tubes(courses, curve)
     roots = fill(tubes, shape, affine, params.subvoxels)
     strings = fill([filum_tube(subject, curve)], shape, affine, params.subvoxels)
@@ -126,7 +125,7 @@ def lay_grid(
     subject: Subject, curve: Curve, acquisition: Acquisition
 ) -> tuple[tuple[int, int, int], np.ndarray, Grid]:
     """Shape and affine of the RAS+ grid from about T9 to S3, and the grid it is stored on."""
-    ends = (subject.discs_mm["T8"] - 3.0, subject.discs_mm["S3"] + 4.0)
+    ends = (subject.discs_mm["T8"] - 6.0, subject.discs_mm["S3"] + 4.0)
     inside = (curve.s >= ends[0]) & (curve.s <= ends[1])
     side = float(curve.x[inside].mean()) + acquisition.shift_mm[0]
     back, front = curve.y[inside].min(), curve.y[inside].max()
@@ -137,9 +136,7 @@ def lay_grid(
     spacing = np.array(acquisition.spacing_mm)
     shape = tuple(int(n) for n in np.ceil(size / spacing))
     affine = np.diag([*spacing, 1.0])
-    affine[:3, 3] = np.round(
-        [side - size[0] / 2, middle - size[1] / 2, curve.z[inside].min()], 3
-    )
+    affine[:3, 3] = np.round([side - size[0] / 2, middle - size[1] / 2, curve.z[inside].min()], 3)
     turn = orientations.ornt_transform(
         orientations.axcodes2ornt("RAS"), orientations.axcodes2ornt(acquisition.orientation)
     )
@@ -171,15 +168,18 @@ def label_roots(
 ) -> np.ndarray:
     """Individual map: voxels filled to at least `coverage`, and every centreline voxel.
 
-    The centreline keeps a root in one piece where it is thinner than a voxel. A voxel that is mostly
-    cord is never a root; one that two centrelines cross belongs to the root that fills more of it.
+    The centreline keeps a root in one piece where it is thinner than a voxel, or pressed against a
+    thicker one. A voxel crossed by the centrelines of two roots belongs to the one that fills more
+    of it, and a voxel that is mostly cord to none.
     """
     labels = np.where(filling.share >= coverage, filling.owner, 0).astype(np.uint8)
+    claims = np.zeros(labels.shape, np.uint8)
+    contested = np.zeros(labels.shape, bool)
     for tube in tubes:
         index = tuple(centre_voxels(tube, labels.shape, affine).T)
-        free = labels[index] == 0
-        place = tuple(axis[free] for axis in index)
-        labels[place] = np.where(filling.share[place] > 0.05, filling.owner[place], 0)
+        contested[index] |= (claims[index] > 0) & (claims[index] != tube.value)
+        claims[index] = tube.value
+    labels = np.where(claims > 0, np.where(contested, filling.owner, claims), labels)
     labels[scene.cord > 0.5] = 0
     return labels
 
@@ -203,4 +203,6 @@ def true_centreline(subject: Subject, curve: Curve, heights_mm: np.ndarray) -> C
     rising = np.concatenate([[True], np.diff(np.maximum.accumulate(points[:, 2])) > 0])
     path = Centreline(points[rising], "truth")
     low, high = points[:, 2].min(), points[:, 2].max()
-    return Centreline(path.at_height(heights_mm[(heights_mm >= low) & (heights_mm <= high)]), "truth")
+    return Centreline(
+        path.at_height(heights_mm[(heights_mm >= low) & (heights_mm <= high)]), "truth"
+    )

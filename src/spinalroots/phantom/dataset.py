@@ -39,7 +39,7 @@ def annotated_case(params: Phantom, seed: int, index: int) -> tuple[Case, Annota
 def write_dataset(
     raw_root: Path, truth_root: Path, params: Phantom, seed: int, workers: int = 1
 ) -> None:
-    """Write `params.cases` phantoms: scan and annotation below `raw_root`, truth below `truth_root`.
+    """Write `params.cases` phantoms: scans and annotation to `raw_root`, truth to `truth_root`.
 
     Both folders appear whole or not at all; the bytes do not depend on `workers`.
     """

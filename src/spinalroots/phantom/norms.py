@@ -6,6 +6,8 @@ A table marked *derived* has no published counterpart; docs/phantom.md says from
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from spinalroots.anatomy import LEVELS
 
 SIMULATED_LEVELS: tuple[str, ...] = LEVELS[LEVELS.index("T9") : LEVELS.index("S4") + 1]
@@ -30,7 +32,7 @@ SAC_MM = {
     "L1": (16.1, 14.3), "L2": (15.8, 14.9), "L3": (16.8, 15.7), "L4": (18.5, 16.1),
     "L5": (17.6, 15.7), "S1": (18.9, 17.0), "S2": (20.6, 17.3), "S3": (21.1, 16.4),
 }  # fmt: skip
-"""Dural sac diameter, left-right × antero-posterior, at the height of the segment [PAM50 labels]."""
+"""Dural sac diameter, left-right × antero-posterior, beside the segment [PAM50 labels]."""
 
 SAC_HEIGHT_MM = {
     "T8": -60.0, "T10": -15.0, "T11": 2.0, "T12": 26.0, "L1": 44.0, "L2": 59.0, "L3": 70.0,
@@ -56,8 +58,8 @@ ROOT_EXIT_MM = {
     "T9": -26.5, "T10": 2.0, "T11": 31.5, "T12": 64.0, "L1": 97.0, "L2": 130.9, "L3": 162.5,
     "L4": 191.5, "L5": 217.0, "S1": 241.0, "S2": 262.0, "S3": 278.0, "S4": 283.0,
 }  # fmt: skip
-"""Height at which a root leaves the sac: at the upper end of the vertebra of the same number, 33.9 mm
-(L1–L2) to 25.5 mm (L4–L5) apart [PMID 22744616]; the sacral ones are derived."""
+"""Height at which a root leaves the sac: at the upper end of the vertebra of the same number,
+33.9 mm (L1–L2) to 25.5 mm (L4–L5) apart [PMID 22744616]; the sacral ones are derived."""
 
 EXIT_ANGLE_DEG = {"T9": 54.0, "T11": 52.4, "L1": 42.0, "L5": 25.8, "S1": 22.0, "S4": 16.0}
 """Angle between root and midline in the coronal plane: T11 52.4 ± 3.1, L5 25.8 ± 3.1
@@ -80,8 +82,8 @@ DORSAL_DIAMETER_MM = {
     "T9": 1.0, "T10": 1.0, "T11": 1.05, "T12": 1.2, "L1": 1.4, "L2": 1.7, "L3": 2.0,
     "L4": 2.15, "L5": 2.35, "S1": 2.6, "S2": 1.75, "S3": 1.1, "S4": 0.6,
 }  # fmt: skip
-"""Dorsal roots: S1 2.95 ± 0.57, S5 0.27 ± 0.13 [PMID 24605949]; about 1 lower thoracic and 2 at L3–S1
-[Schalow 1985]; L5 2.3–7.7 mm² [Hogan 1996]. The levels between are derived."""
+"""Dorsal roots: S1 2.95 ± 0.57, S5 0.27 ± 0.13 [PMID 24605949]; about 1 lower thoracic and 2 at
+L3–S1 [Schalow 1985]; L5 2.3–7.7 mm² [Hogan 1996]. The levels between are derived."""
 
 VENTRAL_DIAMETER_MM = {
     "T9": 0.7, "T10": 0.7, "T11": 0.75, "T12": 0.85, "L1": 1.0, "L2": 1.2, "L3": 1.35,
@@ -111,7 +113,7 @@ def along_levels(table: dict[str, float], level: str) -> float:
     known = sorted((LEVELS.index(name), value) for name, value in table.items())
     if index <= known[0][0]:
         return known[0][1]
-    for (low, first), (high, second) in zip(known, known[1:], strict=False):
+    for (low, first), (high, second) in pairwise(known):
         if index <= high:
             return first + (second - first) * (index - low) / (high - low)
     return known[-1][1]

@@ -1,9 +1,10 @@
 """Courses of the roots: from the cord's surface, down inside the sac, out to the own foramen.
 
-At every height the roots of one side are discs in a cross-section. Each has a place to which it is
-drawn: on the cord's surface where it is born, lateral along the cord as it gets older, in the cauda
-equina the further back and the closer to the midline the more caudal its level, and at the side wall
-when it is about to leave. Discs then push each other, the cord and the dura away until none overlap.
+At every height the roots of one side are discs in a cross-section. Each has a place to which it
+is drawn: on the cord's surface where it is born, lateral along the cord as it gets older, in the
+cauda equina the further back and the closer to the midline the more caudal its level, and at the
+side wall when it is about to leave. Discs then push each other, the cord and the dura away until
+none overlap.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ GAP_MM = 0.25
 """Least room between two roots, and between a root and cord or dura."""
 OUTSIDE_MM = 11.0
 """How far to the side a root is followed outside the sac: to its foramen."""
+_PULLED, _FREE = 60, 40  # iterations
+_TRIES = 3
 _ENTRY_DEG = {Type.DORSAL: 38.0, Type.VENTRAL: 142.0}  # from the posterior midline
 _LATERAL_DEG = {Type.DORSAL: 84.0, Type.VENTRAL: 98.0}
 
@@ -32,8 +35,8 @@ _LATERAL_DEG = {Type.DORSAL: 84.0, Type.VENTRAL: 98.0}
 class Course:
     """One root in straight coordinates (u, v, s) in mm.
 
-    `trunk` (N, 3) runs from where the rootlets have joined to the foramen, `radius_mm` (N,) beside it;
-    `inside` counts its samples within the sac. Each rootlet (M, 3) ends at the trunk's first sample.
+    `trunk` (N, 3) runs from where the rootlets have joined to the foramen, with `radius_mm` (N,);
+    `inside` counts its samples within the sac. Each rootlet (M, 3) ends at the trunk's start.
     """
 
     root: Root
@@ -52,30 +55,35 @@ class Course:
 
 def lay_courses(subject: Subject, rng: np.random.Generator) -> tuple[Course, ...]:
     """Courses of all simulated roots, each side laid out on its own."""
-    return tuple(
-        course for side in Side for course in _lay_side(subject, side, rng)
-    )
+    return tuple(course for side in Side for course in _lay_side(subject, side, rng))
 
 
 def _lay_side(subject: Subject, side: Side, rng: np.random.Generator) -> list[Course]:
     roots = [root for root in subject.diameters_mm if root.side is side]
     radius = np.array([subject.diameters_mm[root] / 2 for root in roots])
-    s = np.arange(
-        subject.segments_mm[norms.SIMULATED_LEVELS[0]][0], subject.sac_end_mm, STEP_MM
-    )
+    s = np.arange(subject.segments_mm[norms.SIMULATED_LEVELS[0]][0], subject.sac_end_mm, STEP_MM)
     born = np.array([subject.segments_mm[root.level][0] for root in roots])
     joined = np.array([_join_height(subject, root.level) for root in roots])
     leaves = np.array([subject.exits_mm[root.level] for root in roots])
-    present = (s[:, None] >= born) & (s[:, None] <= leaves)
+    present = (s[:, None] >= born) & (s[:, None] <= leaves + 4.0)  # keep clear of who just left
     wander = gaussian_filter1d(rng.normal(size=(len(s), len(roots), 2)), 25 / STEP_MM, axis=0)
     wander *= subject.waviness_mm / wander.std()
     sections = Sections(subject)
-    home = _home(sections, s, roots, radius, born, joined, leaves, subject.conus_tip_mm)
+    lower = np.array([subject.segments_mm[root.level][1] for root in roots])
+    home = _home(sections, s, roots, radius, lower - 3.0, leaves)
     fresh = np.clip((s[:, None] - joined) / 15, 0, 1) * np.clip((leaves - s[:, None]) / 15, 0, 1)
-    places = _relax(sections, s, home + wander * fresh[..., None], radius, present, s[:, None] < joined)
+    formed = np.clip((s[:, None] - born) / (joined - born), 0, 1)
+    thick = radius * (0.3 + 0.7 * formed)  # while its rootlets gather, a root is still thin
+    wander *= fresh[..., None]
+    for _ in range(_TRIES):  # a wander that leaves two roots stuck on the wrong sides is calmed
+        places, overlap_mm = _relax(sections, s, home + wander, radius, thick, present)
+        if overlap_mm <= 0:
+            break
+        wander *= 0.4
     sign = 1.0 if side is Side.RIGHT else -1.0
+    turn_deg = float(np.clip(rng.normal(0, 3.1), -5, 5))  # spread as published for T11 and L5
     return [
-        _course(subject, sections, root, s, places[:, index], radius[index], sign, rng)
+        _course(subject, sections, root, s, places[:, index], radius[index], sign, turn_deg, rng)
         for index, root in enumerate(roots)
     ]
 
@@ -87,66 +95,100 @@ def _join_height(subject: Subject, level: str) -> float:
     return min(join, subject.conus_tip_mm - 2.0)
 
 
-def _home(sections, s, roots, radius, born, joined, leaves, tip) -> np.ndarray:
-    """The place (S, N, 2) that each root is drawn to at each height, u positive to its own side."""
+def _home(sections, s, roots, radius, joined, leaves) -> np.ndarray:
+    """The place (S, N, 2) that each root is drawn to at each height, u positive to its own side.
+
+    Along the cord a root moves from its entry line to the side. Below the conus the roots lie in
+    layers from the back's middle (caudal levels) to the side (the next to leave), ventral ones
+    inside dorsal ones. How far a root has got follows from the thickness of those after it.
+    """
     cord, sac = sections.cord(s), sections.sac(s)
     dorsal = np.array([root.type is Type.DORSAL for root in roots])
-    entry = np.where(dorsal, _ENTRY_DEG[Type.DORSAL], _ENTRY_DEG[Type.VENTRAL])
+    parity = np.array([root.level_index % 2 for root in roots]) - 0.5
+    rank = _rank(s, radius, dorsal, joined, leaves)
+    leaving = np.clip(1 - (leaves - s[:, None]) / 18, 0, 1)
     lateral = np.where(dorsal, _LATERAL_DEG[Type.DORSAL], _LATERAL_DEG[Type.VENTRAL])
-    age = np.clip((s[:, None] - joined) / (leaves - joined), 0, 1)
-    near = np.exp(-np.clip(leaves - s[:, None], 0, None) / 45.0)  # 1 at the exit
+    entry = np.where(dorsal, _ENTRY_DEG[Type.DORSAL], _ENTRY_DEG[Type.VENTRAL])
 
-    angle = np.radians(entry + (lateral - entry) * age**0.6)
-    away = GAP_MM + radius + np.clip(age * 2 - 1, 0, 1) ** 2 * 20.0
+    wall_a, wall_b = sac.a[:, None] - radius - GAP_MM, sac.b[:, None] - radius - GAP_MM
+    grown = np.clip((s[:, None] - joined) / 16, 0, 1)
+    height = np.clip(grown * (0.25 + 0.5 * rank + 0.25 * parity), 0, 1)
+    height += (1 - height) * leaving**2
+    angle = np.radians(entry + (lateral - entry) * rank)
+    near_a, near_b = cord.a[:, None] + radius + GAP_MM, cord.b[:, None] + radius + GAP_MM
     beside = np.stack(
         [
-            (cord.a[:, None] + away) * np.sin(angle),
-            cord.v[:, None] - (cord.b[:, None] + away) * np.cos(angle),
+            (near_a + (wall_a - near_a) * height) * np.sin(angle),
+            cord.v[:, None] * (1 - height) - (near_b + (wall_b - near_b) * height) * np.cos(angle),
         ],
         axis=-1,
     )
-    caudal = np.where(dorsal, 14.0, 22.0)
-    angle = np.radians(caudal + (lateral - caudal) * near**0.7)
-    reach = np.where(dorsal, 0.86, 0.55) + (1 - np.where(dorsal, 0.86, 0.55)) * near**3
-    below = np.stack(
-        [
-            reach * sac.a[:, None] * np.sin(angle),
-            -reach * sac.b[:, None] * np.cos(angle),
-        ],
-        axis=-1,
-    )
-    blend = np.clip((s - (tip - 35)) / 50, 0, 1)
+    caudal = np.where(dorsal, 12.0, 30.0)
+    angle = np.radians(caudal + (lateral - caudal) * rank)
+    reach = np.where(dorsal, 0.80, 0.44) + parity * np.where(dorsal, 0.30, 0.18)
+    reach = reach + (1 - reach) * leaving**2
+    below = np.stack([reach * wall_a * np.sin(angle), -reach * wall_b * np.cos(angle)], axis=-1)
+    tip = sections.subject.conus_tip_mm
+    blend = np.clip((s - (tip - 40)) / 50, 0, 1)
     blend = (blend * blend * (3 - 2 * blend))[:, None, None]
     return beside * (1 - blend) + below * blend
 
 
-def _relax(sections, s, home, radius, present, pinned) -> np.ndarray:
-    """Places (S, N, 2) near `home` where no two roots, the cord or the dura overlap."""
+def _rank(s, radius, dorsal, joined, leaves) -> np.ndarray:
+    """0 for the most caudal root at a height, 1 for the next to leave (S, N); even in thickness."""
+    weight = np.clip((leaves - s[:, None]) / 15, 0, 1) * np.clip((s[:, None] - joined) / 10, 0, 1)
+    weight = weight * radius
+    rank = np.zeros_like(weight)
+    for kind in (dorsal, ~dorsal):
+        mine = weight[:, kind]
+        caudal = np.cumsum(mine[:, ::-1], axis=1)[:, ::-1] - mine / 2
+        rank[:, kind] = caudal / np.maximum(mine.sum(axis=1, keepdims=True), 1e-6)
+    alone = np.clip(
+        1 - (leaves - s[:, None]) / 12, 0, 1
+    )  # who leaves is at the side, whoever is left
+    born = np.clip((s[:, None] - joined) / 16, 0, 1)
+    return np.maximum(rank * born, alone)
+
+
+def _relax(sections, s, home, radius, thick, present) -> tuple[np.ndarray, float]:
+    """Places (S, N, 2) near `home` clear of each other, the cord and the dura; the worst overlap.
+
+    First the roots push each other while they are drawn home and kept smooth along s; then only
+    overlaps are removed. `thick` (S, N): the radius that others keep clear of.
+    """
     cord, sac = sections.cord(s), sections.sac(s)
     filum_v, filum_radius = sections.filum(s)
     below = s > sections.subject.conus_tip_mm
-    need = radius[:, None] + radius[None, :] + GAP_MM
-    np.fill_diagonal(need, 0.0)
-    both = present[:, :, None] & present[:, None, :]
+    filum_radius = np.where(below, filum_radius, 0.0)[:, None]
+    need = thick[:, :, None] + thick[:, None, :] + GAP_MM
+    need = np.where(present[:, :, None] & present[:, None, :], need, 0.0)
+    need[:, range(len(radius)), range(len(radius))] = 0.0
+    need = need.astype(np.float32)
+    home = home.astype(np.float32)
     places = home.copy()
-    iterations = 60
-    for iteration in range(iterations):
-        last = iteration >= iterations - 20
-        apart = places[:, :, None] - places[:, None, :]
-        distance = np.sqrt((apart**2).sum(-1)) + 1e-6
-        overlap = np.where(both, np.clip(need - distance, 0, None), 0.0)
-        places += 0.45 * ((overlap / distance)[..., None] * apart).sum(axis=2)
-        if not last:
-            places += 0.05 * (home - places)
-        places = gaussian_filter1d(places, 1.0 if last else 3.0, axis=0, mode="nearest")
-        places = np.where(pinned[..., None], home, places)
-        places = _out_of(places, cord, radius + GAP_MM)
-        places = _inside(places, sac, radius)
-        gap = np.where(below & (s < sections.subject.sac_end_mm), filum_radius, 0.0)[:, None]
-        close = np.abs(places[..., 1] - filum_v[:, None]) < gap + radius + 0.5
-        least = radius + 0.15 + np.where(close, gap, 0.0)
+    for iteration in range(_PULLED + _FREE):
+        left = max(0.0, 1 - iteration / _PULLED)  # of the pull home and of the smoothing
+        places += 0.45 * _push(places, need) + 0.05 * left * (home - places)
+        places = gaussian_filter1d(places, 0.7 + 2.3 * left, axis=0, mode="nearest")
+        places = _inside(_out_of(places, cord, radius + GAP_MM), sac, radius)
+        beside = np.abs(places[..., 1] - filum_v[:, None]) < filum_radius + radius + 0.5
+        least = radius + GAP_MM / 2 + np.where(beside, filum_radius, 0.0)
         places[..., 0] = np.maximum(places[..., 0], least)
-    return places
+    return places, float((need - GAP_MM - _distance(places)).max())
+
+
+def _push(places: np.ndarray, need: np.ndarray) -> np.ndarray:
+    """Sum of the pushes (S, N, 2) on each root by those closer than `need` (S, N, N)."""
+    du = places[:, :, None, 0] - places[:, None, :, 0]
+    dv = places[:, :, None, 1] - places[:, None, :, 1]
+    distance = np.sqrt(du * du + dv * dv) + np.float32(1e-6)
+    weight = np.clip(need - distance, 0, None) / distance
+    return np.stack([(weight * du).sum(2), (weight * dv).sum(2)], axis=-1)
+
+
+def _distance(places: np.ndarray) -> np.ndarray:
+    """Distances (S, N, N) between the roots of a height."""
+    return np.linalg.norm(places[:, :, None] - places[:, None, :], axis=-1)
 
 
 def _out_of(places: np.ndarray, cord, margin: np.ndarray) -> np.ndarray:
@@ -166,13 +208,13 @@ def _inside(places: np.ndarray, sac, radius: np.ndarray) -> np.ndarray:
     return places / np.maximum(q, 1.0)[..., None]
 
 
-def _course(subject, sections, root, s, places, radius, sign, rng) -> Course:
+def _course(subject, sections, root, s, places, radius, sign, turn_deg, rng) -> Course:
     """Assemble trunk and rootlets of one root from its places (S, 2)."""
     level = root.level
     join, leave = _join_height(subject, level), subject.exits_mm[level]
     rows = np.flatnonzero((s >= join) & (s <= leave))
     inside = np.column_stack([sign * places[rows, 0], places[rows, 1], s[rows]])
-    slope = np.tan(np.radians(norms.along_levels(norms.EXIT_ANGLE_DEG, level) + rng.normal(0, 2)))
+    slope = np.tan(np.radians(norms.along_levels(norms.EXIT_ANGLE_DEG, level) + turn_deg))
     sideways = np.arange(0, OUTSIDE_MM, STEP_MM * min(slope, 1.0))[1:]
     outside = np.column_stack(
         [

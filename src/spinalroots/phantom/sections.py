@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
@@ -11,8 +12,8 @@ from spinalroots.phantom import norms
 from spinalroots.phantom.subject import Subject
 
 FILUM_RADIUS_MM = (0.75, 0.4)
-"""Filum terminale at the conus and at the end of the sac. Derived: its 2 mm at the origin are shared
-with the S5 and coccygeal roots, which are not drawn."""
+"""Filum terminale at the conus and at the end of the sac. Derived; the S5 and coccygeal roots,
+which are not drawn, would lie around it."""
 
 _CORD_OFFSET_MM = {"T8": 0.8, "T12": 0.3, "L2": -0.8, "L5": -1.8, "S2": -2.8, "S4": -3.6}
 # The cord's centre relative to the sac's, to the front: it leaves the middle for the back wall in a
@@ -21,7 +22,7 @@ _CORD_OFFSET_MM = {"T8": 0.8, "T12": 0.3, "L2": -0.8, "L5": -1.8, "S2": -2.8, "S
 
 @dataclass(frozen=True)
 class Ellipse:
-    """Half axes `a` (left-right) and `b` (antero-posterior) and centre `v` at each height, in mm."""
+    """Half axes `a` (left-right), `b` (antero-posterior) and centre `v` at each height, in mm."""
 
     a: np.ndarray
     b: np.ndarray
@@ -47,39 +48,48 @@ class Sections:
 
     def cord(self, s: np.ndarray) -> Ellipse:
         """The cord; nothing (half axes 0) below the conus tip."""
-        subject = self.subject
-        heights = [middle(subject, level) for level in norms.CORD_MM]
-        tip = subject.conus_tip_mm
-        axes = []
-        for axis in (0, 1):
-            half = [size[axis] / 2 * subject.cord_width for size in norms.CORD_MM.values()]
-            curve = PchipInterpolator([*heights, tip], [*half, 0.45])
-            axes.append(np.where(s > tip, 0.0, curve(np.clip(s, heights[0], tip))))
-        offsets = [middle(subject, level) for level in _CORD_OFFSET_MM]
-        centre = PchipInterpolator([*offsets, tip + 0.1], [*_CORD_OFFSET_MM.values(), -4.2])
-        v = centre(np.clip(s, offsets[0], tip))
         sac = self.sac(s)
-        room = np.maximum(sac.b - axes[1] - 0.8, 0.0)
-        return Ellipse(axes[0], axes[1], np.clip(v, -room, room))
+        a, b = (_look_up(table, s) for table in self._cord[:2])
+        v = _look_up(self._cord[2], s)
+        room = np.maximum(sac.b - b - 0.8, 0.0)
+        return Ellipse(a, b, np.clip(v, -room, room))
 
     def sac(self, s: np.ndarray) -> Ellipse:
         """The dural sac; nothing below its end."""
+        a, b = (_look_up(table, s) for table in self._sac)
+        return Ellipse(a, b, np.zeros_like(a))
+
+    @cached_property
+    def _cord(self) -> list[_Table]:
+        """Half axes and centre of the cord from the uppermost segment to the conus tip."""
+        subject = self.subject
+        tip = subject.conus_tip_mm
+        heights = [middle(subject, level) for level in norms.CORD_MM]
+        tables = []
+        for axis in (0, 1):
+            half = [size[axis] / 2 * subject.cord_width for size in norms.CORD_MM.values()]
+            tables.append(_tabulate([*heights, tip], [*half, 0.45]))
+        heights = [middle(subject, level) for level in _CORD_OFFSET_MM]
+        tables.append(_tabulate([*heights, tip], [*_CORD_OFFSET_MM.values(), -4.2]))
+        return tables
+
+    @cached_property
+    def _sac(self) -> list[_Table]:
+        """Half axes of the sac; its lower part is stretched to where it ends."""
         subject = self.subject
         end = subject.sac_end_mm
         heights = [subject.size * height for height in norms.SAC_HEIGHT_MM.values()]
-        sizes = list(norms.SAC_MM.values())
+        sizes = [*norms.SAC_MM.values(), *norms.LOWER_SAC_MM.values()]
         start = subject.discs_mm["L3"]
         stretch = (end - start) / (subject.size * norms.SAC_END_MM[0] - start)
-        for vertebra, size in norms.LOWER_SAC_MM.items():
+        for vertebra in norms.LOWER_SAC_MM:
             height = _top(subject, vertebra)
             heights.append(height if height < start else start + (height - start) * stretch)
-            sizes.append(size)
-        axes = []
+        tables = []
         for axis in (0, 1):
             half = [size[axis] / 2 * subject.sac_width for size in sizes]
-            curve = PchipInterpolator([*heights, end], [*half, 1.2])
-            axes.append(np.where(s > end, 0.0, curve(np.clip(s, heights[0], end))))
-        return Ellipse(axes[0], axes[1], np.zeros_like(axes[0]))
+            tables.append(_tabulate([*heights, end], [*half, 1.2]))
+        return tables
 
     def filum(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Centre v and radius of the filum at heights from the conus tip to the end of the sac."""
@@ -89,6 +99,20 @@ class Sections:
         start = float(self.cord(np.array(tip)).v)
         back = -np.maximum(self.sac(s).b - radius - 0.6, 0.0)
         return start + (back - start) * np.clip((s - tip) / 25.0, 0, 1), radius
+
+
+_Table = tuple[np.ndarray, np.ndarray]
+
+
+def _tabulate(heights: list[float], values: list[float]) -> _Table:
+    """A smooth curve through the values, finely sampled."""
+    knots = np.linspace(heights[0], heights[-1], 600)
+    return knots, PchipInterpolator(heights, values)(knots)
+
+
+def _look_up(table: _Table, s: np.ndarray) -> np.ndarray:
+    """Values at heights s, constant above the table and 0 below it; float32 for float32."""
+    return np.interp(s, *table, right=0.0).astype(np.asarray(s).dtype)
 
 
 def middle(subject: Subject, level: str) -> float:

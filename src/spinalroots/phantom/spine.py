@@ -1,8 +1,8 @@
 """The spine's curve, and the straightened coordinates in which everything else is described.
 
-Straight coordinates (u, v, s) in mm: u to the patient's right, v to the front, both perpendicular to
-the sac, s downwards along it from the disc T9/T10. The curve bends in the sagittal plane; scoliosis
-moves it sideways, which shears a cross-section by a few degrees at most.
+Straight coordinates (u, v, s) in mm: u to the patient's right, v to the front, both perpendicular
+to the sac, s downwards along it from the disc T9/T10. The curve bends in the sagittal plane;
+scoliosis moves it sideways, which shears a cross-section by a few degrees at most.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Subject:
     """Height at which each level's roots leave the sac."""
     diameters_mm: dict[Root, float]
     tilt_deg: tuple[float, ...]
-    """Sagittal tilt of the curve at `TILT_VERTEBRAE`, positive where it runs forwards going down."""
+    """Sagittal tilt of the curve at `TILT_VERTEBRAE`; positive: forwards on the way down."""
     scoliosis: tuple[tuple[float, float, float], ...]
     """Lateral waves: amplitude in mm, wavelength in mm, phase."""
     degeneration: dict[str, float]
@@ -52,7 +52,7 @@ TILT_VERTEBRAE = ("T8", "T10", "T12", "L3", "L5", "S1", "S3")
 """The curve's tilt is given at the discs below these vertebrae."""
 
 _TILT_DEG = (10.0, 9.0, 12.0, 1.0, -24.0, -36.0, -52.0)
-"""Mean tilt: derived from the real lumbar scan in the docs and a supine lordosis of 35–50 degrees."""
+"""Mean tilt: derived from the real lumbar scan in the docs and a supine lordosis of 35–50°."""
 
 
 SHORTEST_ROOT_MM = 5.0
@@ -86,7 +86,7 @@ def draw_subject(rng: np.random.Generator) -> Subject:
         tilt_deg=tilts,
         scoliosis=waves,
         degeneration={name: float(rng.beta(1.3, 2.5)) for name in discs},
-        waviness_mm=float(rng.uniform(0.3, 0.9)),
+        waviness_mm=float(rng.uniform(0.2, 0.5)),
     )
 
 
@@ -111,7 +111,9 @@ def _segments(rng: np.random.Generator, tip: float, size: float) -> dict[str, tu
         share = 0.2 + 0.8 * np.clip((height - anchor) / (mean_tip - anchor), 0, 1)
         return float(height + share * (tip - mean_tip))
 
-    return {level: (moved(upper), moved(lower)) for level, (upper, lower) in reversed(edges.items())}
+    return {
+        level: (moved(upper), moved(lower)) for level, (upper, lower) in reversed(edges.items())
+    }
 
 
 def _exits(

@@ -19,7 +19,7 @@ class Tube:
 
 @dataclass(frozen=True)
 class Filling:
-    """`share` (X, Y, Z): part of each voxel inside tubes; `owner`: value of the nearest tube (uint8)."""
+    """`share` (X, Y, Z): part of each voxel inside tubes; `owner`: the deepest tube's value."""
 
     share: np.ndarray
     owner: np.ndarray
@@ -34,21 +34,28 @@ def fill(
     distance between its centre and the nearest tube's wall, so that a tube thinner than a voxel
     fills a fraction of it. A part belongs to one tube only: the one whose wall it is deepest in.
     """
-    fine_shape = np.array(shape) * subvoxels
-    spacing = np.linalg.norm(affine[:3, :3], axis=0) / subvoxels
-    origin = affine[:3, 3] - np.diag(affine)[:3] / 2 + spacing / 2
-    gap = np.full(fine_shape, np.inf, np.float32).ravel()
-    owner = np.zeros(fine_shape, np.uint8).ravel()
+    tubes = list(tubes)
+    share, owner = np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
+    box = _box(tubes, shape, affine)
+    part = tuple(stop.stop - stop.start for stop in box)
+    if min(part) <= 0:
+        return Filling(share, owner)
+    edges = np.diag(affine)[:3]
+    spacing = edges / subvoxels
+    start = np.array([axis.start for axis in box])
+    origin = affine[:3, 3] + edges * start - edges / 2 + spacing / 2
+    fine = np.array(part) * subvoxels
+    gap = np.full(int(fine.prod()), np.inf, np.float32)
+    nearest = np.zeros(gap.shape, np.uint8)
     for tube in tubes:
         for points, radius in _pieces(tube, spacing):
-            index, distance = _around(points, radius, origin, spacing, fine_shape)
+            index, distance = _around(points, radius, origin, spacing, fine)
             np.minimum.at(gap, index, distance)
-            owner[index[gap[index] == distance]] = tube.value
-    edge = float(spacing.mean())
-    filled = np.clip(0.5 - gap / edge, 0, 1).reshape(fine_shape)
-    blocks = [n for axis in shape for n in (axis, subvoxels)]
-    share = filled.reshape(blocks).mean(axis=(1, 3, 5), dtype=np.float32)
-    return Filling(share, _deepest(gap, owner, blocks, shape))
+            nearest[index[gap[index] == distance]] = tube.value
+    filled = np.clip(0.5 - gap / float(spacing.mean()), 0, 1)
+    share[box] = _blocks(filled, part, subvoxels).mean(axis=(1, 3, 5), dtype=np.float32)
+    owner[box] = _deepest(gap, nearest, part, subvoxels)
+    return Filling(share, owner)
 
 
 def centre_voxels(tube: Tube, shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
@@ -63,7 +70,7 @@ def centre_voxels(tube: Tube, shape: tuple[int, int, int], affine: np.ndarray) -
 
 
 def resample(points: np.ndarray, step_mm: float) -> tuple[np.ndarray, np.ndarray]:
-    """Points at most `step_mm` apart along a polyline, and where they lie in units of its samples."""
+    """Points at most `step_mm` apart along a polyline, and where they lie among its samples."""
     length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     at = np.linspace(0, length[-1], max(2, int(np.ceil(length[-1] / step_mm)) + 1))
     place = np.interp(at, length, np.arange(len(points)))
@@ -95,10 +102,28 @@ def _around(points, radius, origin, spacing, shape) -> tuple[np.ndarray, np.ndar
     return flat, distance[keep]
 
 
-def _deepest(gap, owner, blocks, shape) -> np.ndarray:
-    """Owner (X, Y, Z) of each voxel's deepest part."""
-    order = (0, 2, 4, 1, 3, 5)
-    parts = gap.reshape(blocks).transpose(order).reshape(*shape, -1)
-    best = parts.argmin(axis=-1)[..., None]
-    owners = owner.reshape(blocks).transpose(order).reshape(*shape, -1)
-    return np.take_along_axis(owners, best, axis=-1)[..., 0]
+def _box(tubes, shape, affine) -> tuple[slice, ...]:
+    """Voxels that the tubes can touch."""
+    points = np.concatenate([tube.points_mm for tube in tubes])
+    margin = max(float(tube.radius_mm.max()) for tube in tubes) + np.diag(affine)[:3]
+    low = np.floor((points.min(0) - margin - affine[:3, 3]) / np.diag(affine)[:3]).astype(int)
+    high = np.ceil((points.max(0) + margin - affine[:3, 3]) / np.diag(affine)[:3]).astype(int)
+    low, high = np.clip(low, 0, shape), np.clip(high + 1, 0, shape)
+    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+
+
+def _blocks(fine: np.ndarray, part, subvoxels: int) -> np.ndarray:
+    """A flat fine grid as (x, n, y, n, z, n): voxels, and their parts along each axis."""
+    return fine.reshape([size for count in part for size in (count, subvoxels)])
+
+
+def _deepest(gap, nearest, part, subvoxels) -> np.ndarray:
+    """Value (x, y, z) of the tube that each voxel's deepest part belongs to."""
+    gaps, values = _blocks(gap, part, subvoxels), _blocks(nearest, part, subvoxels)
+    deepest, owner = np.full(part, np.inf, np.float32), np.zeros(part, np.uint8)
+    for i, j, k in np.ndindex(subvoxels, subvoxels, subvoxels):
+        here = gaps[:, i, :, j, :, k]
+        deeper = here < deepest
+        deepest[deeper] = here[deeper]
+        owner[deeper] = values[:, i, :, j, :, k][deeper]
+    return owner

@@ -1,0 +1,53 @@
+"""T2 signal of each tissue, as a share of CSF's, varying between subjects and protocols."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Signals; CSF is 1. `grain`: spread of the texture; `flow`: depth of the CSF's flow voids."""
+
+    fat: float
+    epidural_fat: float
+    muscle: float
+    organ: float
+    marrow: float
+    cortex: float
+    ligament: float
+    annulus: float
+    nucleus: float
+    white_matter: float
+    grey_matter: float
+    root: float
+    grain: float
+    flow: float
+
+
+def draw_contrast(rng: np.random.Generator) -> Contrast:
+    """Signals around those of the real lumbar scan in the docs.
+
+    CSF brightest; fat bright (fast spin echo); cord intermediate with brighter grey matter; roots
+    dark threads; discs as bright as marrow or brighter unless degenerated; cortex, ligament black.
+    """
+    marrow = float(rng.uniform(0.24, 0.38))
+    white = float(rng.uniform(0.36, 0.48))
+    return Contrast(
+        fat=float(rng.uniform(0.7, 0.95)),
+        epidural_fat=float(rng.uniform(0.6, 0.85)),
+        muscle=float(rng.uniform(0.07, 0.14)),
+        organ=float(rng.uniform(0.12, 0.25)),
+        marrow=marrow,
+        cortex=float(rng.uniform(0.02, 0.05)),
+        ligament=float(rng.uniform(0.03, 0.08)),
+        annulus=float(rng.uniform(0.06, 0.12)),
+        nucleus=marrow * float(rng.uniform(1.7, 2.6)),
+        white_matter=white,
+        grey_matter=white * float(rng.uniform(1.08, 1.22)),
+        root=float(rng.uniform(0.25, 0.38)),
+        grain=float(rng.uniform(0.06, 0.11)),
+        flow=float(rng.uniform(0.1, 0.5)),
+    )
