@@ -1,13 +1,20 @@
 """Metrics against closed forms and naive loops."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spinalroots.anatomy import Root
 from spinalroots.evaluate.boxes import bounding_box, label_boxes
-from spinalroots.evaluate.effort import axial_contour, correction_effort
+from spinalroots.evaluate.calibration import reliability
+from spinalroots.evaluate.effort import (
+    Effort,
+    axial_contour,
+    correction_effort,
+    correction_effort_per_label,
+)
 from spinalroots.evaluate.instances import detect_roots, side_accuracy
 from spinalroots.evaluate.levels import entry_error_mm, level_error_mm
 from spinalroots.evaluate.overlap import dice, dice_per_label, mean_present, overlap_table
@@ -15,6 +22,7 @@ from spinalroots.evaluate.surface import hd95_mm, surface, surface_dice
 from spinalroots.evaluate.topology import cl_dice, skeleton
 from spinalroots.imaging.centreline import Centreline
 
+ROOT = Path(__file__).resolve().parents[1]
 SPACING = np.array([0.5, 0.8, 2.0])
 EMPTY = np.zeros((6, 7, 8), bool)
 STRAIGHT = Centreline(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 100.0]]), "truth")
@@ -301,3 +309,60 @@ def test_boxes_are_tight():
     assert bounding_box(mask, margin_vox=4)[0] == slice(0, 7)
     assert bounding_box(EMPTY) is None
     assert label_boxes(mask * np.uint8(89)) == {89: (slice(2, 3), slice(3, 5), slice(4, 7))}
+
+
+def test_the_case_worked_by_hand_in_the_docs():
+    reference = np.zeros((6, 5, 1), np.uint8)
+    prediction = reference.copy()
+    for labels, pixels in (
+        (reference, {1: [(1, 1), (2, 1), (1, 2), (2, 2)], 2: [(4, 2), (4, 3)]}),
+        (prediction, {1: [(1, 1), (2, 1), (3, 1), (1, 2)], 2: [(4, 3)]}),
+    ):
+        for value, places in pixels.items():
+            for place in places:
+                labels[(*place, 0)] = value
+    spacing = np.array([0.5, 0.5, 3.0])
+    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    by_hand = {row[0].strip("| "): row[-1].strip("| ") for row in rows if len(row) == 3}
+
+    roots = dice_per_label(reference, prediction, (1, 2))
+    effort = sum(
+        correction_effort_per_label(reference, prediction, spacing, 0.4, (1, 2)).values(),
+        Effort(0, 0, 0),
+    )
+    f1 = [detect_roots(reference, prediction, iou).f1 for iou in (0.1, 0.55)]
+    computed = {
+        "binary Dice": f"{dice(reference, prediction):.3f}",
+        "Dice of root 1": f"{roots[1]:.3f}",
+        "Dice of root 2": f"{roots[2]:.3f}",
+        "mean Dice per root": f"{mean_present(roots.values()):.3f}",
+        "root F1 at 0.1, at 0.55": f"{f1[0]}, {f1[1]}",
+        "surface Dice at 0.5 mm": f"{surface_dice(reference, prediction, spacing, 0.5):.3f}",
+        "surface Dice at 0.4 mm": f"{surface_dice(reference, prediction, spacing, 0.4):.3f}",
+        "HD95": f"{hd95_mm(reference, prediction, spacing):.1f} mm",
+        "drawing from nothing": f"{effort.drawing_mm} mm",
+        "to be drawn again, tolerance 0.4 mm": f"{effort.added_mm} mm",
+        "simulated expert score": f"{effort.score():.3f}",
+    }
+    assert computed == {name: by_hand[name] for name in computed}
+
+
+def test_reliability_counts_each_voxel_in_its_bin():
+    probability = np.array([0.005, 0.05, 0.05, 0.95, 1.0, 0.31])
+    truth = np.array([1, 0, 1, 1, 1, 0])
+    curve = reliability(probability, truth)
+    assert curve.voxels.tolist() == [2, 0, 0, 1, 0, 0, 0, 0, 0, 2]
+    assert curve.mean_probability[[0, 3, 9]] == pytest.approx([0.05, 0.31, 0.975])
+    assert curve.observed[[0, 3, 9]] == pytest.approx([0.5, 0.0, 1.0])
+    assert curve.expected_error == pytest.approx((0.9 + 0.31 + 0.05) / 5)
+    assert (curve + curve).expected_error == pytest.approx(curve.expected_error)
+    assert np.isnan(reliability(np.zeros(3), np.zeros(3)).expected_error)
+
+
+def test_well_calibrated_probabilities_have_no_calibration_error():
+    generator = np.random.default_rng(0)
+    probability = generator.random(200_000)
+    truth = generator.random(200_000) < probability
+    assert reliability(probability, truth).expected_error < 0.01
+    assert reliability(probability, ~truth).expected_error > 0.3

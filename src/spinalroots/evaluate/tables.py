@@ -13,6 +13,7 @@ import pandas as pd
 
 from spinalroots.anatomy import Region
 from spinalroots.evaluate import expert_scores
+from spinalroots.evaluate.calibration import BINS, Reliability
 from spinalroots.evaluate.scores import BINARY_DICE, SIMULATED_SCORE, regions_of
 from spinalroots.evaluate.statistics import compare, summarise
 from spinalroots.models import MODELS, Model
@@ -157,6 +158,19 @@ def comparisons(cases: pd.DataFrame, *, seed: int, resamples: int) -> pd.DataFra
                     }
                 )
     return pd.DataFrame(rows)
+
+
+def calibration(curves: dict[str, Reliability]) -> pd.DataFrame:
+    """Reliability curves as a table: a row per model and bin of predicted probability."""
+    rows = [
+        (model, index / BINS, curve.voxels[index], mean, observed)
+        for model, curve in curves.items()
+        for index, (mean, observed) in enumerate(
+            zip(curve.mean_probability, curve.observed, strict=True)
+        )
+    ]
+    columns = ["model", "bin_low", "voxels", "mean_probability", "observed"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _row(model: Model, dice: pd.Series, scores: pd.Series, source: str) -> tuple:

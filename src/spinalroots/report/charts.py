@@ -1,18 +1,18 @@
 """Charts as inline SVG: they take the page's own colours, light or dark, and stay sharp.
 
-Colours are CSS classes of the page: `ink`, `faint`, `mark`, `other`; nothing is loaded.
+Colours are CSS classes that the page styles; nothing is loaded.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 _ROW = 34
-_LABEL_WIDTH = 270
-_PLOT_WIDTH = 520
+_LABEL_WIDTH = 310
+_PLOT_WIDTH = 560
 _TOP = 30
 
 
@@ -96,6 +96,68 @@ def heat_grid(
             shown = "–" if empty else f"{value:.2f}"
             parts.append(_text(x + width / 2, y + _ROW / 2 + 4, shown, strong, "middle"))
     return _svg(_LABEL_WIDTH + _PLOT_WIDTH + 20, _TOP + _ROW * len(rows) + 8, parts, name)
+
+
+def curves(
+    lines: Mapping[str, Sequence[float] | Sequence[tuple[float, float]]],
+    x_name: str,
+    y_name: str,
+    *,
+    unit_square: bool = False,
+) -> str:
+    """SVG: a line per name, its name at the right end of the legend.
+
+    :param lines: y values at x = 1, 2, …, or (x, y) pairs.
+    :param unit_square: both axes run from 0 to 1 and the diagonal is drawn.
+    """
+    points = {
+        name: [
+            pair
+            for pair in (
+                value if isinstance(value, tuple) else (index, value)
+                for index, value in enumerate(values, start=1)
+            )
+            if math.isfinite(pair[0]) and math.isfinite(pair[1])
+        ]
+        for name, values in lines.items()
+    }
+    every = [pair for values in points.values() for pair in values] or [(0, 0), (1, 1)]
+    x_low, x_high = (0.0, 1.0) if unit_square else _range([pair[0] for pair in every])
+    y_low, y_high = (0.0, 1.0) if unit_square else _range([pair[1] for pair in every])
+    left, width, height = 60, 460, 260
+
+    def place(pair: tuple[float, float]) -> str:
+        x = left + width * (pair[0] - x_low) / (x_high - x_low)
+        y = _TOP + height * (y_high - pair[1]) / (y_high - y_low)
+        return f"{x:.1f} {y:.1f}"
+
+    parts = []
+    for step in range(5):
+        y = _TOP + height * step / 4
+        value = y_high - (y_high - y_low) * step / 4
+        parts.append(_line(left, y, left + width, y, "grid"))
+        parts.append(_text(left - 8, y + 4, f"{value:.2g}", "faint", "end"))
+    for share in (0, 0.5, 1):
+        x, value = left + width * share, x_low + (x_high - x_low) * share
+        parts.append(_text(x, _TOP + height + 20, f"{value:.3g}", "faint", "middle"))
+    parts.append(_text(left + width, _TOP + height + 40, x_name, "faint", "end"))
+    parts.append(_text(left - 40, 14, y_name, "faint", "start"))
+    if unit_square:
+        parts.append(_line(left, _TOP + height, left + width, _TOP, "grid"))
+    for index, (name, values) in enumerate(points.items()):
+        style = f"curve curve-{index % 7}"
+        if values:
+            path = "M" + "L".join(place(pair) for pair in values)
+            parts.append(f'<path class="{style}" d="{path}"/>')
+        y = _TOP + 12 + 22 * index
+        parts.append(f'<path class="{style}" d="M{left + width + 24} {y}h22"/>')
+        parts.append(_text(left + width + 54, y + 4, name, "ink", "start"))
+    return _svg(_LABEL_WIDTH + _PLOT_WIDTH + 20, _TOP + height + 48, parts, y_name)
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    return (low, high) if high > low else (low, low + 1.0)
 
 
 def _svg(width: float, height: float, parts: Sequence[str], name: str) -> str:

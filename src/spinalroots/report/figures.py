@@ -12,7 +12,7 @@ from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
 from spinalroots.report import overlays
 
-AXIAL_SLICES = 3
+AXIAL_ROWS, AXIAL_COLUMNS = 3, 2
 
 
 def save_preview(path: Path, scan: Volume, levels: Volume, centreline: Centreline) -> None:
@@ -32,7 +32,7 @@ def preview(scan: Volume, levels: Volume, centreline: Centreline) -> bytes:
 def comparison(scan: Volume, truth: Volume, prediction: Volume, centreline: Centreline) -> bytes:
     """PNG of two level maps: truth and prediction lengthwise, both as outlines in axial slices."""
 
-    def outline(axes, height: int) -> None:
+    def outline(axes, view: overlays.View, height: int) -> None:
         for labels, colour in (
             (truth, overlays.TRUTH_COLOUR),
             (prediction, overlays.PREDICTION_COLOUR),
@@ -44,7 +44,7 @@ def comparison(scan: Volume, truth: Volume, prediction: Volume, centreline: Cent
         scan,
         centreline,
         [("truth", truth), ("prediction", prediction)],
-        lambda axes, view, height: outline(axes, height),
+        outline,
     )
 
 
@@ -57,19 +57,22 @@ def _picture(scan, centreline, maps, mark_axial) -> bytes:
     first = maps[0][1]
     together = np.maximum.reduce([labels.data for _, labels in maps])
     heights = overlays.heights_of(together, scan.spacing_mm[2]) or slice(0, scan.data.shape[2])
-    window = overlays.window_of(scan)
-    lengthwise = [(name, labels, axis) for axis in (1, 0) for name, labels in maps]
+    lengthwise = [
+        (name, axis, overlays.lengthwise_view(scan, labels, centreline, axis, heights))
+        for axis in (1, 0)
+        for name, labels in maps
+    ]
+    window = overlays.window_of(lengthwise[0][2])
 
     height_in = 6.4
     tall_mm = (heights.stop - heights.start) * scan.spacing_mm[2]
     width_in = float(np.clip(5.6 * 2 * overlays.HALF_WIDTH_MM / tall_mm, 0.9, 3.0))
-    square_in = (height_in - 0.75) / AXIAL_SLICES
-    total_in = len(lengthwise) * (width_in + 0.08) + square_in + 0.1
+    square_in = (height_in - 0.65) / AXIAL_ROWS
+    total_in = len(lengthwise) * (width_in + 0.08) + AXIAL_COLUMNS * square_in + 0.1
     figure = overlays.new_figure(total_in, height_in)
 
     left = 0.04
-    for name, labels, axis in lengthwise:
-        view = overlays.lengthwise_view(scan, labels, centreline, axis, heights)
+    for name, axis, view in lengthwise:
         axes = _axes(figure, left, 0.35, width_in, height_in - 0.65)
         overlays.draw_grey(axes, view, window)
         overlays.draw_filled(axes, view, Scheme.LEVELS)
@@ -77,12 +80,12 @@ def _picture(scan, centreline, maps, mark_axial) -> bytes:
         axes.set_title(f"{name}\n{seen}".strip(), color="white", fontsize=8, pad=2)
         left += width_in + 0.08
     marked = first.data if first.data.any() else together
-    chosen = overlays.typical_heights(marked, AXIAL_SLICES) if marked.any() else []
-    for row, height in enumerate(chosen):
+    chosen = overlays.typical_heights(marked, AXIAL_ROWS * AXIAL_COLUMNS) if marked.any() else []
+    for index, height in enumerate(chosen):
+        row, column = divmod(index, AXIAL_COLUMNS)
+        bottom = height_in - 0.3 - (row + 1) * square_in
+        axes = _axes(figure, left + column * square_in, bottom, square_in - 0.06, square_in - 0.06)
         view = overlays.axial_view(scan, first, centreline, height)
-        axes = _axes(
-            figure, left, height_in - 0.3 - (row + 1) * square_in, square_in, square_in - 0.06
-        )
         overlays.draw_grey(axes, view, window)
         mark_axial(axes, view, height)
     values = [int(value) for value in np.unique(together) if value]

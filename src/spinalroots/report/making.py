@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from spinalroots.models import MODELS
 from spinalroots.params import Params
 from spinalroots.report import paper
 from spinalroots.report.blocks import Folded, Picture, Section, Table, Text, missing
@@ -17,7 +16,7 @@ _CAPTIONS = {
     "refinement.png": "Individual masks before and after refinement, against the entity mask.",
     "class_distribution.png": "Voxels per root before and after pre-processing and augmentation.",
     "augmentation_sheet.png": "One case, augmented: every transform on its own, and together.",
-    "centreline.png": "The centreline found in the image, beside the true one where it is known.",
+    "slices.png": "Squares cut out around the centreline: what HarDNet sees.",
     "quantization.png": "Size, time and Dice of every export.",
 }
 
@@ -30,14 +29,15 @@ def data(shelf: Shelf, sources: dict[str, str]) -> Section:
         section.blocks.append(missing("split", "split"))
     else:
         section.blocks.append(_split_table(split, sources))
+    section.blocks.extend(_check(shelf))
     section.blocks.extend(
-        _pictures(shelf, "refine", "picture of the refinement", "reports/figures/refinement*.png")
+        pictures(shelf, "refine", "picture of the refinement", "reports/figures/refinement*.png")
     )
     refinement = shelf.table("reports/refinement.csv")
     if refinement is not None:
         section.blocks.append(Folded("Refinement, case by case", [table_of(refinement)]))
     section.blocks.extend(
-        _pictures(
+        pictures(
             shelf,
             "augment",
             "picture of the augmentation",
@@ -45,12 +45,27 @@ def data(shelf: Shelf, sources: dict[str, str]) -> Section:
             "reports/figures/augmentation*.png",
         )
     )
-    section.blocks.extend(
-        _pictures(
-            shelf, "centreline", "picture of the centreline", "reports/figures/centreline*.png"
-        )
-    )
+    section.blocks.extend(pictures(shelf, "centreline", "slices", "reports/figures/slices*.png"))
+    lines = shelf.table("reports/centreline.csv")
+    if lines is not None:
+        caption = "How far the centreline found in the image alone is from the true one, in mm."
+        section.blocks.append(Folded("Centreline, case by case", [table_of(lines, caption)]))
     return section
+
+
+def _check(shelf: Shelf) -> list:
+    """What the check of the raw data found, counted."""
+    record = shelf.json("reports/check.json")
+    if record is None:
+        return [missing("check of the raw data", "check")]
+    kinds = record.get("findings_by_kind", {})
+    found = ", ".join(f"{kind} ({count})" for kind, count in kinds.items()) or "nothing"
+    return [
+        Text(
+            f"The check of {record.get('cases')} raw cases found: {found}. "
+            "`reports/check.html` tells more."
+        )
+    ]
 
 
 def _split_table(split: dict[str, list[str]], sources: dict[str, str]) -> Table:
@@ -69,63 +84,6 @@ def _split_table(split: dict[str, list[str]], sources: dict[str, str]) -> Table:
     return Table(("Part", "Cases", "Synthetic", "Real", "Names"), rows, caption)
 
 
-def training(shelf: Shelf) -> Section:
-    """How the networks were planned, tuned and trained, and what that took."""
-    section = Section("training", "Training")
-    plans = _model_table(shelf, "model.json")
-    if plans is not None:
-        section.blocks.append(plans)
-    else:
-        section.blocks.append(missing("trained model", "train_nnunet train_hardnet"))
-    section.blocks.extend(
-        _pictures(shelf, "tune_hardnet", "tuning picture", "reports/tuning/**/*.png")
-    )
-    trials = next(iter(shelf.files("reports/tuning/trials*.csv")), None)
-    if trials is not None:
-        table = shelf.table(str(trials.relative_to(shelf.root)))
-        if table is not None:
-            section.blocks.append(Folded("Every trial of the tuning", [table_of(table)]))
-    energy = _model_table(shelf, "training.json")
-    if energy is not None:
-        section.blocks.append(energy)
-    return section
-
-
-def _model_table(shelf: Shelf, name: str) -> Table | None:
-    """The plain values of models/*/<name>, a row per model and a column per key."""
-    records = {}
-    for model in MODELS:
-        record = shelf.json(f"models/{model}/{name}")
-        if isinstance(record, dict):
-            records[model] = _plain(record)
-    if not records:
-        return None
-    keys = list(dict.fromkeys(key for record in records.values() for key in record))
-    rows = [
-        (paper.title(MODELS[model]), *[cell(record.get(key)) for key in keys])
-        for model, record in records.items()
-    ]
-    caption = f"From `models/*/{name}`."
-    return Table(("Model", *[key.replace("_", " ") for key in keys]), rows, caption)
-
-
-def _plain(record: dict, depth: int = 0) -> dict[str, object]:
-    """Numbers, words and short lists of a record, one level of nesting flattened."""
-    found: dict[str, object] = {}
-    for key, value in record.items():
-        if isinstance(value, dict) and depth == 0:
-            found |= _plain(value, depth=1)
-        elif isinstance(value, list) and len(value) <= 8 and all(_scalar(v) for v in value):
-            found[key] = "×".join(cell(each) for each in value)
-        elif _scalar(value):
-            found[key] = value
-    return found
-
-
-def _scalar(value: object) -> bool:
-    return isinstance(value, (int, float)) or (isinstance(value, str) and len(value) <= 30)
-
-
 def quantization(shelf: Shelf) -> Section:
     """Table II."""
     section = Section("quantization", "Smaller and faster")
@@ -135,7 +93,7 @@ def quantization(shelf: Shelf) -> Section:
         return section
     section.blocks.append(table_of(table, "Size, time and Dice, measured on this machine."))
     section.blocks.extend(
-        _pictures(shelf, "quantize", "picture of the exports", "reports/figures/quantization*.png")
+        pictures(shelf, "quantize", "picture of the exports", "reports/figures/quantization*.png")
     )
     printed = Table(
         ("Model", "Precision", "MB", "Seconds", "Binary Dice"),
@@ -150,7 +108,7 @@ def reconstruction(shelf: Shelf) -> Section:
     """Pictures of the surfaces."""
     section = Section("reconstruction", "In three dimensions")
     section.blocks.extend(
-        _pictures(shelf, "reconstruct", "reconstruction", "reports/reconstruction/**/*.png")
+        pictures(shelf, "reconstruct", "reconstruction", "reports/reconstruction/**/*.png")
     )
     return section
 
@@ -177,7 +135,8 @@ def table_of(table: pd.DataFrame, caption: str = "", most: int = 60) -> Table:
     return Table(headers, rows, caption)
 
 
-def _pictures(shelf: Shelf, stage: str, what: str, *patterns: str) -> list:
+def pictures(shelf: Shelf, stage: str, what: str, *patterns: str) -> list:
+    """The image files that match, or the line that says which stage makes them."""
     files = shelf.files(*patterns)
     if not files:
         return [missing(what, stage)]

@@ -103,7 +103,10 @@ def draw_grey(axes, view: View, window: tuple[float, float]) -> None:
         extent=view.extent_mm,
         interpolation="bilinear",
     )
+    axes.set_facecolor("black")
     axes.set_xlim(view.extent_mm[1], view.extent_mm[0])
+    axes.set_ylim(view.extent_mm[2], view.extent_mm[3])
+    axes.autoscale(False)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
@@ -133,9 +136,9 @@ def draw_contour(axes, view: View, colour: str, width: float = 1.2) -> None:
     axes.contour(fine.T, levels=[0.5], colors=[colour], linewidths=width, extent=extent)
 
 
-def window_of(scan: Volume) -> tuple[float, float]:
-    """Grey values drawn black and white: the 1st and 99.5th percentile."""
-    low, high = np.percentile(scan.data[::2, ::2, ::2], [1, 99.5])
+def window_of(view: View) -> tuple[float, float]:
+    """Grey values drawn black and white: the 1st and 99.5th percentile of a view."""
+    low, high = np.percentile(view.grey, [1, 99.5])
     return float(low), float(max(high, low + 1e-6))
 
 

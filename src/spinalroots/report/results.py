@@ -10,7 +10,7 @@ from spinalroots.evaluate.tables import HUMAN, SIMULATED, values_of
 from spinalroots.models import MODELS
 from spinalroots.report import paper
 from spinalroots.report.blocks import Drawing, Folded, Section, Table, Text, missing
-from spinalroots.report.charts import Strip, heat_grid, strip_chart
+from spinalroots.report.charts import Strip, curves, heat_grid, strip_chart
 from spinalroots.report.shelf import Shelf, cell, mean_sd, number
 
 NOT_COMPARABLE = (
@@ -33,6 +33,10 @@ _METRICS = (
     ("entry_error_mm_median", "entry error, mm", 1),
     ("missed_levels", "levels missed", 2),
 )
+
+
+_FEWEST_VOXELS = 50
+"""A bin of the reliability curve with fewer voxels is noise and is not drawn."""
 
 
 def table_one(shelf: Shelf, synthetic: bool) -> Section:
@@ -216,6 +220,31 @@ def expert(shelf: Shelf) -> Section:
             for name in shown["model"].drop_duplicates()
         ]
         section.blocks.append(Table(("Model", *regions), rows, remark))
+    return section
+
+
+def calibration(shelf: Shelf) -> Section:
+    """Reliability curves."""
+    section = Section("calibration", "How sure, how right?")
+    table = shelf.table("reports/calibration.csv")
+    if table is None:
+        section.blocks.append(missing("reliability curve", "evaluate"))
+        return section
+    lines = {
+        paper.title(MODELS[name]): list(
+            zip(rows["mean_probability"].tolist(), rows["observed"].tolist(), strict=True)
+        )
+        for name, rows in table[table["voxels"] >= _FEWEST_VOXELS].groupby("model", sort=False)
+    }
+    section.blocks.append(
+        Drawing(
+            curves(
+                lines, "predicted probability of a root", "share that is root", unit_square=True
+            ),
+            "Voxels with a root probability of at least 0.01, in ten bins. Below the diagonal a "
+            "model is surer than it is right. Calibration error by model: `reports/metrics.json`.",
+        )
+    )
     return section
 
 

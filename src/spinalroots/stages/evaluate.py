@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -14,15 +15,17 @@ from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import PHANTOM, selected_cases
 from spinalroots.errors import InputError
 from spinalroots.evaluate import expert_scores, plausibility, tables
+from spinalroots.evaluate.calibration import Reliability, reliability
 from spinalroots.evaluate.reference import read_annotation, read_maps, read_truth, require_unseen
 from spinalroots.evaluate.scores import measure
 from spinalroots.files import read_json, write_json, write_text
 from spinalroots.imaging.centreline import Centreline
-from spinalroots.imaging.volume import require_same_grid
+from spinalroots.imaging.volume import Volume, read_image, require_same_grid
 from spinalroots.models import MODELS, Model
 from spinalroots.params import Params
 
 PREDICTED = Path("data/postprocessed")
+NETWORK_OUTPUT = Path("data/predictions")
 TRUTH = Dataset(Path("data/truth"))
 REFINED = Dataset(Path("data/refined"))
 CENTRELINES = Path("data/centreline/raw")
@@ -49,23 +52,35 @@ def main(params: Params) -> None:
         delayed(_score)(model, case, sources[case], params) for model, case in jobs
     )
     cases = pd.DataFrame(
-        [row for rows, _ in scored for row in rows], columns=list(tables.CASE_COLUMNS)
+        [row for one in scored for row in one.rows], columns=list(tables.CASE_COLUMNS)
     )
     human = _human_scores(split)
     resampling = {"seed": params.seed, "resamples": params.evaluate.bootstrap_resamples}
+    curves = _curves(jobs, scored)
     metrics = tables.metrics(cases, **resampling)
+    for name, curve in curves.items():
+        metrics[name]["calibration_error"] = round(curve.expected_error, 6)
     _write_csv("metrics_cases.csv", cases)
     _write_csv("table_models.csv", tables.table_models(cases, human))
     _write_csv("table_expert_scores.csv", tables.table_expert_scores(cases, human))
     _write_csv("comparisons.csv", tables.comparisons(cases, **resampling))
     write_json(REPORTS / "metrics.json", metrics)
-    write_json(REPORTS / "plausibility.json", [warning for _, found in scored for warning in found])
+    _write_csv("calibration.csv", tables.calibration(curves))
+    write_json(REPORTS / "plausibility.json", [found for one in scored for found in one.warnings])
     for model in models:
         _track(model, cases[cases["model"] == model.name], metrics[model.name], human, params)
 
 
-def _score(model: Model, case: str, source: str, params: Params) -> tuple[list[tuple], list[dict]]:
-    """Rows of the long table, and the warnings, of one model's prediction of one case."""
+@dataclass(frozen=True)
+class Scored:
+    """One model's prediction of one case: rows of the long table, warnings, reliability counts."""
+
+    rows: list[tuple]
+    warnings: list[dict]
+    reliability: Reliability | None
+
+
+def _score(model: Model, case: str, source: str, params: Params) -> Scored:
     target = model.target()
     folder = Dataset(PREDICTED / model.name)
     whole = read_maps(folder, case)
@@ -78,9 +93,32 @@ def _score(model: Model, case: str, source: str, params: Params) -> tuple[list[t
     found = measure(
         reference, whole.restricted(target), target, model.region, centreline, params.evaluate
     )
-    rows = [(model.name, case, source, one.metric, one.label, one.value) for one in found]
-    warnings = plausibility.warnings(whole.individuals, centreline) if whole.individuals else []
-    return rows, [{"model": model.name, "case": case, **warning} for warning in warnings]
+    probability = _root_probability(model, case)
+    warnings = []
+    if whole.individuals is not None:
+        warnings = plausibility.warnings(whole.individuals, centreline, probability)
+    return Scored(
+        [(model.name, case, source, one.metric, one.label, one.value) for one in found],
+        [{"model": model.name, "case": case, **warning} for warning in warnings],
+        probability and reliability(probability.data, reference.levels.data),
+    )
+
+
+def _root_probability(model: Model, case: str) -> Volume | None:
+    """P(any target root) as the network gave it, if it was kept."""
+    labels = Dataset(NETWORK_OUTPUT / model.name).labels(case, model.scheme)
+    path = labels.with_name(f"{case}_desc-foreground_probseg.nii.gz")
+    return read_image(path) if path.is_file() else None
+
+
+def _curves(jobs: list[tuple[Model, str]], scored: list[Scored]) -> dict[str, Reliability]:
+    """Model → reliability counts summed over its cases, where probabilities were kept."""
+    curves: dict[str, Reliability] = {}
+    for (model, _), one in zip(jobs, scored, strict=True):
+        if one.reliability is not None:
+            before = curves.get(model.name)
+            curves[model.name] = before + one.reliability if before else one.reliability
+    return curves
 
 
 def _human_scores(split: dict[str, list[str]]) -> list[expert_scores.Row]:

@@ -12,8 +12,8 @@ from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image
 from spinalroots.models import MODELS, Model
 from spinalroots.params import Params
-from spinalroots.report import figures, making, page, paper, results
-from spinalroots.report.blocks import Picture, Section, Text, missing
+from spinalroots.report import figures, making, page, paper, results, training
+from spinalroots.report.blocks import Folded, Picture, Section, Text, missing
 from spinalroots.report.shelf import Shelf
 
 PREDICTED = Path("data/postprocessed")
@@ -40,10 +40,11 @@ def main(params: Params) -> None:
         _pictures(shelf, [cases[name] for name in test[: params.report.overlay_cases]]),
         results.expert(shelf),
         results.warnings(shelf),
+        results.calibration(shelf),
         making.reconstruction(shelf),
         making.quantization(shelf),
         making.data(shelf, sources),
-        making.training(shelf),
+        training.section(shelf),
         making.parameters(params),
     ]
     write_text(
@@ -85,9 +86,10 @@ def _pictures(shelf: Shelf, cases: list) -> Section:
             "is on the left."
         )
     )
-    for case in cases:
-        for model in shown:
-            section.blocks.append(_comparison(case, model))
+    pictures = [_comparison(case, model) for case in cases for model in shown]
+    section.blocks.extend(pictures[: len(shown)])
+    if len(cases) > 1:
+        section.blocks.append(Folded("More test cases", pictures[len(shown) :]))
     return section
 
 

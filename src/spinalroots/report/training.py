@@ -1,0 +1,117 @@
+"""Section about the networks: plans, tuning, training, energy."""
+
+from __future__ import annotations
+
+from spinalroots.models import MODELS
+from spinalroots.report import paper
+from spinalroots.report.blocks import Drawing, Folded, Section, Table, Text, missing
+from spinalroots.report.charts import curves
+from spinalroots.report.making import pictures, table_of
+from spinalroots.report.shelf import Shelf, cell, number
+
+_STAGE = {"nnunet": "train_nnunet", "hardnet": "train_hardnet"}
+
+
+def section(shelf: Shelf) -> Section:
+    """How the networks were planned, tuned and trained, and what that took."""
+    found = Section("training", "Training")
+    for family, title in paper.FAMILIES.items():
+        table = _networks(shelf, family)
+        found.blocks.append(table or missing(f"trained {title}", _STAGE[family]))
+    found.blocks.extend(
+        pictures(shelf, "tune_hardnet", "tuning picture", "reports/tuning/**/*.png")
+    )
+    for path in shelf.files("reports/tuning/*trials*.csv"):
+        table = shelf.table(str(path.relative_to(shelf.root)))
+        if table is not None:
+            found.blocks.append(Folded("Every trial of the tuning", [table_of(table)]))
+    energy = _energy(shelf)
+    if energy is not None:
+        found.blocks.append(energy)
+    learning = _learning_curves(shelf)
+    if learning is not None:
+        found.blocks.append(learning)
+    return found
+
+
+def _networks(shelf: Shelf, family: str) -> Table | None:
+    """What each model.json says of its network: nnU-Net's plan, HarDNet's layout."""
+    records = {}
+    for name, model in MODELS.items():
+        record = shelf.json(f"models/{name}/model.json") if model.family == family else None
+        if record is not None:
+            chosen = record.get("plans_summary") or {
+                key: record[key] for key in ("parameters", "network", "input") if key in record
+            }
+            records[name] = _plain(chosen)
+    if not records:
+        return None
+    keys = list(dict.fromkeys(key for record in records.values() for key in record))
+    rows = [
+        (paper.title(MODELS[name]), *[cell(record.get(key)) for key in keys])
+        for name, record in records.items()
+    ]
+    if len(rows) == 1:
+        pairs = [
+            (key.replace("_", " "), value) for key, value in zip(keys, rows[0][1:], strict=True)
+        ]
+        return Table((rows[0][0], ""), pairs, "From its `model.json`.")
+    headers = ("Plan", *[key.replace("_", " ") for key in keys])
+    return Table(headers, rows, "nnU-Net's plans, from `models/*/model.json`.")
+
+
+def _energy(shelf: Shelf) -> Table | None:
+    """Time, energy and CO2 of every training."""
+    rows, total = [], [0.0, 0.0, 0.0]
+    for name, model in MODELS.items():
+        record = shelf.json(f"models/{name}/training.json") or {}
+        if "energy_kwh" in record:
+            values = [record.get(key) or 0.0 for key in ("seconds", "energy_kwh", "co2_kg")]
+            total = [a + b for a, b in zip(total, values, strict=True)]
+            rows.append((paper.title(model), *_shown(values), str(record.get("device", "–"))))
+    if not rows:
+        return None
+    rows.append(("Together", *_shown(total), ""))
+    caption = (
+        "Training time and the whole machine's energy while it lasted, estimated by codecarbon; "
+        "CO₂ by the electricity mix of the country in the parameters."
+    )
+    headers = ("Training", "Minutes", "Energy, Wh", "CO₂, g", "Device")
+    return Table(headers, rows, caption, strong_row=len(rows) - 1)
+
+
+def _shown(values: list[float]) -> tuple[str, str, str]:
+    seconds, kwh, kg = values
+    return number(seconds / 60, 1), number(1000 * kwh, 2), number(1000 * kg, 2)
+
+
+def _learning_curves(shelf: Shelf) -> Drawing | Text | None:
+    """nnU-Net's validation loss by epoch, a line per row."""
+    lines = {}
+    for name, model in MODELS.items():
+        folds = (shelf.json(f"models/{name}/training.json") or {}).get("folds") or []
+        if folds and folds[0].get("val_losses"):
+            lines[paper.title(model)] = folds[0]["val_losses"]
+    if not lines:
+        return None
+    return Drawing(
+        curves(lines, "epoch", "validation loss"),
+        "Validation loss of the first fold by epoch (lower is better).",
+    )
+
+
+def _plain(record: dict, depth: int = 0) -> dict[str, object]:
+    """Numbers, words and short lists of a record, one level of nesting flattened."""
+    found: dict[str, object] = {}
+    for key, value in record.items():
+        if isinstance(value, dict) and depth == 0:
+            found |= _plain(value, depth=1)
+        elif isinstance(value, list) and 0 < len(value) <= 8 and all(map(_scalar, value)):
+            found[key] = "×".join(map(cell, value))
+        elif _scalar(value):
+            found[key] = value
+    return found
+
+
+def _scalar(value: object) -> bool:
+    return isinstance(value, (int, float)) or (isinstance(value, str) and len(value) <= 30)
