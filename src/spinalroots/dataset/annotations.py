@@ -15,7 +15,6 @@ from spinalroots.anatomy import Scheme, label_names
 from spinalroots.dataset.layout import Dataset
 from spinalroots.imaging.volume import Volume, read_image, read_labels, require_same_grid
 
-RATER_NAME = re.compile(r"^[0-9A-Za-z]+$")
 _DESCRIPTION = re.compile(r"_desc-rater([0-9A-Za-z]+)_")
 
 

@@ -27,7 +27,7 @@ _LABEL_SUFFIX = {
     Scheme.INDIVIDUALS: "label-individuals_dseg",
     Scheme.TISSUES: "label-tissues_dseg",
 }
-CASE_NAME = re.compile(r"^sub-[0-9A-Za-z]+$")
+CASE_NAME = re.compile(r"^sub-[0-9A-Za-z]+\Z")
 
 
 @dataclass(frozen=True)

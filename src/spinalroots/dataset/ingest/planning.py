@@ -58,12 +58,12 @@ def plan(
     :raises InputError: anything that cannot be used, and a scan that is there already.
     """
     sources = [Path(sources)] if isinstance(sources, str | Path) else [Path(s) for s in sources]
-    found = [scan for source in sources for scan in find(source)]
-    names = _names(found, Dataset(root), case)
+    found = [(source, scan) for source in sources for scan in find(source)]
+    names = _names(len(found), Dataset(root), case)
     known = known_scans(Dataset(root))
-    subjects: dict[tuple[str, str], str] = {}
+    subjects: dict[tuple[Path, str], str] = {}
     cases = []
-    for scan, name in zip(found, names, strict=True):
+    for (source, scan), name in zip(found, names, strict=True):
         volume, maps, notes = read_found(scan)
         digest = scan_sha256(volume)
         if digest in known:
@@ -75,8 +75,7 @@ def plan(
                 "MASKS.",
             )
         known[digest] = name
-        group = (str(scan.require_scan().parent.parent), scan.subject or name)
-        subject = subjects.setdefault(group, name)
+        subject = subjects.setdefault((source, scan.subject or name), name)
         report = report_of(maps, [*scan.notes, *notes])
         cases.append(
             PlannedCase(name, scan.origin, subject, scan, str(volume.native), digest, report)
@@ -137,7 +136,7 @@ def _is_binary(data: np.ndarray) -> bool:
     return bool(((data == low) | (data == high)).all())
 
 
-def _names(found: list[Found], dataset: Dataset, case: str | None) -> list[str]:
+def _names(count: int, dataset: Dataset, case: str | None) -> list[str]:
     """The new names: `case`, or the numbers after the highest that is taken."""
     if case is None:
         numbers = [
@@ -146,12 +145,12 @@ def _names(found: list[Found], dataset: Dataset, case: str | None) -> list[str]:
             if (match := _NUMBERED.match(path.name))
         ]
         first = max(numbers, default=0) + 1
-        return [f"sub-{number:03d}" for number in range(first, first + len(found))]
-    if not CASE_NAME.match(case) or len(found) != 1:
+        return [f"sub-{number:03d}" for number in range(first, first + count)]
+    if not CASE_NAME.match(case) or count != 1:
         raise InputError(
             f"case {case!r}",
             expected="sub- with letters and digits, for a source with one scan",
-            found=f"{case!r} for {len(found)} scan(s)",
+            found=f"{case!r} for {count} scan(s)",
             fix="Leave the name out, and the next free number is taken.",
         )
     if (Path(dataset.root) / case).exists():

@@ -102,10 +102,20 @@ def replace_masks(
 def _changed_copy(root: Path) -> Iterator[Dataset]:
     """The data set in a staging folder, files linked, that replaces `root` at the end."""
     root = Path(root)
+    _tidy_up_after_a_kill(root)
     with folder_in_one_piece(root) as staging:
         if root.is_dir():
             shutil.copytree(root, staging, symlinks=True, copy_function=_link, dirs_exist_ok=True)
         yield Dataset(staging)
+
+
+def _tidy_up_after_a_kill(root: Path) -> None:
+    """Put back what a killed ingest had set aside, and clear its staging folders away."""
+    for aside in sorted(root.parent.glob(f".{root.name}.old.*/{root.name}")):
+        if not root.exists():
+            os.replace(aside, root)
+    for leftover in root.parent.glob(f".{root.name}.*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _link(source: str, target: str) -> None:
