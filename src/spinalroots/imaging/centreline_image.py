@@ -23,12 +23,20 @@ from spinalroots.imaging.outline import centroids, outlines
 from spinalroots.imaging.resample import resample_axis, to_resampled
 from spinalroots.imaging.volume import Volume
 
-BLOB_SCALES_MM = (4.0, 5.5, 7.0)
-"""Standard deviations of the blob filter: about the radius of a disc over the square root of 2."""
-BLOB_ENOUGH = 0.3
-"""Share of the strongest blob from which on a place counts as round in full."""
+SPOT_SCALES_MM = (4.0, 5.5, 7.0)
+"""Standard deviations of the spot filter: about the radius of a disc over the square root of 2."""
+SPOT_AT_ALL = 0.1
+"""Share of the strongest spot below which a place is not looked at any further."""
+SPOT_ENOUGH = 0.3
+"""Share of the strongest spot from which on a place counts as round in full."""
 SURROUNDINGS_MM = 40.0
 """Reach of the local mean that the image is divided by: evens out coil sensitivity."""
+TISSUE = 0.5
+"""Share of the mean below which a voxel is air: how much of it a scan shows must not matter."""
+BRIGHT_PERCENTILE = 94
+"""Of the tissue's voxels; CSF and fat lie above it, so that fat cannot outshine CSF."""
+MIDDLE_MM = 50.0
+"""Spread of the sac about the middle of the picture, left to right: scans are centred on the spine."""
 ALONG_MM = 4.0
 """Smoothing along the spine against noise."""
 RAYS = 16
@@ -100,7 +108,8 @@ def even_out(image: np.ndarray, spacing_mm: float) -> np.ndarray:
     """Image (X, Y, Z) over its wide surroundings, 0..1: slow shading and the scale are gone."""
     level = ndimage.gaussian_filter(image, SURROUNDINGS_MM / spacing_mm, mode="nearest")
     even = np.maximum(image, 0) / (level + level.max() + 1e-6)
-    return np.clip(even / max(float(np.percentile(even, 99)), 1e-6), 0, 1)
+    tissue = even[even > TISSUE * even.mean()]
+    return np.clip(even / max(float(np.percentile(tissue, BRIGHT_PERCENTILE)), 1e-6), 0, 1)
 
 
 def sac_evidence(image: np.ndarray, spacing_mm: float) -> np.ndarray:
@@ -114,17 +123,19 @@ def sac_evidence(image: np.ndarray, spacing_mm: float) -> np.ndarray:
     """
     along = ndimage.gaussian_filter1d(image, ALONG_MM / spacing_mm, axis=2, mode="nearest")
     spots = _spots(along, spacing_mm)
-    candidates = np.argwhere(spots > 0.05)
+    candidates = np.argwhere(spots > SPOT_AT_ALL)
     evidence = np.zeros(image.shape, np.float32)
     ends = _ends_to_all_sides(along, candidates.astype(np.float32), spacing_mm)
     evidence[tuple(candidates.T)] = ends
-    evidence *= np.clip(spots / BLOB_ENOUGH, 0, 1)
+    evidence *= np.clip(spots / SPOT_ENOUGH, 0, 1)
+    aside_mm = (np.arange(image.shape[0]) - (image.shape[0] - 1) / 2) * spacing_mm
+    evidence *= np.exp(-0.5 * (aside_mm / MIDDLE_MM) ** 2).astype(np.float32)[:, None, None]
     return np.clip(evidence / max(float(np.percentile(evidence, 99.9)), 1e-6), 0, 1)
 
 
 def _spots(image: np.ndarray, spacing_mm: float) -> np.ndarray:
     best = np.zeros_like(image)
-    for scale_mm in BLOB_SCALES_MM:
+    for scale_mm in SPOT_SCALES_MM:
         sigma = scale_mm / spacing_mm
         xx, yy, xy = (
             sigma**2
