@@ -212,6 +212,7 @@ def test_one_mlflow_run_per_model_with_the_per_case_table(tree, params):
         assert run.data.metrics["binary_dice"] == pytest.approx(
             expected.loc[name, "binary_dice_mean"], abs=1e-6
         )
+        assert run.data.metrics[f"expert_score_simulated_{run.data.tags['region']}"] > 0.5
         logged = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/metrics_cases.json")
         assert {row[logged["columns"].index("case")] for row in logged["data"]} == set(CASES)
 

@@ -46,6 +46,8 @@ def test_missing_file_means_no_scores(tmp_path):
         ({"rater": None}, "rater"),
         ({"model": "unet"}, "model"),
         ({"region": "tail"}, "region"),
+        ({"region": "cervical"}, "region"),
+        ({"model": "nnunet-sacral-levels", "region": "all"}, "region"),
         ({"minutes_with": -1}, "minutes_with"),
         ({"minutes_without": "an hour"}, "minutes_without"),
         ({"date": "31.3.2025"}, "date"),
@@ -66,6 +68,26 @@ def test_optional_fields_may_be_left_out(tmp_path):
     written = expert_scores.append(tmp_path / "scores.csv", row)
     assert (written.minutes_with, written.comment, written.date) == (None, "", "")
     assert expert_scores.read(tmp_path / "scores.csv") == [written]
+
+
+def test_no_region_stands_for_the_models_own(tmp_path):
+    row = GOOD | {"model": "nnunet-sacral-levels", "region": ""}
+    assert expert_scores.append(tmp_path / "scores.csv", row).region == "sacral"
+
+
+def test_a_header_alone_holds_no_scores(tmp_path):
+    path = tmp_path / "scores.csv"
+    path.write_text(",".join(expert_scores.COLUMNS) + "\n")
+    assert expert_scores.read(path) == []
+
+
+def test_known_cases_are_those_with_a_scan(tmp_path):
+    for name in ("phantom/sub-ph001", "ingested/sub-001"):
+        scan = tmp_path / name / "anat" / f"{name.split('/')[1]}_T2w.nii.gz"
+        scan.parent.mkdir(parents=True)
+        scan.touch()
+    (tmp_path / "ingested" / "sub-002").mkdir()
+    assert expert_scores.known_cases(tmp_path) == {"sub-ph001", "sub-001"}
 
 
 def test_a_file_written_without_a_date_column_is_read_and_kept(tmp_path):

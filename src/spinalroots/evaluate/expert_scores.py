@@ -20,8 +20,10 @@ from pathlib import Path
 
 from spinalroots.anatomy import Region
 from spinalroots.dataset.layout import CASE_NAME
+from spinalroots.dataset.selection import RAW
 from spinalroots.errors import InputError
 from spinalroots.evaluate.effort import NO_HELP, NOTHING_LEFT
+from spinalroots.evaluate.scores import regions_of
 from spinalroots.files import write_text
 from spinalroots.models import MODELS
 
@@ -97,8 +99,15 @@ def append(path: Path, row: Row | dict, *, known_cases: Collection[str] | None =
     return checked
 
 
+def known_cases(raw: Path = RAW) -> set[str]:
+    """Names of all cases below data/raw, synthetic and real: those that may be scored."""
+    return {path.parts[-3] for path in Path(raw).glob("*/sub-*/anat/*_T2w.nii.gz")}
+
+
 def validated(record: dict, where: str, known_cases: Collection[str] | None = None) -> Row:
     """The record as a :class:`Row`.
+
+    No region stands for the model's own.
 
     :raises InputError: unknown case, model or region, no rater, a score outside 0.5…1.0, minutes
         that are no positive number, a date that is not ISO, an unknown column.
@@ -123,8 +132,10 @@ def validated(record: dict, where: str, known_cases: Collection[str] | None = No
         raise refuse("case", f"the name of a known case{known}", "Name a case of the data set.")
     if text["model"] not in MODELS:
         raise refuse("model", f"one of {', '.join(MODELS)}")
-    if text["region"] not in set(Region):
-        raise refuse("region", f"one of {', '.join(Region)}")
+    own = regions_of(MODELS[text["model"]].region)
+    text["region"] = text["region"] or str(own[0])
+    if text["region"] not in own:
+        raise refuse("region", f"what {text['model']} segments: {', '.join(own)}")
     if not text["rater"]:
         raise refuse("rater", "who scored (initials are enough)", "Name the rater.")
     score = _number(record.get("score"))

@@ -102,8 +102,8 @@ def metrics(cases: pd.DataFrame, *, seed: int, resamples: int) -> dict[str, dict
     """Model → metric → mean over cases (scores, with the binary Dice's 95 % interval) or median.
 
     Distances have a median over cases, or over cases and levels, as a missed level is infinitely
-    far; `missed_levels` is the share of levels that are missed or invented. Values that are not
-    finite are None.
+    far; `missed_levels` is the share of levels that are missed or invented. What is not finite is
+    left out.
     """
     found = {}
     for model in models_in(cases):
@@ -121,7 +121,9 @@ def metrics(cases: pd.DataFrame, *, seed: int, resamples: int) -> dict[str, dict
             record[f"{metric}_median"] = values.median() if len(values) else float("nan")
         errors = own.loc[own["metric"] == "level_error_mm", "value"].dropna()
         record["missed_levels"] = np.isinf(errors).mean() if len(errors) else float("nan")
-        found[model.name] = {name: _finite(value) for name, value in record.items()}
+        found[model.name] = {
+            name: round(float(value), 6) for name, value in record.items() if math.isfinite(value)
+        }
     return found
 
 
@@ -189,7 +191,3 @@ def _row(model: Model, dice: pd.Series, scores: pd.Series, source: str) -> tuple
 def _mean_sd(values: pd.Series) -> tuple[float, float]:
     values = values.dropna()
     return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0
-
-
-def _finite(value: float) -> float | None:
-    return round(float(value), 6) if math.isfinite(value) else None

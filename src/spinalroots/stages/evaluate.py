@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,13 +61,14 @@ def main(params: Params) -> None:
         metrics[name]["calibration_error"] = round(curve.expected_error, 6)
     _write_csv("metrics_cases.csv", cases)
     _write_csv("table_models.csv", tables.table_models(cases, human))
-    _write_csv("table_expert_scores.csv", tables.table_expert_scores(cases, human))
+    by_region = tables.table_expert_scores(cases, human)
+    _write_csv("table_expert_scores.csv", by_region)
     _write_csv("comparisons.csv", tables.comparisons(cases, **resampling))
     write_json(REPORTS / "metrics.json", metrics)
     _write_csv("calibration.csv", tables.calibration(curves))
     write_json(REPORTS / "plausibility.json", [found for one in scored for found in one.warnings])
     for model in models:
-        _track(model, cases[cases["model"] == model.name], metrics[model.name], human, params)
+        _track(model, *_own(model, cases, by_region), metrics[model.name], params)
 
 
 @dataclass(frozen=True)
@@ -135,20 +135,25 @@ def _human_scores(split: dict[str, list[str]]) -> list[expert_scores.Row]:
     return [row for row in rows if row.case not in seen]
 
 
+def _own(model: Model, *tables: pd.DataFrame) -> list[pd.DataFrame]:
+    """The model's rows of every table."""
+    return [table[table["model"] == model.name] for table in tables]
+
+
 def _track(
     model: Model,
     cases: pd.DataFrame,
-    metrics: dict[str, float | None],
-    human: list[expert_scores.Row],
+    expert: pd.DataFrame,
+    metrics: dict[str, float],
     params: Params,
 ) -> None:
-    """One MLflow run with the model's metrics, its values per case, and human scores by name."""
+    """One MLflow run: the model's metrics, its expert scores by source and region, its cases."""
     import mlflow
 
-    scores = expert_scores.mean_per_case(human, model.name, model.region)
-    numbers = {name: value for name, value in metrics.items() if value is not None}
-    if scores:
-        numbers["expert_score_human"] = math.fsum(scores.values()) / len(scores)
+    scores = {
+        f"expert_score_{row.expert_score_source}_{row.region}": row.mean
+        for row in expert.itertuples()
+    }
     tags = {
         "model": model.name,
         "region": model.region,
@@ -163,7 +168,7 @@ def _track(
         tags=tags,
         params={"evaluate": params.evaluate.model_dump(mode="json")},
     ):
-        mlflow.log_metrics(numbers)
+        mlflow.log_metrics(metrics | scores)
         mlflow.log_table(cases.astype({"value": str}), "metrics_cases.json")
 
 
