@@ -43,7 +43,8 @@ def apply_light(
     """The patch changed: `arrays` are the image and then label maps, all mirrored alike.
 
     A level map and an entity mask do not know left from right, so their labels stay. `in_plane`:
-    axes (right, front) of the arrays counted from the end. Voxels of exactly 0 are padding and stay.
+    axes (right, front) of the arrays counted from the end. Voxels of exactly 0 are padding
+    and stay.
     """
     if plan.mirror:
         arrays = [np.flip(array, in_plane[0]) for array in arrays]

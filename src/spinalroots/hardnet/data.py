@@ -1,7 +1,7 @@
 """Straightened training cases, and patches drawn from them.
 
 Drawing (:func:`draw_patch`) and cutting (:func:`take_patch`) are two functions; sample `i` of
-epoch `e` is drawn from the seed (seed, e, i) alone, so that a resumed training sees the same patches.
+epoch `e` is drawn from the seed (seed, e, i) alone, so that a resumed training sees the same.
 """
 
 from __future__ import annotations
