@@ -36,7 +36,7 @@ TISSUE = 0.5
 BRIGHT_PERCENTILE = 94
 """Of the tissue's voxels; CSF and fat lie above it, so that fat cannot outshine CSF."""
 MIDDLE_MM = 50.0
-"""Spread of the sac about the middle of the picture, left to right: scans are centred on the spine."""
+"""Spread of the sac about the middle, left to right: scans are centred on the spine."""
 ALONG_MM = 4.0
 """Smoothing along the spine against noise."""
 RAYS = 16
