@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from spinalroots.quantize.compare import Row
 from spinalroots.quantize.variants import REFERENCE
 
-SAME_SIZE = 1.05
-"""Exports within 5 % of the smallest count as equally small; the fastest of them wins."""
+SAME_SIZE = 1.2
+"""Exports up to a fifth larger than the smallest count as equally small, since formats differ in
+what they store besides the weights; the fastest of them comes first."""
 
 
-def recommend(rows: list[Row], max_dice_loss: float) -> Row:
+def recommend(rows: list[Row], judge: Callable[[Row], float], max_dice_loss: float) -> Row:
     """The smallest export that loses at most `max_dice_loss` of fp32's Dice on validation cases.
 
     The validation cases decide and the test cases are only reported, so that the reported Dice
     stays an honest one. PyTorch fp32 itself is always admissible.
 
     :param rows: the exports of one model, PyTorch fp32 among them.
+    :param judge: Dice change against PyTorch fp32 on the validation cases; NaN: unknown. Asked only
+        for exports that come into question, because it takes a prediction.
     """
-    admissible = [row for row in rows if is_reference(row) or keeps_dice(row, max_dice_loss)]
-    smallest = min(row.size_mb for row in admissible)
-    return min(
-        (row for row in admissible if row.size_mb <= SAME_SIZE * smallest),
-        key=lambda row: (row.inference_s, row.size_mb),
-    )
+    left = list(rows)
+    while True:
+        smallest = min(row.size_mb for row in left)
+        best = min(
+            (row for row in left if row.size_mb <= SAME_SIZE * smallest),
+            key=lambda row: (row.inference_s, row.size_mb),
+        )
+        if is_reference(best) or keeps_dice(judge(best), max_dice_loss):
+            return best
+        left.remove(best)
 
 
-def keeps_dice(row: Row, max_dice_loss: float) -> bool:
-    """Whether the loss on the validation cases is within the limit; False where it is unknown."""
-    return -row.validation_dice_change <= max_dice_loss
+def keeps_dice(change: float, max_dice_loss: float) -> bool:
+    """Whether a Dice change is within the limit; False for NaN."""
+    return -change <= max_dice_loss
 
 
 def is_reference(row: Row) -> bool:
@@ -37,12 +46,13 @@ def is_reference(row: Row) -> bool:
 
 def as_record(chosen: Row, max_dice_loss: float) -> dict:
     """What recommended.json says of a model: the export's folder, and why it was chosen."""
+    change = 0.0 if is_reference(chosen) else round(chosen.validation_dice_change, 5)
     return {
         "export": f"{chosen.runtime}-{chosen.precision}",
         "precision": chosen.precision,
         "runtime": chosen.runtime,
         "size_mb": round(chosen.size_mb, 3),
-        "dice_change_on_validation": round(chosen.validation_dice_change, 5),
+        "dice_change_on_validation": change,
         "max_dice_loss": max_dice_loss,
-        "rule": "smallest export within the Dice loss limit; the fastest of those within 5 % of it",
+        "rule": "smallest export within the Dice loss limit; of equally small ones the fastest",
     }

@@ -21,8 +21,9 @@ class Row:
     """One export of one model. Dice is binary: any target root against background.
 
     A change is the variant's Dice minus PyTorch fp32's on the same cases, with the 95 % bootstrap
-    interval over cases; `agreement_with_fp32` is the Dice between the two predicted masks. The
-    `validation_` figures come from the cases that the recommendation is based on.
+    interval over cases; `agreement_with_fp32` is the Dice between the two predicted masks.
+    `inference_s` is the median over cases and repeats. `validation_dice_change` comes from the
+    cases that the recommendation is judged on; NaN for exports that did not come into question.
     """
 
     model: str
@@ -44,21 +45,12 @@ class Row:
     agreement_with_fp32: float
     size_ratio: float
     speed_ratio: float
-    validation_dice: float
-    validation_dice_change: float
+    validation_dice_change: float = float("nan")
     recommended: bool = False
 
 
 TABLE = tuple(field.name for field in fields(Row))[:7]
 """Columns of table_quantization.csv; the details have all of them."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """Of one case: the true mask (X, Y, Z), and whether it is a test case."""
-
-    mask: np.ndarray
-    is_test: bool
 
 
 def row(
@@ -68,21 +60,16 @@ def row(
     measured: Measurement,
     fp32: Measurement,
     fp32_size_mb: float,
-    references: dict[str, Reference],
+    references: dict[str, np.ndarray],
     seed: int,
 ) -> Row:
-    """The row of one export; `fp32` and `fp32_size_mb` are PyTorch fp32's."""
-    test = _dice(measured, references, is_test=True)
-    test_fp32 = _dice(fp32, references, is_test=True)
-    own = _dice(measured, references, is_test=False)
-    own_fp32 = _dice(fp32, references, is_test=False)
-    alike = [
-        dice(fp32.mask(case, known.mask.shape), measured.mask(case, known.mask.shape))
-        for case, known in references.items()
-        if known.is_test
-    ]
-    summary = summarise(test, seed=seed, resamples=RESAMPLES)
-    change = compare(test, test_fp32, seed=seed, resamples=RESAMPLES)
+    """The row of one export; `fp32` and `fp32_size_mb` are PyTorch fp32's.
+
+    :param references: test case → true mask (X, Y, Z).
+    """
+    found, found_fp32 = scores(measured, references), scores(fp32, references)
+    summary = summarise(found, seed=seed, resamples=RESAMPLES)
+    change = compare(found, found_fp32, seed=seed, resamples=RESAMPLES)
     seconds = float(np.median(measured.inference_s))
     return Row(
         model=model,
@@ -101,24 +88,22 @@ def row(
         dice_change=change.mean_difference,
         dice_change_low=change.low,
         dice_change_high=change.high,
-        agreement_with_fp32=mean_present(alike),
+        agreement_with_fp32=mean_present(
+            dice(fp32.mask(case, true.shape), measured.mask(case, true.shape))
+            for case, true in references.items()
+        ),
         size_ratio=fp32_size_mb / size_mb,
         speed_ratio=float(np.median(fp32.inference_s)) / seconds,
-        validation_dice=mean_present(own),
-        validation_dice_change=mean_present(own - own_fp32),
+    )
+
+
+def scores(measured: Measurement, references: dict[str, np.ndarray]) -> np.ndarray:
+    """Binary Dice (N,) of every case of `references` (case → true mask)."""
+    return np.array(
+        [dice(true, measured.mask(case, true.shape)) for case, true in references.items()]
     )
 
 
 def frame(rows: list[Row]) -> pd.DataFrame:
     """All columns of all rows."""
     return pd.DataFrame([asdict(one) for one in rows])
-
-
-def _dice(measured: Measurement, references: dict[str, Reference], *, is_test: bool) -> np.ndarray:
-    return np.array(
-        [
-            dice(known.mask, measured.mask(case, known.mask.shape))
-            for case, known in references.items()
-            if known.is_test is is_test
-        ]
-    )

@@ -179,9 +179,7 @@ def _write_pytorch(network: torch.nn.Module, variant: Variant, folder: Path) -> 
     import torch
     from safetensors.torch import save_model
 
-    kind = {Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}.get(
-        variant.precision, torch.float32
-    )
+    kind = torch.bfloat16 if variant.precision is Precision.BF16 else torch.float32
     save_model(copy.deepcopy(network).to(kind), str(folder / _FILE[Runtime.PYTORCH]))
 
 

@@ -35,8 +35,8 @@ _PRELOAD = [
 class Measurement:
     """Of one export; times in seconds.
 
-    `inference_s` (repeats,): a whole volume, from the scan to the label map. `network_s`
-    (repeats,): the part of it spent in the network. `peak_memory_mb`: the most memory that loading
+    `inference_s` (cases × repeats,): a whole volume, from the scan to the label map. `network_s`,
+    as many: the part of it spent in the network. `peak_memory_mb`: the most memory that loading
     and running took on top of what the process held before (scan and trained weights). `masks`:
     case → predicted mask, packed bits.
     """
@@ -57,8 +57,8 @@ def measure(export: Path, model: Path, cases: list[Case], repeats: int) -> Measu
 
     :param export: folder of the export.
     :param model: folder of the trained model, for what happens before and after the network.
-    :param cases: the first one is timed; all give a mask.
-    :param repeats: timed predictions of the first case, after a warm-up.
+    :param cases: whole scans; each gives a mask.
+    :param repeats: timed predictions of each case, after a warm-up.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOAD)
@@ -73,24 +73,21 @@ def measure_here(export: Path, model: Path, cases: list[Case], repeats: int) -> 
 
 def run_cases(predictor: Predictor, export: Path, cases: list[Case], repeats: int) -> Measurement:
     """The measuring itself; see :func:`measure`."""
-    first = cases[0].scan()
-    masks = {}
+    scans = {case.name: case.scan() for case in cases}
+    warm_up = next(iter(predictor.inputs(*scans[cases[0].name])))[None]
+    inference_s, network_s, masks = [], [], {}
     with PeakMemory() as memory:
         started = time.perf_counter()
         runner = load_runner(export)
         load_s = time.perf_counter() - started
-        runner(next(iter(predictor.inputs(*first)))[None])
-        inference_s, network_s = [], []
-        for _ in range(repeats):
+        runner(warm_up)
+        for name, scan in [*scans.items()] * repeats:
             timed = _Timed(runner)
             started = time.perf_counter()
-            prediction = predictor.predict(*first, timed)
+            labels = predictor.predict(*scan, timed).labels.data
             inference_s.append(time.perf_counter() - started)
             network_s.append(timed.seconds)
-    masks[cases[0].name] = np.packbits(prediction.labels.data > 0)
-    for case in cases[1:]:
-        prediction = predictor.predict(*case.scan(), runner)
-        masks[case.name] = np.packbits(prediction.labels.data > 0)
+            masks[name] = np.packbits(labels > 0)
     return Measurement(load_s, tuple(inference_s), tuple(network_s), memory.peak_mb, masks)
 
 

@@ -132,21 +132,21 @@ def onnx_runner(path: Path) -> Runner:
 def pytorch_runner(network: torch.nn.Module, weights: Path, precision: Precision) -> Runner:
     """PyTorch on the CPU, in eval mode; `network` gives the architecture and gets the weights.
 
-    Half-precision weights are stored, widened on loading, and the layers computed under autocast: a
-    plain `.half()` network fails on a CPU, where some layers (average pooling) exist in fp32 only.
+    bf16 weights are stored, widened on loading, and the layers computed under autocast: a plain
+    bf16 network fails on a CPU, where some layers (average pooling) exist in fp32 only.
     """
     import torch
     from safetensors.torch import load_model
 
     torch.set_num_threads(threads())
-    kind = {Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}.get(precision)
+    bf16 = precision is Precision.BF16
     load_model(network, str(weights))
     network.eval()
 
     def run(batch: np.ndarray) -> np.ndarray:
         with (
             torch.inference_mode(),
-            torch.autocast("cpu", dtype=kind or torch.bfloat16, enabled=kind is not None),
+            torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16),
         ):
             return network(torch.from_numpy(np.ascontiguousarray(batch))).float().numpy()
 

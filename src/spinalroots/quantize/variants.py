@@ -50,7 +50,6 @@ CONTROLLED = Variant(Precision.INT8_CONTROLLED, Runtime.OPENVINO)
 
 VARIANTS: tuple[Variant, ...] = (
     REFERENCE,
-    Variant(Precision.FP16, Runtime.PYTORCH),
     Variant(Precision.BF16, Runtime.PYTORCH),
     Variant(Precision.FP32, Runtime.OPENVINO),
     Variant(Precision.FP16, Runtime.OPENVINO),
@@ -59,8 +58,8 @@ VARIANTS: tuple[Variant, ...] = (
     Variant(Precision.FP32, Runtime.ONNXRUNTIME),
     Variant(Precision.INT8, Runtime.ONNXRUNTIME),
 )
-"""Everything sensible. PyTorch has no int8 kernel for 3D convolutions on a CPU, and ONNX Runtime's
-CPU kernels no half precision (it would cast every layer back to fp32)."""
+"""Everything sensible. PyTorch has no int8 kernel for 3D convolutions on a CPU, and fp16 only for
+some layers; ONNX Runtime's CPU kernels have no half precision (each layer is cast to fp32)."""
 
 
 def chosen(runtimes: tuple[Runtime, ...], precisions: tuple[Precision, ...]) -> tuple[Variant, ...]:
@@ -75,17 +74,11 @@ def chosen(runtimes: tuple[Runtime, ...], precisions: tuple[Precision, ...]) -> 
 def runs_here(variant: Variant) -> bool:
     """Whether this machine computes in the variant's number format.
 
-    Storing half-precision weights works everywhere, so OpenVINO's fp16 does too; PyTorch's fp16 and
-    every bf16 need the processor's own instructions.
+    Only bf16 is in question: it needs the processor's own instructions. fp16 weights can be stored
+    everywhere, and int8 falls back to older instructions.
     """
-    if variant.runtime is Runtime.OPENVINO and variant.precision is Precision.BF16:
-        import openvino
+    if variant.precision is not Precision.BF16:
+        return True
+    import openvino
 
-        return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if variant.runtime is Runtime.PYTORCH and variant.precision is not Precision.FP32:
-        import torch
-
-        if variant.precision is Precision.BF16:
-            return torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        return torch.ops.mkldnn._is_mkldnn_fp16_supported()
-    return True
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -32,9 +32,9 @@ def main(params: Params) -> None:
         recommended = {}
         for name in params.quantize.models:
             compared = _Comparison(params, name, staging / name, split).run()
-            best = choose.recommend(compared, params.quantize.max_dice_loss)
+            best = next(row for row in compared if row.recommended)
             recommended[name] = choose.as_record(best, params.quantize.max_dice_loss)
-            rows += [replace(row, recommended=row is best) for row in compared]
+            rows += compared
         write_json(staging / RECOMMENDED, recommended)
     table = compare.frame(rows)
     write_text(
@@ -52,38 +52,47 @@ class _Comparison:
         self.settings, self.seed = params.quantize, params.seed
         self.name, self.folder, self.model = name, folder, MODELS_ROOT / name
         self.predictor: Predictor = load_predictor(self.model)
-        tests = split["test"][: self.settings.test_cases or None]
+        known = {one.name: Case.of(one) for one in selected_cases(params)}
         judges = (split["validation"] or split["train"])[: self.settings.validation_cases]
-        known = {one.name: one for one in selected_cases(params)}
-        self.cases = [Case.of(known[case]) for case in [*tests, *judges]]
-        self.references = {}
-        for case in self.cases:
-            mask = case.reference(self.predictor.target, case.scan()[0])
-            self.references[case.name] = compare.Reference(mask, case.name in tests)
+        self.tests = [known[case] for case in split["test"][: self.settings.test_cases or None]]
+        self.judges = [known[case] for case in judges]
+        self.truth = {
+            case.name: case.reference(self.predictor.target, case.scan()[0])
+            for case in (*self.tests, *self.judges)
+        }
         calibration = calibration_inputs(
             self.predictor, split["train"], self.settings.calibration_samples, self.seed
         )
         self.exporter = export.Exporter(
             self.predictor.network, self.predictor.input_shape, name, calibration
         )
+        self.judged: dict[str, np.ndarray] = {}
 
     def run(self) -> list[compare.Row]:
-        """Export and measure; int8 that loses too much gets a controlled sibling."""
+        """Export, measure, choose; int8 that loses too much gets a controlled sibling."""
         variants = chosen(self.settings.runtimes, self.settings.precisions)
         variants = [variant for variant in variants if runs_here(variant)]
         for variant in tqdm(variants, desc=f"{self.name}: export"):
             self.exporter.write(variant, self.folder / variant.name)
-        rows: list[compare.Row] = []
+        rows = []
         for variant in tqdm(variants, desc=f"{self.name}: measure"):
             rows.append(self._row(variant))
         if self._needs_control(rows):
             self._export_controlled()
             rows.append(self._row(CONTROLLED))
-        return rows
+        best = choose.recommend(rows, self._judge, self.settings.max_dice_loss)
+        return [
+            replace(
+                row,
+                recommended=row is best,
+                validation_dice_change=self._judge(row) if _folder(row) in self.judged else np.nan,
+            )
+            for row in rows
+        ]
 
     def _row(self, variant: Variant) -> compare.Row:
         folder = self.folder / variant.name
-        measured = measure(folder, self.model, self.cases, self.settings.repeats)
+        measured = measure(folder, self.model, self.tests, self.settings.repeats)
         size_mb = export.size_mb(folder)
         if variant == REFERENCE:
             self.fp32, self.fp32_size_mb = measured, size_mb
@@ -94,29 +103,38 @@ class _Comparison:
             measured,
             self.fp32,
             self.fp32_size_mb,
-            self.references,
+            {case.name: self.truth[case.name] for case in self.tests},
             self.seed,
         )
+
+    def _judge(self, row: compare.Row) -> float:
+        """Dice change against PyTorch fp32 on the validation cases; measured once per export."""
+        change = self._validation_scores(_folder(row)) - self._validation_scores(REFERENCE.name)
+        return mean_present(change)
+
+    def _validation_scores(self, variant: str) -> np.ndarray:
+        if variant not in self.judged:
+            measured = measure(self.folder / variant, self.model, self.judges, 1)
+            truth = {case.name: self.truth[case.name] for case in self.judges}
+            self.judged[variant] = compare.scores(measured, truth)
+        return self.judged[variant]
 
     def _needs_control(self, rows: list[compare.Row]) -> bool:
         int8 = [row for row in rows if (row.precision, row.runtime) == ("int8", "openvino")]
         if not int8 or self.settings.accuracy_control == "never":
             return False
-        limit = self.settings.max_dice_loss
-        lost = not choose.keeps_dice(int8[0], limit) or -int8[0].dice_change > limit
-        return lost or self.settings.accuracy_control == "always"
+        if self.settings.accuracy_control == "always":
+            return True
+        changes = (int8[0].dice_change, self._judge(int8[0]))
+        return not all(choose.keeps_dice(one, self.settings.max_dice_loss) for one in changes)
 
     def _export_controlled(self) -> None:
-        judges = [case for case in self.cases if not self.references[case.name].is_test]
-        scans = {case.name: case.scan() for case in judges}
+        scans = {case.name: case.scan() for case in self.judges}
 
         def score(runner: Runner) -> float:
-            masks = {
-                case: self.predictor.predict(*scan, runner).labels.data > 0
-                for case, scan in scans.items()
-            }
             found = mean_present(
-                dice(self.references[case].mask, mask) for case, mask in masks.items()
+                dice(self.truth[case], self.predictor.predict(*scan, runner).labels.data)
+                for case, scan in scans.items()
             )
             return 0.0 if np.isnan(found) else found
 
@@ -127,3 +145,8 @@ class _Comparison:
             self.settings.max_dice_loss,
         )
         self.exporter.write_graph(graph, CONTROLLED, self.folder / CONTROLLED.name)
+
+
+def _folder(row: compare.Row) -> str:
+    """Name of the row's export folder."""
+    return f"{row.runtime}-{row.precision}"
