@@ -225,7 +225,7 @@ class Quantize(Section):
     calibration_samples: Count  # network inputs of training cases that int8 ranges come from
     test_cases: Whole  # 0: all of them
     validation_cases: Count  # the recommendation is judged on them
-    repeats: Count  # timed predictions of one test volume, after a warm-up
+    repeats: Count  # timed predictions of each test volume, after a warm-up
     max_dice_loss: NonNegative  # below PyTorch fp32, for the recommended export
     accuracy_control: Literal["never", "when_needed", "always"]
 
