@@ -1,18 +1,23 @@
 """Left and right, and what else happens to a prediction."""
 
 import itertools
+from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
-from spinalroots import anatomy
+from spinalroots import anatomy, params
 from spinalroots.anatomy import Root, Scheme, Side, Target, Type
+from spinalroots.dataset.layout import Dataset
 from spinalroots.imaging.centreline import Centreline
-from spinalroots.imaging.volume import Volume
+from spinalroots.imaging.volume import Grid, Volume, read_labels, write_volume
 from spinalroots.params import Postprocess
 from spinalroots.postprocess import run, sides
 from spinalroots.postprocess.cleanup import drop_islands
+from spinalroots.stages import postprocess as stage
 
+PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
 SPACING = np.array([0.7, 0.7, 0.9])
 
 
@@ -148,3 +153,26 @@ def test_a_ventral_target_gives_ventral_roots(knobs):
         Root.from_value(int(value)).type for value in np.unique(maps[Scheme.INDIVIDUALS].data)[1:]
     }
     assert found == {Type.VENTRAL}
+
+
+def test_the_stage_writes_maps_on_the_scan_s_own_grid(tmp_path, monkeypatch):
+    """Stored left-posterior-superior, as scanners do, the maps come back that way."""
+    monkeypatch.chdir(tmp_path)
+    truth, line = _cauda()
+    turned = truth.affine @ np.diag([-1.0, -1.0, 1.0, 1.0])
+    turned[:3, 3] = truth.affine[:3, :3] @ (*(np.array(truth.data.shape[:2]) - 1), 0)
+    turned[:3, 3] += truth.affine[:3, 3]
+    native = Grid(truth.data.shape, turned)
+    levels = truth.with_data(anatomy.individuals_to_levels(truth.data))
+    predicted = Dataset(Path("data/predictions/nnunet-all-levels"))
+    write_volume(predicted.labels("sub-01", Scheme.LEVELS), levels, native=native)
+    line.write(Path("data/centreline/raw/sub-01.json"))
+    stage.main(params.load(PARAMS, scale="smoke"))
+    written = Dataset(Path("data/postprocessed/nnunet-all-levels"))
+    path = written.labels("sub-01", Scheme.INDIVIDUALS)
+    assert np.allclose(nib.load(path).affine, turned)
+    found = read_labels(path).data
+    assert (found == truth.data)[truth.data > 0].mean() > 0.99
+    assert written.has("sub-01", Scheme.ENTITY)
+    assert written.has("sub-01", Scheme.LEVELS)
+    assert path.parents[2].joinpath("label-individuals_dseg.tsv").is_file()
