@@ -48,8 +48,10 @@ def tubed_skeleton(classes: np.ndarray) -> np.ndarray:
     roots = classes > 0
     if not roots.any():
         return np.zeros_like(classes)
-    lines = skeletonize(roots)
-    return np.where(dilation(dilation(lines)), classes, 0)
+    tube = np.where(dilation(dilation(skeletonize(roots))), classes, 0)
+    for lost in set(np.unique(classes)) - set(np.unique(tube)):
+        tube[classes == lost] = lost  # thinning can wipe out a root of even width
+    return tube
 
 
 def skeleton_recall_loss(logits: Tensor, target: Tensor) -> Tensor:

@@ -19,7 +19,6 @@ from nnunetv2.inference.sliding_window_prediction import (
     compute_steps_for_sliding_window,
 )
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
-from safetensors.torch import load_model
 from scipy.special import softmax
 
 from spinalroots.anatomy import Target
@@ -27,7 +26,7 @@ from spinalroots.files import read_json
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
 from spinalroots.inference import Prediction, Runner, decode, torch_runner
-from spinalroots.nnunet.network import build_network
+from spinalroots.nnunet.network import build_network, load_weights
 from spinalroots.params import NnunetInference
 
 DEFAULT_INFERENCE = NnunetInference(
@@ -76,7 +75,7 @@ class NnunetPredictor:
             len(record["dataset_json"]["labels"]),
             record["folds"],
         )
-        load_model(network, str(Path(folder) / "model.safetensors"))
+        load_weights(network, Path(folder) / "model.safetensors")
         return cls(
             record["name"],
             Target.from_dict(record["target"]),

@@ -11,6 +11,7 @@ import io
 import os
 import random
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -215,6 +216,12 @@ class SpinalrootsTrainer(nnUNetTrainer):
         """nnU-Net's step in the same precision as the training."""
         with self._autocast():
             return super().validation_step(batch)
+
+    def on_validation_epoch_end(self, val_outputs):
+        """As nnU-Net; a class that no validation patch holds has no Dice, which is no accident."""
+        with np.errstate(invalid="ignore"), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Mean of empty slice")
+            super().on_validation_epoch_end(val_outputs)
 
     def _autocast(self):
         wanted = self.settings["precision"] == "auto" and self.device.type == "cpu"

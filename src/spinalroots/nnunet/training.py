@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from nnunetv2.paths import nnUNet_results
-from safetensors.torch import save_model
 
 from spinalroots import tracking
 from spinalroots.anatomy import Target
@@ -25,7 +24,7 @@ from spinalroots.nnunet import environment
 from spinalroots.nnunet.export import fold_splits
 from spinalroots.nnunet.logger import RUN_ID
 from spinalroots.nnunet.losses import balanced_weights
-from spinalroots.nnunet.network import build_network
+from spinalroots.nnunet.network import build_network, save_weights
 from spinalroots.nnunet.planner import read_plans, summary
 from spinalroots.nnunet.trainer import CHECKPOINT, FINAL, SETTINGS, SpinalrootsTrainer
 from spinalroots.params import Params
@@ -139,7 +138,7 @@ def publish(
         curves.append(content["curves"])
     names = ("train_losses", "val_losses", "mean_fg_dice", "lrs")
     with folder_in_one_piece(folder) as staging:
-        save_model(network, str(staging / "model.safetensors"))
+        save_weights(network, staging / "model.safetensors")
         write_json(
             staging / "model.json",
             {

@@ -1,0 +1,99 @@
+"""What nnU-Net is given: the right cases, the right classes, the right folds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from nnunet_case import TEST, TRAINING, VALIDATION, write_case, write_inputs
+
+from spinalroots.anatomy import Scheme, Target
+from spinalroots.dataset.layout import Dataset
+from spinalroots.errors import InputError
+from spinalroots.files import read_json
+from spinalroots.nnunet.export import find_cases, fold_splits, write_raw_dataset
+
+
+@pytest.fixture
+def datasets(tmp_path) -> list[Dataset]:
+    write_inputs(tmp_path)
+    return [Dataset(tmp_path / "data" / "refined"), Dataset(tmp_path / "data" / "augmented")]
+
+
+def test_no_test_case_enters_not_even_augmented(datasets):
+    found, _ = find_cases(datasets, TRAINING, Scheme.LEVELS)
+    assert [case.name for case in found] == ["sub-01", "sub-02", "sub-01aug01"]
+    assert {case.parent for case in found}.isdisjoint(TEST)
+
+
+def test_a_case_without_the_map_is_left_out_and_named(datasets):
+    datasets[0].labels("sub-02", Scheme.INDIVIDUALS).unlink()
+    found, lacking = find_cases(datasets[:1], TRAINING, Scheme.INDIVIDUALS)
+    assert [case.name for case in found] == ["sub-01"]
+    assert lacking == ["sub-02"]
+
+
+def test_labels_become_consecutive_classes_on_the_image_grid(datasets, tmp_path):
+    target = Target.of("levels", "thoracic", other_roots=True)
+    training, _ = find_cases(datasets, TRAINING, target.scheme)
+    validation, _ = find_cases(datasets, VALIDATION, target.scheme)
+    folder = tmp_path / "raw"
+    record = write_raw_dataset(folder, target, training, validation)["cases"]
+    description = read_json(folder / "dataset.json")
+    assert description["labels"] == {
+        "background": 0,
+        "T10": 1,
+        "T11": 2,
+        "T12": 3,
+        "other roots": 4,
+    }
+    for name, entry in description["dataset"].items():
+        image = nib.load(folder / entry["images"][0])
+        label = nib.load(folder / entry["label"])
+        assert np.array_equal(image.affine, label.affine)
+        classes = np.asanyarray(label.dataobj)
+        assert np.bincount(classes.ravel(), minlength=5).tolist() == record[name]["voxels"]
+        assert set(np.unique(classes)) == {0, 1, 2}
+
+
+def test_neighbours_are_background_without_the_extra_class_and_other_roots_with_it(datasets):
+    levels = nib.load(datasets[0].labels("sub-01", Scheme.LEVELS)).get_fdata().astype(np.uint8)
+    plain = Target.of("levels", "sacral").encode(levels)
+    mended = Target.of("levels", "sacral", other_roots=True).encode(levels)
+    assert not plain.any()
+    assert set(np.unique(mended[levels > 0])) == {4}
+
+
+def test_one_fold_is_the_split_and_five_never_separate_a_scan_from_its_variants():
+    cases = {
+        f"sub-{index:02d}": {"parent": f"sub-{index:02d}", "role": "training"} for index in range(6)
+    }
+    cases["sub-05"]["role"] = "validation"
+    cases["sub-00aug01"] = {"parent": "sub-00", "role": "training"}
+    assert fold_splits(cases, 1)[0]["val"] == ["sub-05"]
+    folds = fold_splits(cases, 5)
+    assert sorted(name for fold in folds for name in fold["val"]) == [
+        f"sub-{index:02d}" for index in range(6)
+    ]
+    for fold in folds:
+        parents = {cases[name]["parent"] for name in fold["train"]}
+        assert parents.isdisjoint(fold["val"])
+
+
+def test_five_folds_of_three_scans_is_an_error_that_says_so():
+    cases = {name: {"parent": name, "role": "training"} for name in ("sub-01", "sub-02", "sub-03")}
+    with pytest.raises(InputError, match="at least 5 scans"):
+        fold_splits(cases, 5)
+
+
+def test_a_label_map_on_another_grid_is_refused(datasets, tmp_path):
+    case = find_cases(datasets[:1], TRAINING, Scheme.LEVELS)[0][0]
+    other = Dataset(tmp_path / "other")
+    write_case(other, "sub-01", 0)
+    image = nib.load(other.labels("sub-01", Scheme.LEVELS))
+    nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj)[:-1], image.affine), case.labels)
+    with pytest.raises(InputError, match="the grid of"):
+        write_raw_dataset(tmp_path / "raw", Target.of("levels"), [case], [case])
+    assert not Path(tmp_path / "raw" / "dataset.json").exists()

@@ -1,0 +1,200 @@
+"""Training: the same after a kill as without one, and curves without gap or double."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+import yaml
+from nnunet_case import tiny, write_inputs
+from safetensors.torch import load_file
+
+from spinalroots.files import read_json
+from spinalroots.models import MODELS
+from spinalroots.nnunet import environment
+from spinalroots.nnunet.trainer import (
+    SETTINGS,
+    SpinalrootsTrainer,
+    WarmUpPoly,
+    random_state,
+    seed_everything,
+    set_random_state,
+)
+from spinalroots.nnunet.training import Job, choose_device
+from spinalroots.stages import prepare_nnunet, train_nnunet
+
+ROW = "all-levels"
+MODEL = Path("models") / f"nnunet-{ROW}"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch, smoke_params):
+    """A project in a temporary folder, prepared for the row; returns its parameters."""
+    write_inputs(tmp_path)
+    (tmp_path / "dvc.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    params = tiny(smoke_params)
+    prepare_nnunet.main(params, ROW)
+    return params
+
+
+def stop_after(batches: int, monkeypatch) -> None:
+    """Make the training raise after so many batches, each with a checkpoint of its own."""
+    step = SpinalrootsTrainer.train_step
+    done = iter(range(batches))
+
+    def counted(self, batch):
+        if next(done, None) is None:
+            raise KeyboardInterrupt
+        return step(self, batch)
+
+    monkeypatch.setattr(SpinalrootsTrainer, "train_step", counted)
+    monkeypatch.setattr("spinalroots.nnunet.trainer.CHECKPOINT_EVERY_S", -1.0)
+
+
+def runs() -> list:
+    return mlflow.search_runs(search_all_experiments=True, output_format="list")
+
+
+def curve(run, name: str) -> list[tuple[int, float]]:
+    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, name)
+    return [(entry.step, entry.value) for entry in history]
+
+
+def test_stopped_in_the_middle_of_an_epoch_and_resumed_gives_the_same_weights(
+    project, tmp_path, monkeypatch
+):
+    train_nnunet.main(project, ROW)
+    whole = load_file(MODEL / "model.safetensors")
+    uninterrupted = read_json(MODEL / "training.json")["folds"]
+    (tmp_path / ".cache").rename(tmp_path / "elsewhere")
+    with monkeypatch.context() as patch:
+        stop_after(4, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train_nnunet.main(project, ROW)
+    train_nnunet.main(project, ROW)
+    resumed = load_file(MODEL / "model.safetensors")
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert read_json(MODEL / "training.json")["folds"] == uninterrupted
+
+    first, second = sorted(runs(), key=lambda run: run.info.start_time)
+    for run in (first, second):
+        assert run.info.status == "FINISHED"
+        assert [step for step, _ in curve(run, "train_losses")] == [0, 1]
+    assert curve(first, "train_losses") == curve(second, "train_losses")
+    assert second.data.metrics["energy_kwh"] > 0
+    assert second.data.tags["model"] == f"nnunet-{ROW}"
+
+
+def test_a_finished_training_is_published_again_without_training(project, monkeypatch):
+    train_nnunet.main(project, ROW)
+    before = (MODEL / "model.safetensors").read_bytes()
+    monkeypatch.setattr(SpinalrootsTrainer, "train_step", None)
+    train_nnunet.main(project, ROW)
+    assert (MODEL / "model.safetensors").read_bytes() == before
+
+
+def test_kill_9_costs_no_epoch_and_leaves_no_gap(project, tmp_path):
+    params = tiny(project, epochs=5, iterations=3).model_dump(mode="json")
+    (tmp_path / "effective.yaml").write_text(yaml.safe_dump(params))
+    code = (
+        "import yaml; from spinalroots.params import Params; from spinalroots.stages import "
+        "train_nnunet; train_nnunet.main(Params.model_validate(yaml.safe_load(open("
+        f"'effective.yaml'))), '{ROW}')"
+    )
+    checkpoints = "*/results/*/*/fold_0/checkpoint_latest.pth"
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / ".cache" / "nnunet").glob(checkpoints)):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    checkpoint = next((tmp_path / ".cache" / "nnunet").glob(checkpoints))
+    done = torch.load(checkpoint, weights_only=True)
+    assert done["epoch"] >= 1
+
+    train_nnunet.main(tiny(project, epochs=5, iterations=3), ROW)
+    (run,) = runs()
+    for name in ("train_losses", "val_losses", "mean_fg_dice", "epoch"):
+        assert [step for step, _ in curve(run, name)] == [0, 1, 2, 3, 4]
+    kept = [value for _, value in curve(run, "train_losses")][: done["epoch"]]
+    assert kept == done["curves"]["train_losses"][: done["epoch"]]
+
+
+def test_what_decides_the_weights_is_in_the_key_and_where_it_runs_is_not(project):
+    model, prepared = MODELS[f"nnunet-{ROW}"], environment.DATA / ROW
+
+    def key(**training):
+        return Job.read(tiny(project, **training), model, prepared).key
+
+    assert key() == key(country="FRA", augmentation_workers=3)
+    assert len({key(), key(epochs=3), key(entity_weight=0.5), key(class_weights="balanced")}) == 4
+
+
+def test_never_mirrors_and_takes_its_budget_from_the_parameters(project, tmp_path):
+    model, prepared = MODELS[f"nnunet-{ROW}"], environment.DATA / ROW
+    for kind in ("full", "light", "none"):
+        job = Job.read(tiny(project, online_augmentation=kind), model, prepared)
+        plans = {**job.plans, SETTINGS: job.settings, "continue_training": False}
+        with environment.folders(prepared, results=tmp_path / kind):
+            trainer = SpinalrootsTrainer(
+                plans, environment.CONFIGURATION, 0, job.dataset, torch.device("cpu")
+            )
+            *_, mirror = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+            assert mirror is None
+            assert trainer.inference_allowed_mirroring_axes is None
+            assert trainer.num_epochs == 2
+            trainer.on_train_start()
+            assert "Mirror" not in str(trainer.dataloader_train.data_loader.transforms)
+
+
+def test_nnunet_finds_the_trainer_by_its_name(tmp_path):
+    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+    with environment.folders(tmp_path):
+        found = recursive_find_trainer_class_by_name("SpinalrootsTrainer")
+    assert found.__name__ == "SpinalrootsTrainer"
+    assert os.environ.get("nnUNet_extTrainer") is None  # noqa: SIM112
+
+
+def test_random_state_comes_back_for_all_three_generators(tmp_path):
+    import random
+
+    seed_everything(5)
+    torch.save(random_state(), tmp_path / "state.pt")
+    drawn = random.random(), np.random.rand(), torch.rand(1).item()
+    set_random_state(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert (random.random(), np.random.rand(), torch.rand(1).item()) == drawn
+
+
+def test_warm_up_rises_to_the_poly_schedule():
+    optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], 0.1)
+    schedule = WarmUpPoly(optimizer, 0.1, max_steps=10, warm_up=1)
+    rates = []
+    for step in (0, 0.5, 1, 5, 9.5):
+        schedule.step(step)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates[0] < rates[1] < rates[2] > rates[3] > rates[4] > 0
+    assert rates[3] == pytest.approx(0.1 * 0.5**0.9)
+
+
+def test_a_device_that_is_not_there_is_an_error_with_a_way_out():
+    from spinalroots.errors import InputError
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert choose_device("auto").type == "cpu"
+    with pytest.raises(InputError, match="device: auto"):
+        choose_device("cuda")
