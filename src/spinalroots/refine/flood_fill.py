@@ -46,7 +46,7 @@ def flood_fill(
     """
     inside = np.asarray(entity) != 0
     seeded = np.asarray(labels) != 0
-    spill = int(np.count_nonzero(seeded & ~inside))
+    spill = int(np.count_nonzero(seeded > inside))
     grown = np.zeros(inside.shape, np.uint8)
     box = bounding_box(inside)
     if box is None:
@@ -83,17 +83,18 @@ def _grow(labels: np.ndarray, inside: np.ndarray, spacing_mm: np.ndarray, connec
     voxels = np.argwhere(inside).astype(np.int32)
     place = np.ravel_multi_index(tuple(voxels.T + 1), padded)
     owner = labels[inside]
-    node = np.zeros(padded, np.int32)  # 0 outside the mask; untouched pages cost no memory
-    node.flat[place] = np.arange(1, len(place) + 1, dtype=np.int32)
+    node = np.zeros(np.prod(padded), np.int32)  # 0 outside; untouched pages cost no memory
+    node[place] = np.arange(1, len(place) + 1, dtype=np.int32)
     open_nodes = np.flatnonzero(owner == 0)
     if not open_nodes.size:
         return 0
+    start = place[open_nodes]
     begin, end, length = [], [], []
     for offset in neighbour_offsets(connectivity):
         step = int(np.ravel_multi_index(tuple(offset + 1), padded)) - int(
             np.ravel_multi_index((1, 1, 1), padded)
         )
-        neighbour = node.flat[place[open_nodes] + step]
+        neighbour = node.take(start + step)
         there = neighbour > 0
         begin.append(neighbour[there] - 1)
         end.append(open_nodes[there].astype(np.int32))
