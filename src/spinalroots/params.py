@@ -57,6 +57,7 @@ class NnunetPlan(Section):
     base_features: Count | None  # channels of the first stage of `small`
     max_features: Count | None  # channels of its deepest stages
     blocks_per_stage: Count | None  # residual blocks of each of its encoder stages
+    in_plane_mm: Positive | None  # width that `small` plans patches for; null: the whole image
     spacing_mm: Triple | None  # RAS+ voxel size to resample to; null: nnU-Net's own choice
 
 
@@ -75,6 +76,7 @@ class NnunetTraining(Section):
     online_augmentation: Literal["full", "light", "none"]
     deep_supervision: bool
     entity_weight: NonNegative  # of the loss on root against background
+    identity_weight: NonNegative  # of the loss on which root it is, where there is one
     skeleton_recall_weight: NonNegative  # of the loss on the roots' centre lines
     class_weights: Literal["none", "balanced"]  # of the cross-entropy
     precision: Literal["auto", "32"]  # auto: fp16 on a GPU, bf16 on a CPU that is built for it

@@ -1,4 +1,4 @@
-"""Dice + cross-entropy, and what may be added: root against background, roots' centre lines."""
+"""Dice + cross-entropy, and what may be added: root or not, which root, centre lines."""
 
 from __future__ import annotations
 
@@ -37,6 +37,20 @@ def entity_loss(logits: Tensor, target: Tensor, own: int) -> Tensor:
     overlap = (probability * truth).sum()
     dice = (2 * overlap + SMOOTH) / (probability.sum() + truth.sum() + SMOOTH)
     return functional.binary_cross_entropy_with_logits(logit, truth) - dice
+
+
+def identity_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy of which root it is, given that it is one: over root voxels and root classes.
+
+    Roots are one voxel in two hundred, so the plain cross-entropy hardly speaks of their names.
+
+    :param target: (B, 1, *spatial) classes.
+    """
+    where = target[:, 0] > 0
+    if not bool(where.any()):
+        return logits.sum() * 0.0
+    named = logits[:, 1:].movedim(1, -1)[where]
+    return functional.cross_entropy(named, target[:, 0][where].long() - 1)
 
 
 def tubed_skeleton(classes: np.ndarray) -> np.ndarray:
@@ -98,10 +112,13 @@ class RootLoss(nn.Module):
         ddp: bool,
         class_weights: Tensor | None = None,
         entity_weight: float = 0.0,
+        identity_weight: float = 0.0,
         skeleton_weight: float = 0.0,
     ):
         super().__init__()
-        self.own, self.entity_weight, self.skeleton_weight = own, entity_weight, skeleton_weight
+        self.own = own
+        self.entity_weight, self.identity_weight = entity_weight, identity_weight
+        self.skeleton_weight = skeleton_weight
         self.plain = DC_and_CE_loss(
             {"batch_dice": batch_dice, "smooth": SMOOTH, "do_bg": False, "ddp": ddp},
             {} if class_weights is None else {"weight": class_weights},
@@ -113,6 +130,8 @@ class RootLoss(nn.Module):
         loss = self.plain(logits, target)
         if self.entity_weight:
             loss = loss + self.entity_weight * entity_loss(logits, target, self.own)
+        if self.identity_weight:
+            loss = loss + self.identity_weight * identity_loss(logits, target)
         if self.skeleton_weight:
             loss = loss + self.skeleton_weight * skeleton_recall_loss(logits, target)
         return loss

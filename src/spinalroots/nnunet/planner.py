@@ -2,7 +2,7 @@
 
 nnU-Net's planner shrinks the patch until the network's feature maps fit the memory it is told to
 plan for. `SmallPlanner` changes only what it plans with: the memory, the width and the depth of the
-stages, and the (much faster) torch resampling that nnU-Net ships.
+stages, the proportions of the patch, and the (much faster) torch resampling that nnU-Net ships.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import io
 import warnings
 from pathlib import Path
 
+import numpy as np
 from nnunetv2.experiment_planning.experiment_planners.residual_unets import (
     residual_encoder_unet_planners as resenc,
 )
@@ -30,6 +31,7 @@ class SmallPlanner(resenc.nnUNetPlannerResEncM):
     def __init__(self, dataset: str, plan: NnunetPlan, spacing: list[float] | None = None):
         super().__init__(dataset, plan.memory_gb, plans_name=SMALL_PLANS)
         self.overwrite_target_spacing = spacing
+        self.in_plane_mm = plan.in_plane_mm
         self.UNet_base_num_features = plan.base_features
         self.UNet_max_features_3d = plan.max_features
         self.UNet_max_features_2d = plan.max_features
@@ -39,6 +41,19 @@ class SmallPlanner(resenc.nnUNetPlannerResEncM):
     def generate_data_identifier(self, configuration_name: str) -> str:
         """Own folder of preprocessed data: its resampling is not the default one."""
         return f"{self.plans_identifier}_{configuration_name}"
+
+    def get_plans_for_configuration(self, spacing, median_shape, *others):
+        """nnU-Net's plans for images no wider than `in_plane_mm`.
+
+        The planner gives a patch the proportions of the median image. The roots keep to the dural
+        sac, and their level shows in the height along the spine: a tall patch sees more of it.
+        """
+        if self.in_plane_mm and len(spacing) == 3:
+            longest = int(np.argmax(median_shape * np.asarray(spacing)))
+            width = np.round(self.in_plane_mm / np.asarray(spacing))
+            width[longest] = median_shape[longest]
+            median_shape = np.minimum(median_shape, width)
+        return super().get_plans_for_configuration(spacing, median_shape, *others)
 
     def determine_resampling(self, *args, **kwargs):
         """Linear resampling by torch instead of cubic splines."""

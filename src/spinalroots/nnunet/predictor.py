@@ -29,6 +29,9 @@ from spinalroots.inference import Prediction, Runner, decode, torch_runner
 from spinalroots.nnunet.network import build_network, load_weights
 from spinalroots.params import NnunetInference
 
+CERTAIN = 30.0
+"""Logit of the background where the network was not asked."""
+
 DEFAULT_INFERENCE = NnunetInference(
     tile_step=0.5, tiles_at_once=4, margin_mm=20.0, decoding="entity_first"
 )
@@ -49,6 +52,18 @@ def box_around(
     low = np.clip(np.floor(inside[:, :2].min(axis=0) - margin), 0, shape[:2] - 2).astype(int)
     high = np.clip(np.ceil(inside[:, :2].max(axis=0) + margin) + 1, low + 2, shape[:2]).astype(int)
     return slice(low[0], high[0]), slice(low[1], high[1]), slice(0, int(shape[2]))
+
+
+def near(centreline: Centreline, part: Volume, margin_mm: float) -> np.ndarray:
+    """Voxels (X, Y, Z) of `part` within `margin_mm` of the curve, in their own axial plane (bool)."""
+    shape, affine = part.data.shape, part.affine
+    index = np.meshgrid(*[np.arange(size, dtype=np.float32) for size in shape], indexing="ij")
+    x, y, z = (
+        sum(affine[row, axis] * index[axis] for axis in range(3)) + affine[row, 3]
+        for row in range(3)
+    )
+    points = centreline.at_height(z)
+    return (points[..., 0] - x) ** 2 + (points[..., 1] - y) ** 2 <= margin_mm**2
 
 
 @dataclass
@@ -97,9 +112,11 @@ class NnunetPredictor:
 
     def inputs(self, scan: Volume, centreline: Centreline) -> Iterator[np.ndarray]:
         """The tiles (1, *patch) float32 of the scan, in the order of the sliding window."""
-        data, _, _ = self._preprocess(scan, box_around(centreline, scan, self.inference.margin_mm))
+        box = box_around(centreline, scan, self.inference.margin_mm)
+        data, properties, _ = self._preprocess(scan, box)
+        tube = self._tube(scan, box, centreline, data.shape[1:], properties)
         data, _ = self._padded(data)
-        for tile in self._tiles(data.shape[1:]):
+        for tile in self._tiles(self._padded(tube[None])[0][0]):
             yield np.ascontiguousarray(data[(slice(None), *tile)])
 
     def predict(
@@ -108,7 +125,8 @@ class NnunetPredictor:
         """Labels and root probability on the scan's RAS+ grid; `runner` replaces the network."""
         box = box_around(centreline, scan, self.inference.margin_mm)
         data, properties, shape = self._preprocess(scan, box)
-        logits = self._slide(data, runner or torch_runner(self.network))
+        tube = self._tube(scan, box, centreline, data.shape[1:], properties)
+        logits = self._slide(data, tube, runner or torch_runner(self.network))
         probabilities = softmax(self._resampled(logits, properties), axis=0)
         labels = np.zeros(scan.data.shape, np.uint8)
         foreground = np.zeros(scan.data.shape, np.float32)
@@ -134,22 +152,45 @@ class NnunetPredictor:
         )
         return padded, where
 
-    def _tiles(self, shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
+    def _tube(
+        self,
+        scan: Volume,
+        box: tuple[slice, slice, slice],
+        centreline: Centreline,
+        shape: tuple[int, ...],
+        properties: dict,
+    ) -> np.ndarray:
+        """Which voxels of the network's image lie within the margin of the curve (bool)."""
+        part = near(centreline, scan.crop(box), self.inference.margin_mm).transpose(2, 1, 0)
+        part = part.transpose(self.manager.transpose_forward)
+        part = part[tuple(slice(*bounds) for bounds in properties["bbox_used_for_cropping"])]
+        nearest = [
+            np.minimum((np.arange(new) + 0.5) * old / new, old - 1).astype(int)
+            for new, old in zip(shape, part.shape, strict=True)
+        ]
+        return part[np.ix_(*nearest)]
+
+    def _tiles(self, tube: np.ndarray) -> list[tuple[slice, ...]]:
+        """nnU-Net's sliding window, without the tiles that do not touch the tube."""
         patch = self.input_shape[1:]
-        steps = compute_steps_for_sliding_window(shape, patch, self.inference.tile_step)
-        return [
+        steps = compute_steps_for_sliding_window(tube.shape, patch, self.inference.tile_step)
+        tiles = [
             tuple(slice(start, start + size) for start, size in zip(corner, patch, strict=True))
             for corner in product(*steps)
         ]
+        return [tile for tile in tiles if tube[tile].any()]
 
-    def _slide(self, data: np.ndarray, runner: Runner) -> np.ndarray:
-        """Mean logits (classes, *spatial), the middle of a tile counting most."""
+    def _slide(self, data: np.ndarray, tube: np.ndarray, runner: Runner) -> np.ndarray:
+        """Mean logits (classes, *spatial), the middle of a tile counting most.
+
+        Where no tile was needed, the background is certain.
+        """
         padded, where = self._padded(data)
         patch = self.input_shape[1:]
         weight = compute_gaussian(
             patch, value_scaling_factor=10, dtype=torch.float32, device=torch.device("cpu")
         ).numpy()
-        tiles = self._tiles(padded.shape[1:])
+        tiles = self._tiles(self._padded(tube[None])[0][0])
         total, norm = None, np.zeros(padded.shape[1:], np.float32)
         for start in range(0, len(tiles), self.inference.tiles_at_once):
             some = tiles[start : start + self.inference.tiles_at_once]
@@ -159,7 +200,8 @@ class NnunetPredictor:
                     total = np.zeros((len(logits), *padded.shape[1:]), np.float32)
                 total[(slice(None), *tile)] += logits * weight
                 norm[tile] += weight
-        total /= norm
+        total /= np.where(norm > 0, norm, 1)
+        total[0][norm == 0] = CERTAIN
         return total[(slice(None), *where[1:])]
 
     def _resampled(self, logits: np.ndarray, properties: dict) -> np.ndarray:

@@ -97,6 +97,7 @@ class SpinalrootsTrainer(nnUNetTrainer):
             if weights is None
             else torch.tensor(weights, dtype=torch.float32, device=self.device),
             entity_weight=self.settings["entity_weight"],
+            identity_weight=self.settings["identity_weight"],
             skeleton_weight=self.settings["skeleton_recall_weight"],
         )
         if not self.enable_deep_supervision:
