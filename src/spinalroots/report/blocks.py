@@ -20,13 +20,20 @@ class Text:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells as they are shown; every column but the first is aligned as numbers."""
+    """Rows of cells as they are shown; columns of words are aligned left, all others right."""
 
     headers: tuple[str, ...]
     rows: list[tuple[str, ...]]
     caption: str = ""
     strong_row: int | None = None
     block: str = "table"
+
+    @property
+    def words(self) -> list[bool]:
+        """Whether most filled cells of a column begin with a letter."""
+        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.headers)
+        filled = [[cell for cell in column if cell not in ("", "–")] for column in columns]
+        return [2 * sum(cell[0].isalpha() for cell in cells) > len(cells) for cells in filled]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from spinalroots.report.blocks import Folded, Picture, Section, Table, Text, mis
 from spinalroots.report.shelf import Shelf, cell
 
 _CAPTIONS = {
-    "refinement.png": "Individual masks before and after refinement, against the entity mask.",
+    "refinement.png": "Cases with each root before and after refinement, and its Dice.",
     "class_distribution.png": "Voxels per root before and after pre-processing and augmentation.",
     "augmentation_sheet.png": "One case, augmented: every transform on its own, and together.",
     "slices.png": "Squares cut out around the centreline: what HarDNet sees.",
@@ -35,7 +35,7 @@ def data(shelf: Shelf, sources: dict[str, str]) -> Section:
     )
     refinement = shelf.table("reports/refinement.csv")
     if refinement is not None:
-        section.blocks.append(Folded("Refinement, case by case", [table_of(refinement)]))
+        section.blocks.append(Folded("Refinement, root by root", [table_of(refinement)]))
     section.blocks.extend(
         pictures(
             shelf,
@@ -146,5 +146,7 @@ def pictures(shelf: Shelf, stage: str, what: str, *patterns: str) -> list:
 def _caption(path: Path) -> str:
     """A caption made from a file's name, its folder named where that tells the case."""
     words = path.stem.replace("_", " ").replace("-", " ").strip()
+    if path.name == "roots.png":
+        words = "surfaces of the predicted roots"
     inside = path.parent.name if path.parent.name.startswith("sub-") else ""
-    return f"{inside}: {words}" if inside else words[:1].upper() + words[1:] + "."
+    return f"{inside}: {words}." if inside else words[:1].upper() + words[1:] + "."
