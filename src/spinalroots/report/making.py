@@ -106,11 +106,11 @@ def quantization(shelf: Shelf) -> Section:
 
 def reconstruction(shelf: Shelf) -> Section:
     """Pictures of the surfaces."""
-    section = Section("reconstruction", "In three dimensions")
-    section.blocks.extend(
-        pictures(shelf, "reconstruct", "reconstruction", "reports/reconstruction/**/*.png")
-    )
-    return section
+    found = pictures(shelf, "reconstruct", "reconstruction", "reports/reconstruction/**/*.png")
+    blocks = found[:1]
+    if len(found) > 1:
+        blocks.append(Folded("More test cases", found[1:]))
+    return Section("reconstruction", "In three dimensions", blocks)
 
 
 def parameters(params: Params) -> Section:

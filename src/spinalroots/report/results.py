@@ -11,7 +11,7 @@ from spinalroots.models import MODELS
 from spinalroots.report import paper
 from spinalroots.report.blocks import Drawing, Folded, Section, Table, Text, missing
 from spinalroots.report.charts import Strip, curves, heat_grid, strip_chart
-from spinalroots.report.shelf import Shelf, cell, mean_sd, number
+from spinalroots.report.shelf import Shelf, cell, mean_sd, number, signed
 
 NOT_COMPARABLE = (
     "The test cases are synthetic scans with exact masks. The paper's numbers come from patients "
@@ -142,20 +142,22 @@ def _pairs(pairs: pd.DataFrame) -> list:
     shown = pairs[pairs["metric"] == BINARY_DICE]
     rows = [
         (
-            f"{paper.title(MODELS[row['model_a']])} − {paper.title(MODELS[row['model_b']])}",
+            row["model_a"],
+            row["model_b"],
             row["region"],
             str(row["n_cases"]),
-            f"{row['mean_difference']:+.3f}",
-            f"{row['ci_low']:+.3f} … {row['ci_high']:+.3f}",
+            signed(row["mean_difference"]),
+            f"{signed(row['ci_low'])} … {signed(row['ci_high'])}",
             number(row["wilcoxon_p"]),
-            f"{row['effect_size']:+.2f}",
+            signed(row["effect_size"], 2),
         )
         for _, row in shown.iterrows()
     ]
-    headers = ("Binary Dice, first − second", "Roots of", "n", "Difference", "95 %", "p", "Effect")
+    headers = ("First", "Second", "Roots of", "n", "First − second", "95 %", "p", "Effect")
     smallest = 2.0 ** (1 - int(pairs["n_cases"].max()))
     caption = (
-        "Wilcoxon signed-rank test and matched-pairs rank-biserial effect size (−1 … 1). With this "
+        "Binary Dice. Wilcoxon signed-rank test and matched-pairs rank-biserial effect size "
+        "(−1 … 1). With this "
         f"many cases p cannot fall below {smallest:g}. Other metrics: `reports/comparisons.csv`."
     )
     return [Table(headers, rows, caption)]

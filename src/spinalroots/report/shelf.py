@@ -51,6 +51,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}f}"
 
 
+def signed(value: float, digits: int = 3) -> str:
+    """A difference as it is shown, with its sign."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
 def mean_sd(mean: float, sd: float, digits: int = 3) -> str:
     """`0.311 ± 0.165`."""
     return f"{number(mean, digits)} ± {number(sd, digits)}"
