@@ -66,12 +66,17 @@ def test_a_share_counts_the_real_scans_only():
 def test_a_single_real_scan_is_tested_on_the_rest_is_synthetic():
     found = split(people(1) | phantoms(4), validation=2, test=3)
     assert found["test"] == ["sub-001"]
-    assert len(found["validation"]) == 2
+    assert (len(found["validation"]), len(found["train"])) == (1, 3)
 
 
 def test_three_subjects_make_one_of_each():
     found = split(phantoms(3), validation=5, test=5)
     assert [len(found[name]) for name in ("train", "validation", "test")] == [1, 1, 1]
+
+
+def test_half_of_few_subjects_are_left_to_train_on():
+    found = split(people(3) | phantoms(3), validation=2, test=3)
+    assert [len(found[name]) for name in ("train", "validation", "test")] == [3, 1, 2]
 
 
 def test_two_subjects_are_too_few():

@@ -24,8 +24,8 @@ def split_cases(
     """Case names of `train`, `validation` and `test`, sorted; no subject is in two of them.
 
     Where there are ingested scans, only they are tested on, and synthetic ones are extra training
-    data (validated on only if too few ingested ones are left). Sizes that the subjects do not allow
-    are cut down until every set has one.
+    data (validated on only if too few ingested ones are left). Where subjects are few, the held-out
+    sets are cut down until at least half of the subjects (one of three) are left to train on.
 
     :param subjects: case → subject; several scans of one person share a subject.
     :param sources: case → `phantom` or `ingested`.
@@ -47,8 +47,11 @@ def split_cases(
             fix="Ingest more, or add synthetic ones with data.phantom_cases.",
         )
     base = len(real) or people
-    n_test = min(_number(test, base), base, people - 2)
-    n_validation = min(_number(validation, base), people - n_test - 1) if validation else 0
+    room = max(2, people // 2)
+    n_validation = 1 if validation else 0
+    n_test = min(_number(test, base), base, room - n_validation)
+    if validation:
+        n_validation = min(_number(validation, base), room - n_test)
     chosen = {
         "test": set(order[:n_test]),
         "validation": set(order[n_test : n_test + n_validation]),
