@@ -8,14 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spinalroots import params
+from spinalroots.anatomy import Scheme
+from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
 from spinalroots.imaging import centreline_image, outline
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.centreline_mask import from_masks
 from spinalroots.imaging.curves import smooth
-from spinalroots.imaging.volume import Volume, read_image, read_labels
+from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
+from spinalroots.stages import centreline as stage
 
-REAL = Path(__file__).resolve().parents[1] / ".." / "shared" / "real"
+ROOT = Path(__file__).resolve().parents[1]
+REAL = ROOT / ".." / "shared" / "real"
 
 
 def test_smoothing_keeps_straight_lines_and_fills_gaps_and_ends():
@@ -217,3 +222,24 @@ def test_where_sct_fails_the_image_decides_unless_sct_is_insisted_on(install_sct
     assert centreline_image.find(scan).source == "image"
     with pytest.raises(InputError, match="sct"):
         centreline_image.find(scan, method="sct")
+
+
+def test_the_stage_takes_masks_where_there_are_some_and_reports_the_distance_from_the_truth(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    knobs = params.load(ROOT / "params.yaml", scale="smoke").model_copy(update={"workers": 1})
+    scan, truth = _tube(spacing=(1.5, 1.5, 1.5))
+    tissues, _ = _tissues()
+    write_volume(Dataset(Path("data/raw/phantom")).image("sub-ph001"), scan)
+    Centreline(truth, "truth").write(Path("data/truth/centreline/sub-ph001.json"))
+    refined = Dataset(Path("data/refined"))
+    write_volume(refined.image("sub-ph001"), tissues.with_data(tissues.data.astype(np.float32)))
+    write_volume(refined.labels("sub-ph001", Scheme.TISSUES), tissues)
+    stage.main(knobs)
+    assert Centreline.read(Path("data/centreline/raw/sub-ph001.json")).source == "image"
+    assert Centreline.read(Path("data/centreline/sub-ph001.json")).source == "mask"
+    row = Path("reports/centreline.csv").read_text().splitlines()[1].split(",")
+    assert row[:2] == ["sub-ph001", "image"]
+    assert 0 < float(row[2]) < float(row[3]) < 3
+    assert Path("reports/figures/slices.png").read_bytes().startswith(b"\x89PNG")

@@ -167,7 +167,7 @@ def test_the_stage_writes_maps_on_the_scan_s_own_grid(tmp_path, monkeypatch):
     predicted = Dataset(Path("data/predictions/nnunet-all-levels"))
     write_volume(predicted.labels("sub-01", Scheme.LEVELS), levels, native=native)
     line.write(Path("data/centreline/raw/sub-01.json"))
-    stage.main(params.load(PARAMS, scale="smoke"))
+    stage.main(params.load(PARAMS, scale="smoke").model_copy(update={"workers": 1}))
     written = Dataset(Path("data/postprocessed/nnunet-all-levels"))
     path = written.labels("sub-01", Scheme.INDIVIDUALS)
     assert np.allclose(nib.load(path).affine, turned)

@@ -1,19 +1,25 @@
 """Surfaces, trajectories and measurements of shapes whose length, width and volume are known."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import trimesh
 
-from spinalroots.anatomy import Root
+from spinalroots import params
+from spinalroots.anatomy import Root, Scheme
+from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
-from spinalroots.imaging.volume import Volume
+from spinalroots.files import write_json
+from spinalroots.imaging.volume import Volume, write_volume
 from spinalroots.reconstruct import case
 from spinalroots.reconstruct.surfaces import root_surface
 from spinalroots.reconstruct.trajectories import trace_root
+from spinalroots.stages import reconstruct as stage
 
+PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
 SPACING = np.array([0.5, 0.6, 0.8])
 AFFINE = np.diag([*SPACING, 1.0])
 AFFINE[:3, 3] = (-12.0, 30.0, 7.0)
@@ -130,3 +136,20 @@ def test_an_empty_map_is_refused_and_nothing_written(individuals, tmp_path):
     with pytest.raises(InputError, match="nothing to reconstruct"):
         case(individuals.with_data(np.zeros_like(individuals.data)), tmp_path / "model")
     assert not any(tmp_path.iterdir())
+
+
+def test_the_stage_reconstructs_the_test_cases_and_names_those_without_roots(
+    individuals, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    knobs = params.load(PARAMS, scale="paper").model_copy(update={"workers": 1})
+    write_json(Path("data/split.json"), {"train": [], "validation": [], "test": ["sub-1", "sub-2"]})
+    with pytest.raises(InputError, match="Choose another model"):
+        stage.main(knobs)
+    folder = Dataset(Path("data/postprocessed") / knobs.reconstruct.model)
+    write_volume(folder.labels("sub-1", Scheme.INDIVIDUALS), individuals)
+    empty = individuals.with_data(np.zeros_like(individuals.data))
+    write_volume(folder.labels("sub-2", Scheme.INDIVIDUALS), empty)
+    stage.main(knobs)
+    assert (Path("reports/reconstruction") / "sub-1" / "roots.ply").is_file()
+    assert "sub-2" in Path("reports/reconstruction/without_roots.txt").read_text()
