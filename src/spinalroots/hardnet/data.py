@@ -18,6 +18,7 @@ from spinalroots.dataset.layout import Dataset
 from spinalroots.hardnet.augmentation import apply_light, draw_light
 from spinalroots.hardnet.losses import UNKNOWN_ROOT
 from spinalroots.hardnet.straighten import InputSpec, network_image, straighten
+from spinalroots.hardnet.windows import neighbour_slices
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image, read_labels
 
@@ -68,7 +69,7 @@ def read_case(
 @dataclass(frozen=True)
 class PatchShape:
     """`in_plane` P and `slices` D of a 3D patch; for a 2D network D is 1 and `neighbours` slices on
-    either side become channels."""
+    either side become channels (:func:`~spinalroots.hardnet.windows.neighbour_slices`)."""
 
     dim: int
     in_plane: int
@@ -109,7 +110,7 @@ def draw_patch(case: Case, shape: PatchShape, rng: np.random.Generator, foregrou
 def take_patch(case: Case, shape: PatchShape, start: np.ndarray, *, skeleton: bool = False):
     """Image (C, *spatial), classes (*spatial), skeleton (*spatial) or None of the patch at `start`.
 
-    Beyond the case the image is 0 and the class background; neighbours repeat the last slice.
+    Beyond the case the image is 0 and the class background; neighbours repeat the end slices.
     """
     extent = np.array(shape.extent)
     if shape.dim == 3:
@@ -117,10 +118,9 @@ def take_patch(case: Case, shape: PatchShape, start: np.ndarray, *, skeleton: bo
         classes = _window(case.classes, start, extent)
         tube = _window(case.skeleton, start, extent) if skeleton else None
         return image, classes, tube
-    reach = shape.neighbours
-    index = np.clip(np.arange(start[2] - reach, start[2] + reach + 1), 0, case.image.shape[2] - 1)
-    plane = (start, (*extent[:2], 2 * reach + 1))
-    image = _window(case.image[:, :, index], (*start[:2], 0), plane[1]).transpose(2, 0, 1)
+    seen = neighbour_slices(start[2], shape.neighbours, case.image.shape[2])
+    plane = (*extent[:2], shape.channels)
+    image = _window(case.image[:, :, seen], (*start[:2], 0), plane).transpose(2, 0, 1)
     classes = _window(case.classes, start, extent)[..., 0]
     tube = _window(case.skeleton, start, extent)[..., 0] if skeleton else None
     return image, classes, tube

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import warnings
@@ -65,9 +66,10 @@ def train(
     `folder` belongs to this very plan and data (the caller hashes them into its name): checkpoints
     are only ever read from there. A finished training is not repeated.
     """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     module = HardnetModule(plan, spec, target, training)
     last = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
-    callbacks: list[pl.Callback] = [last]
+    callbacks: list[pl.Callback] = []
     best = None
     if validation:
         best = ModelCheckpoint(
@@ -77,6 +79,7 @@ def train(
             best,
             EarlyStopping("dice", mode="max", patience=plan.hardnet.patience),
         ]
+    callbacks.append(last)  # after `best`, whose score it stores
     if log:
         callbacks.append(LogEpochs(log))
     if progress:

@@ -37,12 +37,25 @@ def windows_3d(image: np.ndarray, shape: tuple[int, int, int], overlap: float):
         yield start, np.ascontiguousarray(padded[None, :, :, start : start + shape[2]])
 
 
-def windows_2d(image: np.ndarray, edge: int, reach: int) -> Iterator[tuple[int, np.ndarray]]:
-    """(slice, (2 reach + 1, P, P) float32) for every slice; the end slices repeat."""
+def windows_2d(image: np.ndarray, edge: int, neighbours: int) -> Iterator[tuple[int, np.ndarray]]:
+    """(slice, (2 neighbours + 1, P, P) float32) for every slice; the end slices repeat."""
     padded = _padded(image, (edge, edge, image.shape[2]))
     for index in range(image.shape[2]):
-        wanted = np.clip(np.arange(index - reach, index + reach + 1), 0, image.shape[2] - 1)
+        wanted = neighbour_slices(index, neighbours, image.shape[2])
         yield index, np.ascontiguousarray(padded[:, :, wanted].transpose(2, 0, 1))
+
+
+def neighbour_slices(index: int, neighbours: int, slices: int) -> np.ndarray:
+    """The (2 neighbours + 1,) slices that a 2D network sees around `index`, ends repeated.
+
+    Distances double, like HarDNet's own links: the next slice tells where a root goes, a far one
+    how far the conus is, and with it the level; both for the price of a channel.
+
+    >>> neighbour_slices(20, 3, 100).tolist()
+    [16, 18, 19, 20, 21, 22, 24]
+    """
+    steps = 2 ** np.arange(neighbours)
+    return np.clip(index + np.concatenate([-steps[::-1], [0], steps]), 0, slices - 1)
 
 
 def probabilities(

@@ -1,0 +1,148 @@
+"""Straightening, patches and augmentation: exact ways back, nothing left to chance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spinalroots.hardnet.augmentation import LightPlan, apply_light, draw_light
+from spinalroots.hardnet.data import Case, Patches, PatchShape, draw_patch, take_patch
+from spinalroots.hardnet.straighten import (
+    InputSpec,
+    bend_back,
+    network_image,
+    normalised,
+    plan,
+    straighten,
+)
+from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.volume import Volume
+
+
+def scan(spacing=(1.0, 1.0, 1.0), shape=(30, 28, 20)) -> tuple[Volume, Centreline]:
+    data = np.random.default_rng(0).random(shape, np.float32) + 1
+    affine = np.diag([*spacing, 1.0])
+    heights = np.arange(shape[2]) * spacing[2]
+    middle = np.array([15.0, 14.0]) * spacing[:2]
+    lean = 2 * np.sin(heights / 6)
+    points = np.stack([middle[0] + lean, middle[1] - lean, heights], axis=1)
+    return Volume(data, affine), Centreline(points, "test")
+
+
+def case(seed=0, shape=(12, 12, 10)) -> Case:
+    rng = np.random.default_rng(seed)
+    classes = np.zeros(shape, np.uint8)
+    classes[5, 5, :] = 1
+    classes[3, 8, 2] = 2
+    return Case("made", rng.random(shape, np.float32) + 0.5, classes)
+
+
+def test_straightening_and_back_is_exact_where_voxel_sizes_agree():
+    volume, line = scan()
+    placement = plan(volume.grid, line, InputSpec(12.0, 1.0))
+    stack = straighten(volume.data, placement)
+    assert stack.shape == (12, 12, 20)
+    box = bend_back(stack, placement, fill=-1)
+    expected = volume.data[placement.box]
+    held = box != -1
+    assert held.sum() == stack.size
+    assert np.array_equal(box[held], expected[held])
+
+
+def test_straightening_and_back_keeps_a_smooth_field_on_other_voxel_sizes():
+    volume, line = scan(spacing=(0.8, 0.9, 1.5))
+    x, y, z = np.meshgrid(*[np.arange(n) for n in volume.data.shape], indexing="ij")
+    smooth = volume.with_data((0.1 * x + 0.2 * y + 0.05 * z).astype(np.float32))
+    placement = plan(smooth.grid, line, InputSpec(14.0, 1.0, 1.0))
+    stack = straighten(smooth.data, placement)
+    held = bend_back(np.ones_like(stack), placement) > 0.999
+    error = np.abs(bend_back(stack, placement) - smooth.data[placement.box])
+    inner = (slice(None), slice(None), slice(2, -2))
+    assert held[inner].mean() > 0.3
+    assert error[inner][held[inner]].max() < 0.15
+
+
+def test_grey_values_do_not_depend_on_scanner_units_or_on_what_lies_far_away():
+    volume, line = scan(shape=(60, 60, 12))
+    spec = InputSpec(24.0, 1.0)
+    one, placement = network_image(volume, line, spec)
+    other, _ = network_image(volume.with_data(3 * volume.data + 7), line, spec)
+    assert np.allclose(one, other, atol=1e-4)
+    stack = straighten(volume.data, placement)
+    inside = placement.squares.inside()
+    brighter = stack.copy()
+    brighter[:3] *= 50
+    changed = normalised(brighter, inside, spec.voxel_mm)
+    assert np.array_equal(changed[3:], normalised(stack, inside, spec.voxel_mm)[3:])
+
+
+def test_padding_outside_the_scan_is_zero():
+    volume, line = scan(shape=(20, 28, 20))
+    image, placement = network_image(volume, line, InputSpec(24.0, 1.0))
+    inside = placement.squares.inside()
+    assert not inside.all()
+    assert (image[~inside] == 0).all()
+
+
+def test_a_patch_is_the_window_it_says_and_zero_outside():
+    made = case()
+    shape = PatchShape(3, 8, 16)
+    image, classes, tube = take_patch(made, shape, np.array([2, 3, 0]), skeleton=True)
+    assert image.shape == (1, 8, 8, 16)
+    assert np.array_equal(image[0, :, :, :10], made.image[2:10, 3:11])
+    assert not image[..., 10:].any()
+    assert np.array_equal(classes[:, :, :10], made.classes[2:10, 3:11])
+    assert tube[3, 2, :10].all()
+
+
+def test_neighbours_are_channels_and_the_ends_repeat():
+    made = case()
+    image, classes, _ = take_patch(made, PatchShape(2, 8, 1, neighbours=2), np.array([0, 0, 1]))
+    assert image.shape == (5, 8, 8)
+    assert np.array_equal(image[4], made.image[:8, :8, 3])
+    assert np.array_equal(image[2], made.image[:8, :8, 1])
+    assert np.array_equal(image[1], made.image[:8, :8, 0])
+    assert np.array_equal(image[0], made.image[:8, :8, 0])
+    assert np.array_equal(classes, made.classes[:8, :8, 1])
+
+
+@pytest.mark.parametrize("shape", [PatchShape(3, 6, 4), PatchShape(2, 6, 1, neighbours=1)])
+def test_foreground_patches_hold_a_root_and_see_rare_classes_as_often(shape):
+    made = case()
+    seen = []
+    for number in range(200):
+        start = draw_patch(made, shape, np.random.default_rng(number), foreground=1.0)
+        _, classes, _ = take_patch(made, shape, start)
+        assert classes.any()
+        seen.append((classes == 2).any())
+    assert 0.4 < np.mean(seen) < 0.95
+
+
+def test_the_same_epoch_gives_the_same_patches_and_another_epoch_others():
+    def patches(epoch):
+        shape = PatchShape(3, 6, 4)
+        return Patches([case()], shape, samples=3, epoch=epoch, seed=5, foreground=0.5)
+
+    first, again, later = patches(1), patches(1), patches(2)
+    assert all(np.array_equal(first[i]["image"], again[i]["image"]) for i in range(3))
+    assert not any(np.array_equal(first[i]["image"], later[i]["image"]) for i in range(3))
+
+
+def test_light_augmentation_mirrors_labels_with_the_image_and_leaves_padding():
+    image = np.zeros((1, 4, 4, 3), np.float32)
+    image[0, 1:, :, :] = 1.0
+    labels = (image[0] > 0).astype(np.uint8)
+    plan_ = LightPlan(True, 1.1, 0.05, 1.0, (0, 0, 0), 0.02, 7)
+    changed, mirrored = apply_light(plan_, [image, labels], in_plane=(-3, -2))
+    assert np.array_equal(changed[0] != 0, mirrored > 0)
+    assert np.array_equal(mirrored, labels[::-1])
+    assert changed[0][mirrored > 0].mean() == pytest.approx(1.15, abs=0.02)
+
+
+def test_light_augmentation_applies_what_was_drawn_and_nothing_else():
+    made = case()
+    arrays = [made.image[None], made.classes]
+    drawn = draw_light(np.random.default_rng(2))
+    one = apply_light(drawn, arrays, in_plane=(-3, -2))
+    two = apply_light(drawn, arrays, in_plane=(-3, -2))
+    assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))

@@ -1,0 +1,117 @@
+"""The loss terms against closed forms and naive counts."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from spinalroots.anatomy import Target
+from spinalroots.hardnet.learning import rate, shrunk
+from spinalroots.hardnet.losses import (
+    UNKNOWN_ROOT,
+    LossWeights,
+    balanced_weights,
+    entity_loss,
+    loss_terms,
+    skeleton_recall,
+    soft_dice,
+    total,
+)
+from spinalroots.hardnet.scores import dice, stack_dice
+
+ALL = LossWeights(entity=1.0)
+
+
+def certain(classes: torch.Tensor, count: int) -> torch.Tensor:
+    """Logits (B, count, *spatial) that are sure of `classes`."""
+    return 50.0 * torch.nn.functional.one_hot(classes.long(), count).movedim(-1, 1).float()
+
+
+def some_classes() -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 4, (2, 6, 5, 4), np.uint8))
+
+
+def test_a_perfect_answer_costs_nothing():
+    classes = some_classes()
+    terms = loss_terms(certain(classes, 4), classes, ALL)
+    assert float(total(terms, ALL)) == pytest.approx(0.0, abs=1e-4)
+
+
+def test_uniform_logits_cost_the_logarithm_of_the_class_count():
+    terms = loss_terms(torch.zeros(2, 4, 6, 5, 4), some_classes(), ALL)
+    assert float(terms["cross_entropy"]) == pytest.approx(math.log(4))
+
+
+def test_soft_dice_of_hard_masks_is_the_counted_dice():
+    rng = np.random.default_rng(3)
+    first, second = rng.random((2, 3, 5, 5)) < 0.4, rng.random((2, 3, 5, 5)) < 0.4
+    values = soft_dice(torch.from_numpy(first).float(), torch.from_numpy(second).float())
+    for channel in range(3):
+        expected = dice(first[:, channel], second[:, channel])
+        assert float(values[channel]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_root_of_unknown_level_asks_for_a_root_but_for_no_level():
+    classes = torch.full((1, 3, 3), UNKNOWN_ROOT, dtype=torch.uint8)
+    classes[0, 0] = 0
+    one, two = certain(classes.clamp(max=1), 4), certain(classes.clamp(max=2), 4)
+    for name in ("cross_entropy", "dice"):
+        a, b = (loss_terms(x, classes, ALL)[name] for x in (one, two))
+        assert float(a) == pytest.approx(float(b))
+    missed = loss_terms(certain(torch.zeros_like(classes), 4), classes, ALL)
+    assert float(missed["entity"]) > 1 > float(loss_terms(one, classes, ALL)["entity"]) + 0.99
+
+
+def test_the_entity_term_does_not_care_which_root():
+    classes = some_classes()
+    swapped = torch.where(classes > 0, 4 - classes.long(), 0)
+    terms = [
+        entity_loss(certain(guess, 4).log_softmax(1), classes > 0) for guess in (classes, swapped)
+    ]
+    assert float(terms[0]) == pytest.approx(float(terms[1]), abs=1e-6)
+
+
+def test_skeleton_recall_counts_the_covered_share_of_each_class():
+    skeleton = torch.zeros(1, 3, 4, 4)
+    skeleton[0, 0, 0] = 1
+    skeleton[0, 1, :2, 0] = 1
+    found = torch.zeros(1, 3, 4, 4)
+    found[0, 0, 0, :3] = 1
+    found[0, 1, 0, 0] = 1
+    assert float(skeleton_recall(found, skeleton)) == pytest.approx((3 / 4 + 1 / 2) / 2)
+
+
+def test_balanced_weights_raise_the_rare_and_spare_the_absent():
+    weights = balanced_weights([1000, 400, 100, 25, 0])
+    assert weights == (1.0, 0.5, 1.0, 2.0, 1.0)
+
+
+def test_shrinking_labels_keeps_a_thin_root():
+    labels = torch.zeros(1, 8, 8, dtype=torch.uint8)
+    labels[0, 5, :] = 3
+    small = shrunk(labels, (4, 4))
+    assert small[0, 2].tolist() == [3, 3, 3, 3]
+    assert int((small > 0).sum()) == 4
+
+
+def test_learning_rate_rises_then_falls_to_nothing():
+    values = [rate(step, 100, 0.1) for step in range(101)]
+    assert values[0] == pytest.approx(0.1)
+    assert max(values) == values[9] == pytest.approx(1.0)
+    assert values[100] == pytest.approx(0.0)
+    assert all(a >= b for a, b in zip(values[10:], values[11:], strict=False))
+
+
+def test_stack_dice_counts_unknown_roots_for_the_binary_score_only():
+    target = Target.of("levels", "sacral")
+    classes = np.zeros((4, 4, 2), np.uint8)
+    classes[0] = 1
+    classes[1] = UNKNOWN_ROOT
+    guess = np.where(classes > 0, 1, 0)
+    chances = np.stack([guess == value for value in range(4)]).astype(np.float32)
+    scores = stack_dice(chances, classes, target, "entity_first")
+    assert scores[:2].tolist() == [1.0, 1.0]
+    assert np.isnan(scores[2:]).all()
