@@ -18,9 +18,10 @@ from spinalroots.imaging.volume import Volume, read_image, read_labels, write_vo
 from spinalroots.refine.annotation import Annotation, read_annotation
 from spinalroots.refine.case import grow, refine, with_levels
 from spinalroots.refine.crop import annotated_box, place_back
-from spinalroots.refine.dataset import gain_table, refine_dataset, summary
+from spinalroots.refine.dataset import refine_dataset
 from spinalroots.refine.flood_fill import flood_fill, neighbour_offsets
 from spinalroots.refine.measure import gain
+from spinalroots.refine.summary import gain_table, summary
 from spinalroots.stages import refine as stage
 
 L3_LEFT, L3_RIGHT, L4_LEFT = (Root.parse(name).value for name in ("L3_D_L", "L3_D_R", "L4_D_L"))

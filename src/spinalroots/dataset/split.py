@@ -48,10 +48,8 @@ def split_cases(
         )
     base = len(real) or people
     room = max(2, people // 2)
-    n_validation = 1 if validation else 0
-    n_test = min(_number(test, base), base, room - n_validation)
-    if validation:
-        n_validation = min(_number(validation, base), room - n_test)
+    n_test = min(_number(test, base), base, room - bool(validation))
+    n_validation = min(_number(validation, base), room - n_test) if validation else 0
     chosen = {
         "test": set(order[:n_test]),
         "validation": set(order[n_test : n_test + n_validation]),

@@ -8,8 +8,9 @@ from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import selected_cases
 from spinalroots.files import write_json, write_text
 from spinalroots.params import Params
-from spinalroots.refine.dataset import gain_table, refine_dataset, summary
+from spinalroots.refine.dataset import refine_dataset
 from spinalroots.refine.figure import draw
+from spinalroots.refine.summary import gain_table, summary
 
 REFINED = Path("data/refined")
 TRUTH = Path("data/truth")

@@ -1,0 +1,85 @@
+"""The gain of refinement over all cases: the table and the figures of the report."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from spinalroots.refine.case import selection
+from spinalroots.refine.dataset import CaseResult
+
+if TYPE_CHECKING:
+    from spinalroots.params import Refine
+
+
+def gain_table(results: list[CaseResult], params: Refine) -> pd.DataFrame:
+    """label, dice_before, dice_after, voxels_before, voxels_after: one row for every chosen root.
+
+    Dice is the mean over the cases in which the annotator drew the root, empty without a truth.
+    """
+    target = selection(params)
+    scores: dict[int, list] = defaultdict(list)
+    before, after = Counter(), Counter()
+    for result in results:
+        before.update(result.drawn)
+        after.update(result.kept)
+        if result.gain:
+            for value, pair in result.gain.dice.items():
+                scores[value].append(pair)
+    rows = []
+    for value, name in zip(target.values, target.names, strict=True):
+        dice = np.mean(scores[value], axis=0) if scores[value] else (np.nan, np.nan)
+        rows.append((name, *np.round(dice, 4), before[name], after[name]))
+    columns = ["label", "dice_before", "dice_after", "voxels_before", "voxels_after"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def summary(results: list[CaseResult], table: pd.DataFrame) -> dict:
+    """The figures of reports/refinement.json."""
+    counts = Counter()
+    for result in results:
+        counts.update(result.counts)
+    reachable = counts["entity"] - counts["unreachable"]
+    figures = {
+        "cases": sum(result.refined for result in results),
+        "cases_without_roots": [result.name for result in results if not result.refined],
+        "entity_voxels": counts["entity"],
+        "spill_voxels": counts["spill"],
+        "repaired_voxels": counts["repaired"],
+        "unreachable_voxels": counts["unreachable"],
+        "coverage_before": _share(counts["labelled_before"], counts["entity"]),
+        "coverage_of_reachable": _share(counts["labelled_after"], reachable),
+    }
+    measured = table.dropna()
+    if len(measured):
+        margins = measured["dice_after"] - measured["dice_before"]
+        figures |= {
+            "dice_before": round(float(measured["dice_before"].mean()), 4),
+            "dice_after": round(float(measured["dice_after"].mean()), 4),
+            "dice_margin_worst_label": round(float(margins.min()), 4),
+            **_right_shares(results),
+        }
+    figures["by_case"] = {
+        result.name: result.counts | ({"agreement": result.agreement} if result.agreement else {})
+        for result in results
+        if result.refined
+    }
+    return figures
+
+
+def _right_shares(results: list[CaseResult]) -> dict[str, float]:
+    measured = [result for result in results if result.gain]
+    plain = [result.plain_gain for result in measured if result.plain_gain]
+    voxels = sum(result.gain.truth_voxels for result in measured)
+    return {
+        "share_right_before": _share(sum(r.gain.right_before for r in measured), voxels),
+        "share_right_after": _share(sum(r.gain.right_after for r in measured), voxels),
+        "share_right_after_flood_fill_alone": _share(sum(g.right_after for g in plain), voxels),
+    }
+
+
+def _share(part: int, whole: int) -> float:
+    return round(part / whole, 4) if whole else 1.0

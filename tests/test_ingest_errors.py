@@ -1,0 +1,257 @@
+"""Ingest: every way to be wrong ends in a clear error and an untouched data/raw."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from lab_scans import (
+    RAS,
+    SHAPE,
+    individual_map,
+    lab_folder,
+    phantom_like,
+    scan,
+    snapshot,
+    write_dicom,
+    write_mask,
+)
+
+from spinalroots.dataset.export import export_case
+from spinalroots.dataset.ingest import ingest, plan, replace_masks
+from spinalroots.errors import InputError
+from spinalroots.imaging.volume import Volume
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """data/raw/ingested with one case in it."""
+    root = tmp_path / "data" / "raw" / "ingested"
+    ingest(plan(lab_folder(tmp_path / "earlier", seed=99), root), root)
+    return root
+
+
+def wrong_grid(folder):
+    shifted = RAS.copy()
+    shifted[2, 3] += 0.5
+    write_mask(folder / "S1_D_L.nii.gz", np.zeros(SHAPE, "u1"), shifted)
+
+
+def wrong_shape(folder):
+    write_mask(folder / "S1_D_L.nii.gz", np.zeros((14, 16, 11), "u1"))
+
+
+def wrong_name(folder):
+    write_mask(folder / "L3_D_X.nii.gz", np.zeros(SHAPE, "u1"))
+
+
+def unknown_words(folder):
+    write_mask(folder / "blob.nii.gz", np.zeros(SHAPE, "u1"))
+
+
+def two_masks_claim_a_voxel(folder):
+    write_mask(folder / "S1_D_L.nii.gz", (individual_map() == 89).astype("u1"))
+
+
+def unknown_level(folder):
+    write_mask(folder / "L9_D_L.nii.gz", np.zeros(SHAPE, "u1"))
+
+
+def not_binary(folder):
+    write_mask(folder / "S1_D_L.nii.gz", np.arange(np.prod(SHAPE), dtype="i2").reshape(SHAPE) % 3)
+
+
+def fractional(folder):
+    write_mask(folder / "S1_D_L.nii.gz", np.full(SHAPE, 0.5, np.float32))
+
+
+def missing_image(folder):
+    (folder / "image.nii.gz").unlink()
+
+
+def two_images(folder):
+    write_mask(folder / "t2.nii.gz", scan(4).data)
+
+
+def unknown_label_value(folder):
+    write_mask(folder / "individuals.nii.gz", np.full(SHAPE, 121, "u1"))
+    (folder / "L3_D_L.nii.gz").unlink()
+    (folder / "L3_D_R.nii.gz").unlink()
+
+
+def the_same_root_twice(folder):
+    mask = np.zeros(SHAPE, "u1")
+    mask[0, 0, 0] = 1
+    write_mask(folder / "l3-dorsal-left.nii.gz", mask)
+
+
+def truncated(folder):
+    path = folder / "image.nii.gz"
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def truncated_mask(folder):
+    path = folder / "roots.nii.gz"
+    path.write_bytes(path.read_bytes()[:60])
+
+
+def four_dimensions(folder):
+    write_mask(folder / "image.nii.gz", np.zeros((*SHAPE, 3), np.int16))
+
+
+def not_a_number(folder):
+    values = scan().data.copy()
+    values[3, 3, 3] = np.nan
+    write_mask(folder / "image.nii.gz", values)
+
+
+def image_is_a_mask(folder):
+    write_mask(folder / "image.nii.gz", (individual_map() != 0).astype("u1"))
+
+
+def no_nifti(folder):
+    (folder / "image.nii.gz").write_bytes(b"not a scan at all")
+
+
+def hidden_name(folder):
+    write_mask(folder / "..S1_D_L.nii.gz", np.zeros(SHAPE, "u1"))
+
+
+def folder_link(folder):
+    (folder / "rater-B").symlink_to(folder.parent, target_is_directory=True)
+
+
+BROKEN = {
+    wrong_grid: "expected the grid of",
+    wrong_shape: "expected the grid of",
+    wrong_name: "L3_D_X",
+    unknown_words: "blob",
+    two_masks_claim_a_voxel: "every voxel in one mask",
+    unknown_level: "found level L9",
+    not_binary: "a binary mask",
+    fractional: "whole label values",
+    missing_image: "masks only",
+    two_images: "one scan",
+    unknown_label_value: "unknown label value 121",
+    the_same_root_twice: "one mask of L3_D_L",
+    truncated: "complete file",
+    truncated_mask: "complete file|a NIfTI file",
+    four_dimensions: "one 3D volume",
+    not_a_number: "finite voxel values",
+    image_is_a_mask: "grey values",
+    no_nifti: "a NIfTI file",
+    hidden_name: r"S1_D_L",
+    folder_link: "a link",
+}
+
+
+@pytest.mark.parametrize("spoil", BROKEN, ids=lambda spoil: spoil.__name__)
+def test_a_broken_folder_is_a_clear_error_and_data_raw_stays(spoil, raw, tmp_path):
+    before = snapshot(raw.parent)
+    good, bad = lab_folder(tmp_path / "good", 1), lab_folder(tmp_path / "bad", 2)
+    spoil(bad)
+    with pytest.raises(InputError, match=BROKEN[spoil]) as error:
+        ingest(plan([good, bad], raw), raw)
+    assert all((error.value.expected, error.value.found, error.value.fix))
+    assert snapshot(raw.parent) == before
+
+
+def test_a_mixed_series_is_an_error(raw, tmp_path, small_scan):
+    before = snapshot(raw.parent)
+    folder = write_dicom(tmp_path / "mixed", small_scan, "1.2.3.4")
+    write_dicom(folder, small_scan, "1.2.3.5")
+    with pytest.raises(InputError, match="mixed series"):
+        plan(folder, raw)
+    assert snapshot(raw.parent) == before
+
+
+def test_a_series_with_a_localiser_in_it_is_an_error(tmp_path, small_scan):
+    folder = write_dicom(tmp_path / "mixed", small_scan)
+    turned = small_scan.affine[:, [1, 2, 0, 3]]
+    write_dicom(folder / "..", Volume(small_scan.data.transpose(1, 2, 0), turned), seed_uid=2)
+    for path in (tmp_path).glob("*.dcm"):
+        path.rename(folder / f"localiser-{path.name}")
+    with pytest.raises(InputError, match="mixed series"):
+        plan(folder, tmp_path / "raw")
+
+
+def test_a_missing_slice_is_an_error(tmp_path, small_scan):
+    folder = write_dicom(tmp_path / "holes", small_scan, skip={3})
+    with pytest.raises(InputError, match="a slice is missing"):
+        plan(folder, tmp_path / "raw")
+
+
+def test_a_truncated_slice_is_an_error(tmp_path, small_scan):
+    folder = write_dicom(tmp_path / "cut", small_scan)
+    path = sorted(folder.iterdir())[2]
+    path.write_bytes(path.read_bytes()[:-60])
+    with pytest.raises(InputError):
+        plan(folder, tmp_path / "raw")
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil", "sub-01/../../evil", "/abs", "sub-", "sub-a_b", "sub-a\n", "evil", ""]
+)
+def test_a_case_name_never_becomes_a_path(name, raw, tmp_path):
+    before = snapshot(tmp_path)
+    source = lab_folder(tmp_path / "lab")
+    before |= snapshot(tmp_path)
+    with pytest.raises(InputError):
+        plan(source, raw, case=name)
+    with pytest.raises(InputError):
+        replace_masks(name, source, raw)
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["missing.nii.gz", "missing", "notes.txt", "empty"])
+def test_a_source_without_a_scan_is_an_error(name, raw, tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "empty").mkdir()
+    before = snapshot(raw.parent)
+    with pytest.raises(InputError):
+        plan(tmp_path / name, raw)
+    assert snapshot(raw.parent) == before
+
+
+def test_the_same_scan_twice_is_refused(raw, tmp_path):
+    with pytest.raises(InputError, match="same scan as sub-001"):
+        plan(lab_folder(tmp_path / "again", seed=99), raw)
+    twin = [lab_folder(tmp_path / "one", 1), lab_folder(tmp_path / "two", 1)]
+    with pytest.raises(InputError, match="same scan as sub-002"):
+        plan(twin, raw)
+
+
+def test_a_source_that_breaks_between_plan_and_ingest_leaves_data_raw(raw, tmp_path):
+    before = snapshot(raw.parent)
+    good, bad = lab_folder(tmp_path / "good", 1), lab_folder(tmp_path / "bad", 2)
+    cases = plan([good, bad], raw)
+    truncated(bad)
+    with pytest.raises(InputError):
+        ingest(cases, raw)
+    assert snapshot(raw.parent) == before
+    assert [path.name for path in raw.parent.iterdir()] == ["ingested"]
+
+
+def test_what_a_killed_ingest_left_is_put_back(raw, tmp_path):
+    before = snapshot(raw)
+    (raw.parent / ".ingested.half" / "sub-002").mkdir(parents=True)
+    (raw.parent / ".ingested.old.x").mkdir()
+    raw.rename(raw.parent / ".ingested.old.x" / "ingested")
+    ingest(plan(lab_folder(tmp_path / "lab", 1), raw, case="sub-new"), raw)
+    after = snapshot(raw)
+    assert all(after[path] == before[path] for path in before if "participants" not in path)
+    assert [path.name for path in raw.parent.iterdir()] == ["ingested"]
+
+
+def test_a_mask_without_its_subjects_scan_is_an_error_in_bids(tmp_path):
+    phantom_like(tmp_path / "bids")
+    stray = tmp_path / "bids/derivatives/labels/sub-002/anat/sub-002_label-L3_mask.nii.gz"
+    write_mask(stray, np.zeros(SHAPE, "u1"))
+    with pytest.raises(InputError, match="a scan sub-002_T2w"):
+        plan(tmp_path / "bids", tmp_path / "raw")
+
+
+def test_an_export_never_overwrites(tmp_path):
+    dataset = phantom_like(tmp_path / "bids")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match="a new folder"):
+        export_case(dataset, "sub-001", tmp_path / "out")
