@@ -50,7 +50,13 @@ def predict_file(
     device = _device(device)
     predictor = load_predictor(Path(models_root) / name, device)
     runner, export = _recommended(models_root, name) if device == "cpu" else (None, None)
-    centreline = centreline_image.find(scan)
+    search = params.centreline
+    centreline = centreline_image.find(
+        scan,
+        method=search.method,
+        stiffness_mm=search.stiffness_mm,
+        search_mm=search.search_mm,
+    )
     prediction = predictor.predict(scan, centreline, runner)
     maps = postprocess.run(prediction.labels, predictor.target, centreline, params.postprocess)
     warnings = plausibility.warnings(maps[Scheme.INDIVIDUALS], centreline, prediction.foreground)

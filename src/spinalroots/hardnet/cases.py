@@ -85,7 +85,7 @@ def _read(source: Source, spec: InputSpec, target: Target) -> Case:
     return read_case(source.dataset, source.name, centreline, spec, target)
 
 
-def fingerprint(found: list[Source], target: Target, **settings) -> str:
+def fingerprint(found: list[Source], target: Target, /, **settings) -> str:
     """Hash of the files' contents and of `settings`: names the folder of resumable work."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     for source in found:
