@@ -18,6 +18,9 @@ from spinalroots.anatomy import Scheme
 
 ROOT_SCHEMES = (Scheme.INDIVIDUALS, Scheme.LEVELS, Scheme.ENTITY)
 
+ROUNDS = 3
+"""Bridges of two parts may want one voxel: the loser looks for another way in the next round."""
+
 _FORWARD = tuple(
     (dx, dy, dz)
     for dx in (-1, 0, 1)
@@ -87,8 +90,11 @@ def warp_threads(labels: np.ndarray, source: np.ndarray) -> np.ndarray:
     kept |= _one_voxel_each(owners, shares, kept)
     holder = np.zeros(np.prod(shape), np.int32)
     holder[voxels[kept]] = owners[kept]
-    bridges = _bridges(voxels, owners, shares, kept, holder, shape)
-    holder[voxels[bridges]] = owners[bridges]
+    for _ in range(ROUNDS):
+        bridges = _bridges(voxels, owners, shares, holder, shape)
+        if not bridges.any():
+            break
+        holder[voxels[bridges]] = owners[bridges]
     return np.concatenate([[0], label_of_part]).astype(labels.dtype)[holder].reshape(shape)
 
 
@@ -181,16 +187,18 @@ def _bridges(
     voxels: np.ndarray,
     owners: np.ndarray,
     shares: np.ndarray,
-    kept: np.ndarray,
     holder: np.ndarray,
     shape: tuple[int, int, int],
 ) -> np.ndarray:
-    """Mask (n,) of entries outside `kept` that join the pieces of each part."""
+    """Mask (n,) of further entries that join the pieces of each part.
+
+    A voxel that another part holds is taken only where there is no other way.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import minimum_spanning_tree
 
-    taken = (holder[voxels] > 0) & (holder[voxels] != owners)
-    own = kept & ~taken
+    own = holder[voxels] == owners
+    taken = (holder[voxels] > 0) & ~own
     cost = np.where(own, 1e-6, 1.0 - shares + 1e-3) + taken
     start, end = neighbour_pairs(voxels, owners, shape)
     weight = np.maximum(cost[start], cost[end])
