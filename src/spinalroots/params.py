@@ -110,6 +110,10 @@ class Predict(Section):
     model: str  # folder below models/
 
 
+SplinePoints = Annotated[int, Field(ge=4)]  # a cubic B-spline needs four
+Axes = Annotated[list[Literal[0, 1, 2]], Field(min_length=1)]  # 0 right, 1 anterior, 2 superior
+
+
 class Chance(Section):
     """How often an augmentation transform happens."""
 
@@ -130,7 +134,7 @@ class Scaling(Chance):
 
 class Elastic(Chance):
     limit_mm: NonNegative  # ± displacement of a control point
-    control_points: Annotated[tuple[int, int, int], Field(min_length=3)]  # per axis, at least 4
+    control_points: tuple[SplinePoints, SplinePoints, SplinePoints]  # per axis
 
 
 class Gamma(Chance):
@@ -148,7 +152,7 @@ class Blur(Chance):
 
 class Anisotropy(Chance):
     limit_factor: Annotated[float, Field(ge=1)]  # slices at most this many times thicker
-    axes: list[Literal[0, 1, 2]]  # 0 right, 1 anterior, 2 superior
+    axes: Axes
 
 
 class Motion(Chance):
@@ -160,7 +164,7 @@ class Motion(Chance):
 class Ghosting(Chance):
     limit: Fraction  # largest share of k-space lines' signal that is lost
     ghosts: tuple[Count, Count]  # fewest, most
-    axes: list[Literal[0, 1, 2]]  # phase directions
+    axes: Axes  # phase directions
 
 
 class Spikes(Chance):
