@@ -260,6 +260,7 @@ class Hardnet(Section):
     square_mm: Positive
     voxel_mm: Positive
     slice_mm: Positive | None
+    height_channel: bool
     deep_supervision: bool
     entity_weight: NonNegative
     skeleton_weight: NonNegative
