@@ -55,7 +55,7 @@ def box_around(
 
 
 def near(centreline: Centreline, part: Volume, margin_mm: float) -> np.ndarray:
-    """Voxels (X, Y, Z) of `part` within `margin_mm` of the curve, in their own axial plane (bool)."""
+    """Voxels (X, Y, Z) of `part` within `margin_mm` of the curve in their axial plane (bool)."""
     shape, affine = part.data.shape, part.affine
     index = np.meshgrid(*[np.arange(size, dtype=np.float32) for size in shape], indexing="ij")
     x, y, z = (

@@ -56,6 +56,8 @@ class SpinalrootsTrainer(nnUNetTrainer):
         self.num_iterations_per_epoch = settings["iterations"]
         self.num_val_iterations_per_epoch = settings["validation_iterations"]
         self.oversample_foreground_percent = settings["foreground_share"]
+        # nnU-Net reserves whole places of the batch; of two places, a share needs chance.
+        self.probabilistic_oversampling = settings["optimizer"] == "adamw"
         self.enable_deep_supervision = settings["deep_supervision"]
         self.batch_done, self.batch_losses = 0, []
         self.last_checkpoint = time.monotonic()
