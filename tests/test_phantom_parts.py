@@ -103,8 +103,8 @@ def test_straightening_undoes_the_curve():
 
 def test_ellipse_distance_is_exact_on_the_axes_and_near_the_boundary():
     ellipse = Ellipse(np.array(4.0), np.array(3.0), np.array(1.0))
-    assert ellipse.distance(np.array(4.5), np.array(1.0)) == pytest.approx(0.5)
-    assert ellipse.distance(np.array(0.0), np.array(3.8)) == pytest.approx(-0.2)
+    assert ellipse.distance(np.array(4.5), np.array(1.0)) == pytest.approx(0.5, rel=1e-4)
+    assert ellipse.distance(np.array(0.0), np.array(3.8)) == pytest.approx(-0.2, rel=1e-4)
     angle = np.linspace(0, 2 * np.pi, 30)
     on = ellipse.distance(4 * np.cos(angle), 1 + 3 * np.sin(angle))
     assert np.abs(on).max() < 1e-4

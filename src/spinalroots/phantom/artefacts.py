@@ -39,7 +39,7 @@ def draw_faults(rng: np.random.Generator, slice_axis: int, noise: tuple[float, f
     return Faults(
         noise=float(rng.uniform(*noise)),
         bias=tuple(float(rng.normal(0, spread)) for spread in (0.06, 0.05, 0.15, 0.15)),
-        coil=float(rng.uniform(0.2, 0.6)),
+        coil=float(rng.uniform(0.05, 0.4)),
         phase_axis=phase,
         ghost_strength=float(rng.uniform(0.0, 0.05)),
         ghost_shift=float(rng.uniform(0.12, 0.35)),

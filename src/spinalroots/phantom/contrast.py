@@ -33,18 +33,18 @@ def draw_contrast(rng: np.random.Generator) -> Contrast:
     CSF brightest; fat bright (fast spin echo); cord intermediate with brighter grey matter; roots
     dark threads; discs as bright as marrow or brighter unless degenerated; cortex, ligament black.
     """
-    marrow = float(rng.uniform(0.24, 0.38))
+    marrow = float(rng.uniform(0.28, 0.46))
     white = float(rng.uniform(0.36, 0.48))
     return Contrast(
         fat=float(rng.uniform(0.7, 0.95)),
         epidural_fat=float(rng.uniform(0.6, 0.85)),
-        muscle=float(rng.uniform(0.07, 0.14)),
+        muscle=float(rng.uniform(0.09, 0.16)),
         organ=float(rng.uniform(0.12, 0.25)),
         marrow=marrow,
         cortex=float(rng.uniform(0.02, 0.05)),
         ligament=float(rng.uniform(0.03, 0.08)),
         annulus=float(rng.uniform(0.06, 0.12)),
-        nucleus=marrow * float(rng.uniform(1.7, 2.6)),
+        nucleus=marrow * float(rng.uniform(1.4, 2.1)),
         white_matter=white,
         grey_matter=white * float(rng.uniform(1.08, 1.22)),
         root=float(rng.uniform(0.25, 0.38)),

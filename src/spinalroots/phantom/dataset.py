@@ -10,7 +10,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from spinalroots.anatomy import REFINED_LEVELS, Scheme
+from spinalroots.anatomy import LEVELS, REFINED_LEVELS, Scheme
 from spinalroots.dataset.layout import Dataset
 from spinalroots.files import folder_in_one_piece, write_json
 from spinalroots.imaging.volume import Volume, write_volume
@@ -79,7 +79,7 @@ def _write_case(raw: Path, truth: Path, params: Phantom, seed: int, index: int) 
 
 
 def _participant(name: str, case: Case, annotation: Annotation) -> dict:
-    levels = {root.level for root in annotation.plan.roots}
+    levels = {LEVELS[value - 1] for value in np.unique(annotation.levels) if value}
     return {
         "participant_id": name,
         "source": "phantom",

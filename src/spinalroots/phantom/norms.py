@@ -55,7 +55,7 @@ DISC_HEIGHT_MM = {
 between root exits, 33.9 mm (L1–L2) falling to 25.5 mm (L4–L5) [PMID 22744616]."""
 
 ROOT_EXIT_MM = {
-    "T9": -26.5, "T10": 2.0, "T11": 31.5, "T12": 64.0, "L1": 97.0, "L2": 130.9, "L3": 162.5,
+    "T9": -26.5, "T10": -0.5, "T11": 31.5, "T12": 64.0, "L1": 97.0, "L2": 130.9, "L3": 162.5,
     "L4": 191.5, "L5": 217.0, "S1": 241.0, "S2": 262.0, "S3": 278.0, "S4": 283.0,
 }  # fmt: skip
 """Height at which a root leaves the sac: at the upper end of the vertebra of the same number,
@@ -65,7 +65,7 @@ EXIT_ANGLE_DEG = {"T9": 54.0, "T11": 52.4, "L1": 42.0, "L5": 25.8, "S1": 22.0, "
 """Angle between root and midline in the coronal plane: T11 52.4 ± 3.1, L5 25.8 ± 3.1
 [PMID 22744616]; between and beyond them derived."""
 
-CONUS_TIP_MM = (121.0, 9.0)
+CONUS_TIP_MM = (122.0, 9.0)
 """Conus tip, mean and spread: the lower third of L1 [Saifuddin 1998, n = 504]."""
 
 CONUS_TIP_RANGE_MM = (78.0, 163.0)

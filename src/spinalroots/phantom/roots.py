@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
+from scipy.sparse import csr_array
 
 from spinalroots.anatomy import Root, Side, Type
 from spinalroots.phantom import norms
@@ -25,7 +26,7 @@ GAP_MM = 0.25
 """Least room between two roots, and between a root and cord or dura."""
 OUTSIDE_MM = 11.0
 """How far to the side a root is followed outside the sac: to its foramen."""
-_PULLED, _FREE = 60, 40  # iterations
+_PULLED, _FREE = 120, 80  # iterations
 _TRIES = 3
 _ENTRY_DEG = {Type.DORSAL: 38.0, Type.VENTRAL: 142.0}  # from the posterior midline
 _LATERAL_DEG = {Type.DORSAL: 84.0, Type.VENTRAL: 98.0}
@@ -127,7 +128,10 @@ def _home(sections, s, roots, radius, joined, leaves) -> np.ndarray:
     angle = np.radians(caudal + (lateral - caudal) * rank)
     reach = np.where(dorsal, 0.80, 0.44) + parity * np.where(dorsal, 0.30, 0.18)
     reach = reach + (1 - reach) * leaving**2
-    below = np.stack([reach * wall_a * np.sin(angle), -reach * wall_b * np.cos(angle)], axis=-1)
+    sunk = 0.14 * wall_b * (1 - leaving)  # who lies on their back has the roots at the back
+    below = np.stack(
+        [reach * wall_a * np.sin(angle), -reach * wall_b * np.cos(angle) - sunk], axis=-1
+    )
     tip = sections.subject.conus_tip_mm
     blend = np.clip((s - (tip - 40)) / 50, 0, 1)
     blend = (blend * blend * (3 - 2 * blend))[:, None, None]
@@ -143,9 +147,7 @@ def _rank(s, radius, dorsal, joined, leaves) -> np.ndarray:
         mine = weight[:, kind]
         caudal = np.cumsum(mine[:, ::-1], axis=1)[:, ::-1] - mine / 2
         rank[:, kind] = caudal / np.maximum(mine.sum(axis=1, keepdims=True), 1e-6)
-    alone = np.clip(
-        1 - (leaves - s[:, None]) / 12, 0, 1
-    )  # who leaves is at the side, whoever is left
+    alone = np.clip(1 - (leaves - s[:, None]) / 12, 0, 1)  # who leaves is at the side
     born = np.clip((s[:, None] - joined) / 16, 0, 1)
     return np.maximum(rank * born, alone)
 
@@ -160,35 +162,54 @@ def _relax(sections, s, home, radius, thick, present) -> tuple[np.ndarray, float
     filum_v, filum_radius = sections.filum(s)
     below = s > sections.subject.conus_tip_mm
     filum_radius = np.where(below, filum_radius, 0.0)[:, None]
-    need = thick[:, :, None] + thick[:, None, :] + GAP_MM
-    need = np.where(present[:, :, None] & present[:, None, :], need, 0.0)
-    need[:, range(len(radius)), range(len(radius))] = 0.0
-    need = need.astype(np.float32)
+    pairs = _Pairs(thick, present)
     home = home.astype(np.float32)
     places = home.copy()
     for iteration in range(_PULLED + _FREE):
         left = max(0.0, 1 - iteration / _PULLED)  # of the pull home and of the smoothing
-        places += 0.45 * _push(places, need) + 0.05 * left * (home - places)
+        places += 0.45 * pairs.push(places) + 0.05 * left * (home - places)
         places = gaussian_filter1d(places, 0.7 + 2.3 * left, axis=0, mode="nearest")
         places = _inside(_out_of(places, cord, radius + GAP_MM), sac, radius)
         beside = np.abs(places[..., 1] - filum_v[:, None]) < filum_radius + radius + 0.5
         least = radius + GAP_MM / 2 + np.where(beside, filum_radius, 0.0)
         places[..., 0] = np.maximum(places[..., 0], least)
-    return places, float((need - GAP_MM - _distance(places)).max())
+    return places, pairs.overlap_mm(places)
 
 
-def _push(places: np.ndarray, need: np.ndarray) -> np.ndarray:
-    """Sum of the pushes (S, N, 2) on each root by those closer than `need` (S, N, N)."""
-    du = places[:, :, None, 0] - places[:, None, :, 0]
-    dv = places[:, :, None, 1] - places[:, None, :, 1]
-    distance = np.sqrt(du * du + dv * dv) + np.float32(1e-6)
-    weight = np.clip(need - distance, 0, None) / distance
-    return np.stack([(weight * du).sum(2), (weight * dv).sum(2)], axis=-1)
+class _Pairs:
+    """All pairs of roots that are ever at the same height, and how far apart they must be."""
 
+    def __init__(self, thick: np.ndarray, present: np.ndarray):
+        one, two = np.triu_indices(thick.shape[1], 1)
+        together = (present[:, one] & present[:, two]).T
+        meet = together.any(axis=1)
+        self.one, self.two = one[meet], two[meet]
+        need = (thick[:, self.one] + thick[:, self.two]).T + GAP_MM
+        self.need = np.where(together[meet], need, 0.0).astype(np.float32)  # (pairs, S)
+        number = np.arange(len(self.one))
+        self.sums = csr_array(
+            (
+                np.repeat(np.array([1, -1], np.float32), len(number)),
+                (np.concatenate([self.one, self.two]), np.tile(number, 2)),
+            ),
+            shape=(thick.shape[1], len(number)),
+        )
 
-def _distance(places: np.ndarray) -> np.ndarray:
-    """Distances (S, N, N) between the roots of a height."""
-    return np.linalg.norm(places[:, :, None] - places[:, None, :], axis=-1)
+    def apart(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Components and length (pairs, S) of the vectors between the roots of each pair."""
+        u, v = np.ascontiguousarray(places.transpose(2, 1, 0), np.float32)
+        du, dv = u[self.one] - u[self.two], v[self.one] - v[self.two]
+        return du, dv, np.sqrt(du * du + dv * dv) + np.float32(1e-6)
+
+    def push(self, places: np.ndarray) -> np.ndarray:
+        """Sum of the pushes (S, N, 2) on each root by those that are too close."""
+        du, dv, distance = self.apart(places)
+        weight = np.maximum(self.need - distance, 0) / distance
+        return np.stack([(self.sums @ (weight * way)).T for way in (du, dv)], axis=-1)
+
+    def overlap_mm(self, places: np.ndarray) -> float:
+        """How far the worst pair reaches into each other; negative: the narrowest gap."""
+        return float((self.need - GAP_MM - self.apart(places)[2]).max())
 
 
 def _out_of(places: np.ndarray, cord, margin: np.ndarray) -> np.ndarray:

@@ -55,7 +55,7 @@ def paint(
     b = np.maximum(sac.b, 4.0) + 1.2
     _paint_front(over, contrast, u, v, b + 1.0 + at.depth, front, edge)
     paint_bodies(over, contrast, u, v, at, b + 1.0, grain, edge)
-    paint_arches(over, contrast, u, v, at, a, b, grain, edge)
+    paint_arches(over, contrast, u, v, at, a, b, grain, front, edge)
 
     canal = ellipse(u, v, a, b)
     wedge = np.maximum(np.abs(u) * 0.9 - 0.55 * (v + b + 7.5), np.abs(v + b) - 5.5)

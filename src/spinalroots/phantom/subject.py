@@ -70,7 +70,7 @@ def draw_subject(rng: np.random.Generator) -> Subject:
     tilts = tuple(float(lean + lordosis * tilt + rng.normal(0, 1.0)) for tilt in _TILT_DEG)
     waves = tuple(
         (float(rng.normal(0, spread)), float(rng.uniform(*wave)), float(rng.uniform(0, 2 * np.pi)))
-        for spread, wave in ((2.5, (350, 500)), (1.2, (180, 260)))
+        for spread, wave in ((1.8, (350, 500)), (0.8, (180, 260)))
     )
     segments = _segments(rng, tip, size)
     return Subject(
@@ -80,7 +80,7 @@ def draw_subject(rng: np.random.Generator) -> Subject:
         conus_tip_mm=float(tip),
         sac_end_mm=float(sac_end),
         cord_width=float(np.clip(rng.normal(1.04, 0.06), 0.9, 1.2)),
-        sac_width=float(np.clip(rng.normal(1.04, 0.05), 0.94, 1.16)),
+        sac_width=float(np.clip(rng.normal(1.0, 0.045), 0.91, 1.09)),
         exits_mm=_exits(rng, size, sac_end, segments),
         diameters_mm=_diameters(rng),
         tilt_deg=tilts,

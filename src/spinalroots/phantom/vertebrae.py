@@ -93,7 +93,9 @@ def paint_bodies(over, contrast: Contrast, u, v, at: Heights, back, grain, edge:
     over(np.clip((1.2 - nucleus) / 0.5, 0, 1) * disc, bright * grain)
 
 
-def paint_arches(over, contrast: Contrast, u, v, at: Heights, a, b, grain, edge: float) -> None:
+def paint_arches(
+    over, contrast: Contrast, u, v, at: Heights, a, b, grain, patches, edge: float
+) -> None:
     """Pedicles, foramina, laminae, facet joints and spinous processes around the canal (a, b)."""
     side = np.abs(u)
     marrow = contrast.marrow * 1.1 * grain
@@ -101,8 +103,8 @@ def paint_arches(over, contrast: Contrast, u, v, at: Heights, a, b, grain, edge:
     pedicle = box((side, a + 6.5, 6.0), (v, b - 2.0, 5.5))
     _bone(over, contrast, pedicle, upper * (1 - at.sacral), marrow, edge)
     open_ = smooth(at.root - 0.06, at.root + 0.04, at.way) * (1 - smooth(0.86, 0.97, at.way))
-    foramen = np.hypot((side - a - 5.0) / 8.0, (v - b * 0.35) / 5.5) - 1
-    over(share(foramen * 5.0, 2.5) * open_ * (1 - at.sacral), contrast.epidural_fat * 0.85)
+    foramen = np.hypot((side - a - 4.0) / 7.0, (v - b * 0.35) / 4.5) - 1
+    over(share(foramen * 5.0, 2.5) * open_ * (1 - at.sacral), contrast.epidural_fat * 0.8 * grain)
 
     canal = ellipse(u, v, a, b)
     low = smooth(0.12, 0.3, at.way) * (1 - smooth(0.78, 0.92, at.way))
@@ -113,7 +115,7 @@ def paint_arches(over, contrast: Contrast, u, v, at: Heights, a, b, grain, edge:
     facet = np.hypot(side - a - 7.5, (v + 8.0) * 0.8) - 7.0
     gap = np.abs(side - a - 7.5 + 0.4 * (v + 8.0)) - 0.5
     _bone(over, contrast, facet, joint * (1 - at.sacral), marrow * 0.8, edge)
-    over(share(np.maximum(facet + 2, gap), edge) * joint * (1 - at.sacral), 0.5)
+    over(share(np.maximum(facet + 2, gap), edge) * joint * (1 - at.sacral) * 0.6, 0.5)
     transverse = box((side, a + 22.0, 14.0), (v, -6.0 - 0.15 * side, 4.0))
     _bone(over, contrast, transverse, upper * (1 - at.sacral), marrow, edge)
 
@@ -123,9 +125,12 @@ def paint_arches(over, contrast: Contrast, u, v, at: Heights, a, b, grain, edge:
     tip = 24.0 + 6.0 * at.lumbar - 18.0 * at.sacral
     width = 2.4 + 1.8 * smooth(tip - 12, tip, behind)
     spine = box((u, 0.0, width), (behind, tip / 2 - 2, tip / 2 + 2))
-    height = 1 - smooth(0.22, 0.32, np.abs(np.mod(way, 1.0) - 0.68))
+    height = 1 - smooth(0.17, 0.27, np.abs(np.mod(way, 1.0) - 0.68))
     between = box((u, 0.0, 2.0), (behind, tip / 2, tip / 2))
-    over(share(between, edge) * (1 - height) * 0.8, contrast.fat * (0.35 + 0.25 * grain))
+    over(
+        share(between, edge) * (1 - height) * 0.8,
+        contrast.fat * (0.25 + 0.7 * smooth(-0.5, 0.7, patches)),
+    )
     _bone(over, contrast, spine, height, marrow, edge)
 
 
