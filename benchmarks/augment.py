@@ -6,7 +6,6 @@ project's data.
 
 from __future__ import annotations
 
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -68,9 +67,9 @@ def record(name: str, ours: float, other: float, unit: str, compared: str) -> di
     ratio = ours / other if other else float("inf")
     return {
         "name": name,
-        "ours": ours,
-        "other": other,
-        "ratio": ratio,
+        "ours": float(ours),
+        "other": float(other),
+        "ratio": float(ratio),
         "unit": unit,
         "compared": compared,
     }
@@ -105,10 +104,13 @@ def worker_memory_mb(source: Dataset, augment, cache: Path) -> tuple[float, floa
 
 
 def _peak_mb() -> float:
+    """Peak resident memory of this process since it was started (Linux), torchio imported."""
     import SimpleITK  # noqa: F401
     import torchio  # noqa: F401
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return float(line.split()[1]) / 1024
 
 
 def write_case(source: Dataset) -> None:

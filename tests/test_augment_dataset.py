@@ -193,11 +193,24 @@ def test_killed_with_two_workers_it_resumes_to_the_same_bytes(finished, tmp_path
     run_stage(tmp_path, monkeypatch, workers=2)
     assert {path: path.stat().st_ino for path in done} == before
     assert outputs(tmp_path) == outputs(finished)
-    assert len(list(cache.iterdir())) == VARIANTS
+    assert len(whole_variants(cache)) == VARIANTS
 
 
 def whole_variants(cache: Path) -> list[Path]:
     return [path for path in cache.glob("*") if not path.name.startswith(".")]
+
+
+def test_only_variants_that_no_run_used_lately_are_forgotten(finished):
+    cache = finished / ".cache" / "augment"
+    used, old, new = whole_variants(cache), cache / "old", cache / "new"
+    for folder in (old, new):
+        folder.mkdir()
+    long_ago = time.time() - (dataset.KEEP_DAYS + 1) * 24 * 3600
+    os.utime(old, (long_ago, long_ago))
+    os.utime(used[0], (long_ago, long_ago))
+    dataset._forget_unused(cache, used)
+    assert set(whole_variants(cache)) == {*used, new}
+    new.rmdir()
 
 
 def test_a_dask_cluster_gives_the_same_bytes(finished, tmp_path, monkeypatch):

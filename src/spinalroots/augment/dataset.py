@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import os
 import shutil
+import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 HALO_MM = 10.0
 """Kept around a crop while it is turned, then cut off: real tissue comes in at its ends."""
 
+
+KEEP_DAYS = 2
+"""How long unused variants stay in the cache: experiments side by side share it."""
 
 DASK_TIMEOUT_S = 10.0
 """How long a Dask scheduler may take to answer."""
@@ -162,7 +167,7 @@ def make_all(
 ) -> dict[str, Path]:
     """Make every variant that `cache` lacks; variant name → its folder in `cache`.
 
-    What other parameters left in `cache` is removed at the end, so it holds one data set at most.
+    What no run has used for :data:`KEEP_DAYS` is removed from `cache` at the end.
     """
     import joblib
     from tqdm import tqdm
@@ -178,10 +183,7 @@ def make_all(
         )
         for _ in tqdm(tasks, total=len(missing), desc="augment", unit="case"):
             pass
-    keep = {folder.name for folder in folders.values()}
-    for stale in cache.iterdir() if cache.is_dir() else ():
-        if stale.name not in keep:
-            shutil.rmtree(stale, ignore_errors=True)
+    _forget_unused(cache, used=folders.values())
     return folders
 
 
@@ -197,6 +199,16 @@ def collect(folders: dict[str, Path], into: Path) -> None:
         for old, new in pairs:
             new.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(old, new)
+
+
+def _forget_unused(cache: Path, used: Iterable[Path]) -> None:
+    """Remove old variants and leavings of killed runs, but nothing that another run works on."""
+    for folder in used:
+        os.utime(folder)
+    oldest = time.time() - KEEP_DAYS * 24 * 3600
+    for folder in cache.iterdir() if cache.is_dir() else ():
+        if folder.stat().st_mtime < oldest:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
