@@ -43,7 +43,13 @@ def test_block_equals_a_naive_graph_in_2d_and_3d(dim, layers):
 
 @pytest.mark.parametrize(
     ("growth", "layers", "multiplier", "out"),
-    [(14, 8, 1.7, 124), (16, 16, 1.7, 262), (160, 4, 1.7, 782), (64, 8, 1.6, 518), (10, 4, 1.7, 48)],
+    [
+        (14, 8, 1.7, 124),
+        (16, 16, 1.7, 262),
+        (160, 4, 1.7, 782),
+        (64, 8, 1.6, 518),
+        (10, 4, 1.7, 48),
+    ],
 )
 def test_block_width_is_the_published_one(growth, layers, multiplier, out):
     assert sum(width(layer, growth, multiplier) for layer in kept(layers)) == out

@@ -9,8 +9,9 @@ from spinalroots.hardnet.augmentation import LightPlan, apply_light, draw_light
 from spinalroots.hardnet.data import Case, Patches, PatchShape, draw_patch, take_patch
 from spinalroots.hardnet.straighten import (
     InputSpec,
+    Stack,
     bend_back,
-    network_image,
+    network_stack,
     normalised,
     plan,
     straighten,
@@ -34,7 +35,8 @@ def case(seed=0, shape=(12, 12, 10)) -> Case:
     classes = np.zeros(shape, np.uint8)
     classes[5, 5, :] = 1
     classes[3, 8, 2] = 2
-    return Case("made", rng.random(shape, np.float32) + 0.5, classes)
+    heights = np.linspace(-1, 1, shape[2], dtype=np.float32)
+    return Case("made", Stack(rng.random(shape, np.float32) + 0.5, heights), classes)
 
 
 def test_straightening_and_back_is_exact_where_voxel_sizes_agree():
@@ -65,9 +67,9 @@ def test_straightening_and_back_keeps_a_smooth_field_on_other_voxel_sizes():
 def test_grey_values_do_not_depend_on_scanner_units_or_on_what_lies_far_away():
     volume, line = scan(shape=(60, 60, 12))
     spec = InputSpec(24.0, 1.0)
-    one, placement = network_image(volume, line, spec)
-    other, _ = network_image(volume.with_data(3 * volume.data + 7), line, spec)
-    assert np.allclose(one, other, atol=1e-4)
+    one, placement = network_stack(volume, line, spec)
+    other, _ = network_stack(volume.with_data(3 * volume.data + 7), line, spec)
+    assert np.allclose(one.image, other.image, atol=1e-4)
     stack = straighten(volume.data, placement)
     inside = placement.squares.inside()
     brighter = stack.copy()
@@ -78,10 +80,10 @@ def test_grey_values_do_not_depend_on_scanner_units_or_on_what_lies_far_away():
 
 def test_padding_outside_the_scan_is_zero():
     volume, line = scan(shape=(20, 28, 20))
-    image, placement = network_image(volume, line, InputSpec(24.0, 1.0))
+    stack, placement = network_stack(volume, line, InputSpec(24.0, 1.0))
     inside = placement.squares.inside()
     assert not inside.all()
-    assert (image[~inside] == 0).all()
+    assert (stack.image[~inside] == 0).all()
 
 
 def test_a_patch_is_the_window_it_says_and_zero_outside():

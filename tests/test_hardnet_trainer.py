@@ -17,7 +17,7 @@ from spinalroots.anatomy import Target
 from spinalroots.hardnet.data import Case
 from spinalroots.hardnet.learning import Plan
 from spinalroots.hardnet.short import mean_dice, short_training
-from spinalroots.hardnet.straighten import InputSpec
+from spinalroots.hardnet.straighten import InputSpec, Stack
 from spinalroots.params import Tunable
 
 ROOT = Path(__file__).parents[1]
@@ -34,7 +34,8 @@ def case(seed: int) -> Case:
         for x in (4, 11):
             classes[x : x + 2, 6 : 6 + 2, slices] = level
     image[classes > 0] = 0.2
-    return Case(f"case{seed}", image.astype(np.float32), classes)
+    heights = np.linspace(-1, 1, 24, dtype=np.float32)
+    return Case(f"case{seed}", Stack(image.astype(np.float32), heights), classes)
 
 
 def plan(**changes) -> Plan:
@@ -129,10 +130,8 @@ def test_what_is_logged_has_losses_dice_of_every_level_throughput_and_memory(tmp
 
 @pytest.mark.parametrize("dim", [2, 3])
 def test_a_short_training_learns_the_roots_of_an_unseen_case(dim):
-    batch = {2: 8, 3: 1}[dim]
-    settings = plan(dim=dim, batch=batch, learning_rate=0.03)
-    for _, _, network in short_training(settings, [case(0), case(1)], 30):
-        pass
+    settings = plan(dim=dim, batch={2: 8, 3: 2}[dim], learning_rate=0.03)
+    *_, (_, _, network) = short_training(settings, [case(0), case(1)], 40)
     scores = mean_dice(network, settings, SPEC, TARGET, [case(9)])
     assert scores[0] > 0.8
 

@@ -17,19 +17,27 @@ from spinalroots.anatomy import Scheme, Target
 from spinalroots.dataset.layout import Dataset
 from spinalroots.hardnet.augmentation import apply_light, draw_light
 from spinalroots.hardnet.losses import UNKNOWN_ROOT
-from spinalroots.hardnet.straighten import InputSpec, network_image, straighten
-from spinalroots.hardnet.windows import neighbour_slices
+from spinalroots.hardnet.straighten import InputSpec, Stack, network_stack, straighten
+from spinalroots.hardnet.windows import neighbour_slices, with_height
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image, read_labels
+
+HEIGHT_SHIFT = 0.05
+"""Augmentation moves the heights by up to this much (5 mm): the conus is only found so well."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A straightened case: `image` (S, S, Z) float32, `classes` (S, S, Z) uint8 of the target."""
+    """A straightened case: its stack, and `classes` (S, S, Z) uint8 of the target."""
 
     name: str
-    image: np.ndarray
+    stack: Stack
     classes: np.ndarray
+
+    @property
+    def image(self) -> np.ndarray:
+        """Normalised grey values (S, S, Z) float32."""
+        return self.stack.image
 
     @cached_property
     def root_voxels(self) -> dict[int, np.ndarray]:
@@ -62,8 +70,8 @@ def read_case(
     if target.scheme is not Scheme.ENTITY and dataset.has(name, Scheme.ENTITY):
         entity = read_labels(dataset.labels(name, Scheme.ENTITY)).data > 0
         classes[entity & (labels == 0)] = UNKNOWN_ROOT
-    image, placement = network_image(scan, centreline, spec)
-    return Case(name, image, straighten(classes, placement, labels=True))
+    stack, placement = network_stack(scan, centreline, spec)
+    return Case(name, stack, straighten(classes, placement, labels=True))
 
 
 @dataclass(frozen=True)
@@ -75,11 +83,17 @@ class PatchShape:
     in_plane: int
     slices: int
     neighbours: int = 0
+    height: bool = False
+
+    @property
+    def slices_seen(self) -> int:
+        """Channels that are grey values."""
+        return 1 if self.dim == 3 else 2 * self.neighbours + 1
 
     @property
     def channels(self) -> int:
-        """Input channels of the network."""
-        return 1 if self.dim == 3 else 2 * self.neighbours + 1
+        """Input channels of the network; the last one is the height, if it is asked for."""
+        return self.slices_seen + self.height
 
     @property
     def extent(self) -> tuple[int, int, int]:
@@ -108,7 +122,7 @@ def draw_patch(case: Case, shape: PatchShape, rng: np.random.Generator, foregrou
 
 
 def take_patch(case: Case, shape: PatchShape, start: np.ndarray, *, skeleton: bool = False):
-    """Image (C, *spatial), classes (*spatial), skeleton (*spatial) or None of the patch at `start`.
+    """Grey values (C, *spatial), classes and skeleton (*spatial) or None of the patch at `start`.
 
     Beyond the case the image is 0 and the class background; neighbours repeat the end slices.
     """
@@ -119,7 +133,7 @@ def take_patch(case: Case, shape: PatchShape, start: np.ndarray, *, skeleton: bo
         tube = _window(case.skeleton, start, extent) if skeleton else None
         return image, classes, tube
     seen = neighbour_slices(start[2], shape.neighbours, case.image.shape[2])
-    plane = (*extent[:2], shape.channels)
+    plane = (*extent[:2], shape.slices_seen)
     image = _window(case.image[:, :, seen], (*start[:2], 0), plane).transpose(2, 0, 1)
     classes = _window(case.classes, start, extent)[..., 0]
     tube = _window(case.skeleton, start, extent)[..., 0] if skeleton else None
@@ -166,10 +180,15 @@ class Patches(TorchDataset):
         start = draw_patch(case, self.shape, rng, self.foreground)
         image, classes, tube = take_patch(case, self.shape, start, skeleton=self.skeleton)
         arrays = [image, classes] if tube is None else [image, classes, tube]
+        shift = 0.0
         if self.augmentation != "none":
+            shift = rng.uniform(-HEIGHT_SHIFT, HEIGHT_SHIFT)
             arrays = apply_light(
                 draw_light(rng), arrays, in_plane=(-2, -1) if self.shape.dim == 2 else (-3, -2)
             )
+        if self.shape.height:
+            depth = self.shape.extent[2]
+            arrays[0] = with_height(arrays[0], case.stack.heights + shift, start[2], depth)
         names = ("image", "classes", "skeleton")
         return {
             name: torch.from_numpy(np.ascontiguousarray(array))

@@ -42,6 +42,7 @@ class Plan:
             self.tuned.patch_vox,
             self.tuned.patch_slices,
             self.tuned.neighbours,
+            self.hardnet.height_channel,
         )
 
     @property

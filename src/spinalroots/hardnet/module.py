@@ -109,7 +109,7 @@ class HardnetModule(pl.LightningModule):
     def validation_step(self, number: int, index: int) -> None:
         """Dice of one whole case: binary, then each level."""
         case = self.trainer.datamodule.validation[int(number)]
-        chances = self.predictor().stack_probabilities(case.image, self._run)
+        chances = self.predictor().stack_probabilities(case.stack, self._run)
         self._scores.append(
             stack_dice(chances, case.classes, self.target, self.plan.hardnet.decoding)
         )

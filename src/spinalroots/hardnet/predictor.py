@@ -13,8 +13,8 @@ from spinalroots.anatomy import Target
 from spinalroots.errors import InputError
 from spinalroots.files import read_json, write_bytes, write_json
 from spinalroots.hardnet.network import NetworkConfig, SegmentationHardnet
-from spinalroots.hardnet.straighten import InputSpec, bend_back, network_image
-from spinalroots.hardnet.windows import probabilities, windows_2d, windows_3d
+from spinalroots.hardnet.straighten import InputSpec, Stack, bend_back, network_stack
+from spinalroots.hardnet.windows import probabilities, windows
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
 from spinalroots.inference import Prediction, Runner, decode, torch_runner
@@ -41,19 +41,15 @@ class HardnetPredictor:
 
     def inputs(self, scan: Volume, centreline: Centreline) -> Iterator[np.ndarray]:
         """The network inputs (C, *spatial) float32 that the scan is cut into."""
-        image, _ = network_image(scan, centreline, self.spec)
-        if len(self.input_shape) == 3:
-            tiles = windows_2d(image, self.input_shape[1], self.input_shape[0] // 2)
-        else:
-            tiles = windows_3d(image, self.input_shape[1:], self.overlap)
-        for _, tile in tiles:
+        stack, _ = network_stack(scan, centreline, self.spec)
+        for _, tile in windows(stack, self.input_shape, self.overlap):
             yield tile
 
-    def stack_probabilities(self, image: np.ndarray, runner: Runner | None = None) -> np.ndarray:
-        """Class probabilities (classes, S, S, Z) of a normalised straightened stack (S, S, Z)."""
+    def stack_probabilities(self, stack: Stack, runner: Runner | None = None) -> np.ndarray:
+        """Class probabilities (classes, S, S, Z) of a straightened scan."""
         flat = len(self.input_shape) == 3
         return probabilities(
-            image,
+            stack,
             runner or torch_runner(self.network),
             len(self.target.class_names),
             self.input_shape,
@@ -66,8 +62,8 @@ class HardnetPredictor:
         self, scan: Volume, centreline: Centreline, runner: Runner | None = None
     ) -> Prediction:
         """Labels and root probability on the scan's RAS+ grid; `runner` replaces the network."""
-        image, placement = network_image(scan, centreline, self.spec)
-        roots = bend_back(self.stack_probabilities(image, runner)[1:], placement)
+        stack, placement = network_stack(scan, centreline, self.spec)
+        roots = bend_back(self.stack_probabilities(stack, runner)[1:], placement)
         background = 1 - roots.sum(axis=0, keepdims=True)
         chances = np.concatenate([background, roots])
         labels = np.zeros(scan.data.shape, np.uint8)

@@ -86,7 +86,7 @@ def mean_dice(
         run = torch_runner(network)
         scores = [
             stack_dice(
-                predictor.stack_probabilities(case.image, run),
+                predictor.stack_probabilities(case.stack, run),
                 case.classes,
                 target,
                 hardnet.decoding,

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from spinalroots.hardnet.landmark import heights
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.resample import resample_axis, resampled_length, same_spacing
 from spinalroots.imaging.slices import Squares, cut, place, restore
@@ -119,8 +120,19 @@ def normalised(values: np.ndarray, inside: np.ndarray, voxel_mm: float) -> np.nd
     return np.where(inside, scaled.clip(*LIMITS), 0).astype(np.float32)
 
 
-def network_image(scan: Volume, centreline: Centreline, spec: InputSpec):
-    """Normalised stack (S, S, Z) float32 of a scan, and its :class:`Placement`."""
+@dataclass(frozen=True)
+class Stack:
+    """What the network sees of a scan: `image` (S, S, Z) float32, normalised, and `heights` (Z,)
+    above the conus (:mod:`spinalroots.hardnet.landmark`)."""
+
+    image: np.ndarray
+    heights: np.ndarray
+
+
+def network_stack(scan: Volume, centreline: Centreline, spec: InputSpec) -> tuple[Stack, Placement]:
+    """A scan's :class:`Stack`, and the way back."""
     placement = plan(scan.grid, centreline, spec)
     values = straighten(scan.data, placement)
-    return normalised(values, placement.squares.inside(), spec.voxel_mm), placement
+    image = normalised(values, placement.squares.inside(), spec.voxel_mm)
+    slice_mm = float(placement.squares.grid.spacing_mm[2])
+    return Stack(image, heights(image, spec.voxel_mm, slice_mm)), placement

@@ -16,6 +16,7 @@ import numpy as np
 
 from spinalroots.anatomy import Target
 from spinalroots.hardnet.data import Case
+from spinalroots.hardnet.straighten import Stack
 
 
 def write_cases(path: Path, training: list[Case], validation: list[Case]) -> None:
@@ -24,7 +25,8 @@ def write_cases(path: Path, training: list[Case], validation: list[Case]) -> Non
     arrays = {}
     for part, cases in (("training", training), ("validation", validation)):
         for case in cases:
-            arrays[f"{part}/{case.name}/image"] = case.image
+            arrays[f"{part}/{case.name}/image"] = case.stack.image
+            arrays[f"{part}/{case.name}/heights"] = case.stack.heights
             arrays[f"{part}/{case.name}/classes"] = case.classes
     with path.open("wb") as stream:
         np.savez(stream, **arrays)
@@ -33,13 +35,14 @@ def write_cases(path: Path, training: list[Case], validation: list[Case]) -> Non
 def read_cases(path: Path, part: str) -> list[Case]:
     """The `training` or `validation` cases of :func:`write_cases`."""
     with np.load(path) as arrays:
-        names = [
-            key.split("/")[1] for key in arrays if key.startswith(f"{part}/") and "image" in key
-        ]
-        return [
-            Case(name, arrays[f"{part}/{name}/image"], arrays[f"{part}/{name}/classes"])
-            for name in names
-        ]
+        names = [key.split("/")[1] for key in arrays if key.startswith(f"{part}/")]
+        cases = []
+        for name in dict.fromkeys(names):
+            image, heights, classes = (
+                arrays[f"{part}/{name}/{what}"] for what in ("image", "heights", "classes")
+            )
+            cases.append(Case(name, Stack(image, heights), classes))
+        return cases
 
 
 def main(request_path: str) -> None:

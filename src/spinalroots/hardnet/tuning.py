@@ -105,7 +105,7 @@ def run_next(study: optuna.Study, bench: Bench) -> FrozenTrial:
     killed and resumed asks for what an undisturbed one would have asked for."""
     done = len(finished(study))
     study.sampler = optuna.samplers.TPESampler(
-        seed=bench.seed + done, n_startup_trials=max(2, bench.tune.trials // 3)
+        seed=bench.seed + done, n_startup_trials=min(10, max(4, bench.tune.trials // 2))
     )
     trial = study.ask()
     values = suggest(trial, search_space(bench.hardnet, bench.tune))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from spinalroots.hardnet.straighten import Stack
 from spinalroots.inference import Runner
 
 
@@ -28,6 +29,34 @@ def taper(window: int) -> np.ndarray:
     """Weights (window,) of a window's slices: highest in the middle, never 0."""
     distance = np.abs(np.arange(window) - (window - 1) / 2) / (window / 2)
     return (1.0 - 0.95 * distance).astype(np.float32)
+
+
+def windows(
+    stack: Stack, input_shape: tuple[int, ...], overlap: float
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(first slice, network input (C, *spatial)) for all of a stack.
+
+    An even number of channels has the height as its last one.
+    """
+    flat, heights = len(input_shape) == 3, stack.heights
+    height = input_shape[0] % 2 == 0
+    if flat:
+        tiles = windows_2d(stack.image, input_shape[1], (input_shape[0] - 1) // 2)
+    else:
+        tiles = windows_3d(stack.image, input_shape[1:], overlap)
+    for start, tile in tiles:
+        depth = 1 if flat else input_shape[3]
+        yield start, with_height(tile, heights, start, depth) if height else tile
+
+
+def with_height(image: np.ndarray, heights: np.ndarray, start: int, depth: int) -> np.ndarray:
+    """(C, *spatial) with one channel more: the heights of `depth` slices from `start`.
+
+    One value for a 2D input; along the last axis in 3D, where the end values go on.
+    """
+    seen = heights[np.clip(np.arange(start, start + depth), 0, len(heights) - 1)]
+    channel = np.broadcast_to(seen.astype(np.float32), image.shape[1:])
+    return np.concatenate([image, channel[None]])
 
 
 def windows_3d(image: np.ndarray, shape: tuple[int, int, int], overlap: float):
@@ -59,7 +88,7 @@ def neighbour_slices(index: int, neighbours: int, slices: int) -> np.ndarray:
 
 
 def probabilities(
-    image: np.ndarray,
+    stack: Stack,
     run: Runner,
     classes: int,
     input_shape: tuple[int, ...],
@@ -68,23 +97,22 @@ def probabilities(
     mirroring: bool = False,
     batch: int = 1,
 ) -> np.ndarray:
-    """Class probabilities (classes, S, S, Z) float32 of a normalised stack (S, S, Z).
+    """Class probabilities (classes, S, S, Z) float32 of a stack.
 
     :param input_shape: (C, *spatial) that the network takes.
     :param mirroring: average with the left/right mirrored stack (levels have no side).
     """
     if mirroring:
         options = {"overlap": overlap, "batch": batch}
-        one = probabilities(image, run, classes, input_shape, **options)
-        other = probabilities(image[::-1], run, classes, input_shape, **options)
+        one = probabilities(stack, run, classes, input_shape, **options)
+        mirrored = Stack(stack.image[::-1], stack.heights)
+        other = probabilities(mirrored, run, classes, input_shape, **options)
         return (one + other[:, ::-1]) / 2
     flat = len(input_shape) == 3
     edge, depth = input_shape[1], 1 if flat else input_shape[3]
-    if flat:
-        tiles = windows_2d(image, edge, input_shape[0] // 2)
-    else:
-        tiles = windows_3d(image, input_shape[1:], overlap)
-    slices = max(image.shape[2], depth)
+    size = stack.image.shape
+    tiles = windows(stack, input_shape, overlap)
+    slices = max(size[2], depth)
     total = np.zeros((classes, edge, edge, slices), np.float32)
     weight = np.zeros(slices, np.float32)
     fade = taper(depth)
@@ -95,7 +123,6 @@ def probabilities(
             chances = chances[..., None] if flat else chances
             total[..., start : start + depth] += chances * fade
             weight[start : start + depth] += fade
-    size = image.shape
     low = (edge - size[0]) // 2
     inner = slice(low, low + size[0])
     return total[:, inner, inner, : size[2]] / weight[: size[2]]

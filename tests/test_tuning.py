@@ -1,0 +1,196 @@
+"""The study: budgets hold, dead trials do not end it, and a killed study goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from spinalroots import params
+from spinalroots.hardnet import tuning
+from spinalroots.hardnet.trial import read_cases, write_cases
+from spinalroots.hardnet.trial_process import BEHIND, OVER_BUDGET, execute, watch
+from spinalroots.hardnet.tuning import (
+    Bench,
+    best_trial,
+    feasible,
+    finished,
+    open_study,
+    run_next,
+    search_space,
+)
+from spinalroots.hardnet.tuning_report import write_report
+
+sys.path.insert(0, str(Path(__file__).parent))
+from test_hardnet_trainer import SPEC, TARGET, case, plan
+
+ROOT = Path(__file__).parents[1]
+
+
+def bench(folder: Path, **tune_changes) -> Bench:
+    hardnet = plan().hardnet.model_copy(
+        update={"square_mm": SPEC.square_mm, "voxel_mm": SPEC.voxel_mm, "slice_mm": SPEC.slice_mm}
+    )
+    tune = params.load(ROOT / "params.yaml", scale="smoke").tune.model_copy(
+        update={
+            "trials": 4,
+            "trial_megavoxels": 0.008,
+            "patch_vox": [8, 16],
+            "batch": [4, 8],
+            "memory_budget_mb": 1000.0,
+            **tune_changes,
+        }
+    )
+    return Bench(hardnet, tune, TARGET, folder / "cases.npz", folder, seed=3)
+
+
+def pretend(request, path, *, timeout_s, budget_mb, dice_to_reach):
+    """A trial without a process: bigger patches and batches score higher and need more memory."""
+    tuned = request["tuned"]
+    size = tuned["patch_vox"] * tuned["batch"]
+    peak = 10.0 * size
+    if peak > budget_mb:
+        return {"peak_memory_mb": peak, "outcome": OVER_BUDGET}
+    return {"dice": size / 200, "dice_levels": 0.1, "peak_memory_mb": peak, "outcome": "complete"}
+
+
+def study_of(folder: Path, monkeypatch, **changes) -> tuple[optuna.Study, Bench]:
+    monkeypatch.setattr(tuning, "execute", pretend)
+    where = bench(folder, **changes)
+    study = open_study(where, "test")
+    while len(finished(study)) < where.tune.trials:
+        run_next(study, where)
+    return study, where
+
+
+def test_a_real_trial_trains_and_measures_its_own_process(tmp_path):
+    where = bench(tmp_path)
+    write_cases(where.cases, [case(0), case(1)], [case(2)])
+    values = {"patch_vox": 16, "batch": 4, "neighbours": 2, "learning_rate": 0.02}
+    found = execute(
+        tuning.request(where, values),
+        tmp_path / "trial-0.json",
+        timeout_s=200,
+        budget_mb=4000,
+        dice_to_reach=None,
+    )
+    assert found["outcome"] == "complete", found
+    assert 0 <= found["dice"] <= 1
+    assert 100 < found["peak_memory_mb"] < 4000
+
+
+def test_cases_survive_the_archive(tmp_path):
+    write_cases(tmp_path / "cases.npz", [case(0)], [case(1)])
+    (found,) = read_cases(tmp_path / "cases.npz", "validation")
+    assert found.name == "case1"
+    assert (found.image == case(1).image).all()
+    assert (found.classes == case(1).classes).all()
+
+
+def test_the_best_trial_respects_the_budget_and_a_smaller_budget_changes_it(tmp_path, monkeypatch):
+    found = {}
+    for budget in (1000.0, 500.0):
+        folder = tmp_path / str(budget)
+        study, _ = study_of(folder, monkeypatch, trials=12, memory_budget_mb=budget)
+        record = write_report(study, folder / "report", budget, {})
+        assert record["feasible"]
+        assert record["peak_memory_mb"] <= budget
+        found[budget] = record["params"]["patch_vox"] * record["params"]["batch"]
+    assert found[500.0] < found[1000.0]
+
+
+def test_trials_over_the_budget_are_infeasible_and_the_study_goes_on(tmp_path, monkeypatch):
+    study, _ = study_of(tmp_path, monkeypatch, trials=8, memory_budget_mb=400.0)
+    over = [trial for trial in finished(study) if not feasible(trial)]
+    assert over
+    assert all(trial.user_attrs["outcome"] == OVER_BUDGET for trial in over)
+    assert len(finished(study)) == 8
+    assert feasible(best_trial(study))
+
+
+def test_without_a_feasible_trial_the_fallback_is_named_as_such(tmp_path, monkeypatch):
+    study, _ = study_of(tmp_path, monkeypatch, memory_budget_mb=1.0)
+    record = write_report(study, tmp_path / "report", 1.0, {"batch": 2})
+    assert record["params"] == {"batch": 2}
+    assert not record["feasible"]
+
+
+def test_a_trial_killed_from_outside_is_infeasible_and_the_study_goes_on(tmp_path, monkeypatch):
+    real = subprocess.Popen
+
+    def doomed(command, **options):
+        code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+        return real([sys.executable, "-c", code], **options)
+
+    monkeypatch.setattr(subprocess, "Popen", doomed)
+    where = bench(tmp_path, trials=2)
+    study = open_study(where, "test")
+    for _ in range(2):
+        trial = run_next(study, where)
+        assert trial.state is TrialState.PRUNED
+        assert trial.user_attrs["outcome"] == "out of memory"
+        assert not feasible(trial)
+
+
+def test_a_killed_study_goes_on_and_ends_like_an_undisturbed_one(tmp_path, monkeypatch):
+    code = (
+        "import sys, pathlib, os, signal; sys.path.insert(0, sys.argv[1])\n"
+        "import test_tuning as t\n"
+        "def die(request, path, **options):\n"
+        "    if path.name == 'trial-2.json': os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return t.pretend(request, path, **options)\n"
+        "t.tuning.execute = die\n"
+        "where = t.bench(pathlib.Path(sys.argv[2])); study = t.open_study(where, 'test')\n"
+        "for _ in range(4): t.run_next(study, where)\n"
+    )
+    arguments = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "one")]
+    killed = subprocess.run(arguments, capture_output=True, env=dict(os.environ))
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-2000:]
+    resumed, _ = study_of(tmp_path / "one", monkeypatch)
+    whole, _ = study_of(tmp_path / "two", monkeypatch)
+    tried = [[trial.params for trial in finished(study)] for study in (resumed, whole)]
+    assert tried[0] == tried[1]
+    assert [trial.state for trial in resumed.trials].count(TrialState.FAIL) == 1
+
+
+def test_a_line_tells_when_to_stop():
+    def lines(*records):
+        return [json.dumps({"peak_memory_mb": 100, **record}) for record in records]
+
+    step = {"event": "step", "step": 1, "loss": 1.0}
+    half = {"event": "halfway", "dice": 0.3}
+    end = {"event": "end", "dice": 0.6}
+    assert watch(lines(step), {}, 50, None) == OVER_BUDGET
+    assert watch(lines(step, half, end), {}, 500, 0.4) == BEHIND
+    figures: dict = {}
+    assert watch(lines(step, half, end), figures, 500, 0.2) is None
+    assert (figures["dice_halfway"], figures["dice"]) == (0.3, 0.6)
+
+
+def test_what_the_parameters_fix_is_not_searched():
+    where = bench(Path("unused"))
+    fixed = where.hardnet.model_copy(update={"batch": 4})
+    assert "batch" in search_space(where.hardnet, where.tune)
+    assert "batch" not in search_space(fixed, where.tune)
+    assert "patch_slices" not in search_space(where.hardnet, where.tune)
+    assert fixed.tunable({"batch": 8, "width": 1.5}).batch == 4
+    assert fixed.tunable({"batch": 8, "width": 1.5}).width == 1.5
+
+
+def test_report_files_are_all_there(tmp_path, monkeypatch):
+    study, _ = study_of(tmp_path, monkeypatch)
+    write_report(study, tmp_path / "report", 1000.0, {})
+    names = {path.name for path in (tmp_path / "report").iterdir()}
+    assert names == {"best_params.json", "trials.csv", "pareto.png", "importance.png"}
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
