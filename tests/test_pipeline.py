@@ -93,9 +93,10 @@ def test_no_model_was_trained_on_a_test_case_raw_or_augmented(project):
     assert set(parents.values()) <= set(split["train"])
     for name in MODELS:
         record = json.loads((project.folder / "models" / name / "model.json").read_text())
-        trained_on = set(record["trained_on"])
+        trained_on = set(record["trained_on"]["training"])
         assert trained_on
         assert trained_on <= set(split["train"]) | set(parents)
+        assert set(record["trained_on"]["validation"]) <= set(split["validation"])
         assert not {parents.get(case, case) for case in trained_on} & set(split["test"])
         assert bool(trained_on & set(parents)) is MODELS[name].augmented
 

@@ -98,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
     score.add_argument("--score", type=float, required=True, help="0.5 no help … 1.0 nothing to do")
     score.add_argument("--rater", required=True, help="who scored (initials or a number)")
     score.add_argument("--model", default="hardnet-all-levels", help="%(default)s")
-    score.add_argument("--region", default="all", help="all, thoracic, lumbar or sacral")
+    score.add_argument("--region", default="", help="default: the model's own")
     score.add_argument("--minutes-without", type=float, help="minutes to draw it from nothing")
     score.add_argument("--minutes-with", type=float, help="minutes to correct the pre-annotation")
     score.add_argument("--comment", default="")
@@ -240,7 +240,7 @@ def _score(options) -> None:
         minutes_with=options.minutes_with,
         comment=options.comment,
     )
-    expert_scores.append(options.file, row)
+    expert_scores.append(options.file, row, known_cases=expert_scores.known_cases())
     print(f"added to {options.file}; `dvc repro` takes it into the tables")
 
 

@@ -83,7 +83,7 @@ def main(params: Params) -> None:
             trained.predictor.save(
                 folder,
                 trained_on={
-                    "cases": [source.name for source in training],
+                    "training": [source.name for source in training],
                     "validation": [source.name for source in validation],
                     "validation_dice": round(trained.dice, 4),
                     "epochs": trained.epochs,
