@@ -263,6 +263,7 @@ class Hardnet(Section):
     height_channel: bool
     deep_supervision: bool
     entity_weight: NonNegative
+    level_weight: NonNegative
     skeleton_weight: NonNegative
     class_weights: Literal["none", "balanced"]
     augmentation: Literal["none", "light"]
