@@ -13,8 +13,8 @@ from spinalroots.hardnet.learning import rate, shrunk
 from spinalroots.hardnet.losses import (
     UNKNOWN_ROOT,
     LossWeights,
-    balanced_weights,
     entity_loss,
+    level_loss,
     loss_terms,
     skeleton_recall,
     soft_dice,
@@ -22,7 +22,7 @@ from spinalroots.hardnet.losses import (
 )
 from spinalroots.hardnet.scores import dice, stack_dice
 
-ALL = LossWeights(entity=1.0)
+ALL = LossWeights(entity=1.0, level=1.0)
 
 
 def certain(classes: torch.Tensor, count: int) -> torch.Tensor:
@@ -84,9 +84,12 @@ def test_skeleton_recall_counts_the_covered_share_of_each_class():
     assert float(skeleton_recall(found, skeleton)) == pytest.approx((3 / 4 + 1 / 2) / 2)
 
 
-def test_balanced_weights_raise_the_rare_and_spare_the_absent():
-    weights = balanced_weights([1000, 400, 100, 25, 0])
-    assert weights == (1.0, 0.5, 1.0, 2.0, 1.0)
+def test_the_level_term_looks_at_known_roots_only():
+    classes = torch.tensor([[0, 1, 2, UNKNOWN_ROOT]], dtype=torch.uint8)
+    logits = torch.tensor([[[9.0, 0, 0, 0], [0, 2, 2, 5], [0, 1, 1, 0], [0, 0, 0, 0]]])
+    lots = math.log(math.exp(2) + math.exp(1) + 1)
+    assert float(level_loss(logits, classes)) == pytest.approx((lots - 2 + lots - 1) / 2, abs=1e-5)
+    assert float(level_loss(logits, torch.zeros_like(classes))) == 0
 
 
 def test_shrinking_labels_keeps_a_thin_root():

@@ -16,8 +16,10 @@ from spinalroots.files import read_json
 from spinalroots.hardnet.data import Case, read_case
 from spinalroots.hardnet.straighten import InputSpec
 from spinalroots.imaging.centreline import Centreline
+from spinalroots.params import Hardnet
 
 REFINED, AUGMENTED = Path("data/refined"), Path("data/augmented")
+BALANCE = AUGMENTED / "class_weights.json"
 CENTRELINES, SPLIT = Path("data/centreline"), Path("data/split.json")
 
 
@@ -52,6 +54,21 @@ def sources(part: str, *, augmented: bool = False) -> list[Source]:
             if read_json(variants.sidecar(name))["parent"] in names
         ]
     return found
+
+
+def class_weights(hardnet: Hardnet, target: Target) -> tuple[float, ...] | None:
+    """Cross-entropy weights of the target's classes from the balance plan, if they are wanted."""
+    if hardnet.class_weights == "none":
+        return None
+    if not BALANCE.is_file():
+        raise InputError(
+            BALANCE,
+            expected="the balance plan's class weights",
+            found="no such file",
+            fix="Run `dvc repro augment`, or set hardnet.class_weights to none.",
+        )
+    planned = read_json(BALANCE)[str(target.scheme)]
+    return (1.0, *(float(planned.get(str(value), 1.0)) for value in target.values))
 
 
 def read_cases(

@@ -194,11 +194,3 @@ class Patches(TorchDataset):
             name: torch.from_numpy(np.ascontiguousarray(array))
             for name, array in zip(names, arrays, strict=False)
         }
-
-
-def class_counts(cases: list[Case], classes: int) -> list[int]:
-    """Voxels of each class over all cases; roots of unknown level are left out."""
-    counts = np.zeros(256, np.int64)
-    for case in cases:
-        counts += np.bincount(case.classes.ravel(), minlength=256)
-    return counts[:classes].tolist()

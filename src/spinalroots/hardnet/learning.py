@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from spinalroots.hardnet.data import Case, PatchShape, class_counts
-from spinalroots.hardnet.losses import LossWeights, balanced_weights, loss_terms, total
+from spinalroots.hardnet.data import PatchShape
+from spinalroots.hardnet.losses import LossWeights, loss_terms, total
 from spinalroots.hardnet.network import NetworkConfig, SegmentationHardnet
 
 if TYPE_CHECKING:
@@ -27,12 +27,16 @@ DEEP_SUPERVISION_DECAY = 0.5
 
 @dataclass(frozen=True)
 class Plan:
-    """One training, fully determined: parameters, tuned values and the classes to learn."""
+    """One training, fully determined: parameters, tuned values and the classes to learn.
+
+    `class_weights`: one cross-entropy weight a class, background first.
+    """
 
     hardnet: Hardnet
     tuned: Tunable
     classes: int
     seed: int
+    class_weights: tuple[float, ...] | None = None
 
     @property
     def shape(self) -> PatchShape:
@@ -69,15 +73,14 @@ class Plan:
         """Patches of an epoch."""
         return self.steps * self.tuned.batch * self.tuned.accumulate
 
-    def loss_weights(self, cases: list[Case]) -> LossWeights:
-        """Weights of the loss; class weights come from the voxels of `cases`."""
-        classes = None
-        if self.hardnet.class_weights == "balanced":
-            classes = balanced_weights(class_counts(cases, self.classes))
+    @property
+    def loss_weights(self) -> LossWeights:
+        """Weights of the loss."""
         return LossWeights(
             entity=self.hardnet.entity_weight,
+            level=self.hardnet.level_weight,
             skeleton=self.hardnet.skeleton_weight,
-            classes=classes,
+            classes=self.class_weights,
         )
 
 

@@ -26,6 +26,7 @@ class LossWeights:
     dice: float = 1.0
     cross_entropy: float = 1.0
     entity: float = 0.0
+    level: float = 0.0
     skeleton: float = 0.0
     classes: tuple[float, ...] | None = None
 
@@ -65,6 +66,8 @@ def loss_terms(
             )
     if weights.entity:
         terms["entity"] = entity_loss(logarithms, classes > 0)
+    if weights.level:
+        terms["level"] = level_loss(logits, classes)
     return terms
 
 
@@ -94,6 +97,18 @@ def entity_loss(logarithms: torch.Tensor, root: torch.Tensor) -> torch.Tensor:
     return cross_entropy + 1 - dice
 
 
+def level_loss(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of the level, given that it is a root: the mean over root voxels only.
+
+    In the plain cross-entropy the few root voxels hardly count beside the background: levels are
+    learned long after "root or not". `logits` (B, classes, *spatial); 0 where no root is known.
+    """
+    known = (classes > 0) & (classes != UNKNOWN_ROOT)
+    wanted = torch.where(known, classes.long() - 1, -1)
+    total = functional.cross_entropy(logits[:, 1:], wanted, ignore_index=-1, reduction="sum")
+    return total / known.sum().clamp(min=1)
+
+
 def skeleton_recall(probabilities: torch.Tensor, skeleton: torch.Tensor) -> torch.Tensor:
     """Share of the skeleton (B, classes, *spatial) that the soft masks cover, mean over the classes
     that have one (Kirchhoff et al., "Skeleton Recall Loss", arXiv 2404.03010)."""
@@ -102,17 +117,3 @@ def skeleton_recall(probabilities: torch.Tensor, skeleton: torch.Tensor) -> torc
     covered = (probabilities * skeleton).sum(axes)
     present = (length > 0).float()
     return ((covered / length.clamp(min=1)) * present).sum() / present.sum().clamp(min=1)
-
-
-def balanced_weights(
-    counts: list[int], power: float = 0.5, limit: float = 4.0
-) -> tuple[float, ...]:
-    """Cross-entropy weights from voxel counts (background first): background 1, a root class
-    (median / count)**power, kept within 1/limit and limit; a class without voxels gets 1."""
-    roots = torch.tensor(counts[1:], dtype=torch.float64)
-    present = roots > 0
-    if not present.any():
-        return (1.0,) * len(counts)
-    ratio = (roots[present].median() / roots.clamp(min=1)) ** power
-    ratio = torch.where(present, ratio.clamp(1 / limit, limit), 1.0)
-    return (1.0, *(round(float(value), 4) for value in ratio))

@@ -52,11 +52,11 @@ class HardnetData(pl.LightningDataModule):
 class HardnetModule(pl.LightningModule):
     """Trains the network of `plan`; logs loss terms, Dice, throughput and peak memory."""
 
-    def __init__(self, plan: Plan, spec: InputSpec, target: Target, training: list[Case]):
+    def __init__(self, plan: Plan, spec: InputSpec, target: Target):
         super().__init__()
         self.plan, self.spec, self.target = plan, spec, target
         self.network = build(plan)
-        self.weights = plan.loss_weights(training)
+        self.weights = plan.loss_weights
         self._scores: list[np.ndarray] = []
         self._began = 0.0
 

@@ -35,7 +35,7 @@ def short_training(
     """
     hardnet, tuned = plan.hardnet, plan.tuned
     network = build(plan).to(device)
-    weights = plan.loss_weights(cases)
+    weights = plan.loss_weights
     chosen = optimizer(network, tuned.learning_rate, hardnet.weight_decay)
     precision = resolved_precision(tuned.precision, device)
     patches = Patches(

@@ -67,7 +67,7 @@ def train(
     are only ever read from there. A finished training is not repeated.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    module = HardnetModule(plan, spec, target, training)
+    module = HardnetModule(plan, spec, target)
     last = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
     callbacks: list[pl.Callback] = []
     best = None

@@ -61,6 +61,7 @@ def main(request_path: str) -> None:
         Tunable.model_validate(request["tuned"]),
         len(target.class_names),
         request["seed"],
+        tuple(request["class_weights"]) if request["class_weights"] else None,
     )
     spec = InputSpec(plan.hardnet.square_mm, plan.hardnet.voxel_mm, plan.hardnet.slice_mm)
     archive = Path(request["cases"])

@@ -36,6 +36,7 @@ class Bench:
     folder: Path
     seed: int
     device: str = "cpu"
+    class_weights: tuple[float, ...] | None = None
 
 
 def search_space(hardnet: Hardnet, tune: Tune) -> dict[str, list | tuple[float, float]]:
@@ -141,6 +142,7 @@ def request(bench: Bench, values: dict) -> dict:
         "prune_after": bench.tune.prune_after,
         "device": bench.device,
         "seed": bench.seed,
+        "class_weights": bench.class_weights,
     }
 
 

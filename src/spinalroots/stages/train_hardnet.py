@@ -38,6 +38,7 @@ def main(params: Params) -> None:
         params.hardnet.tunable(tuned_values(params.hardnet)),
         len(target.class_names),
         params.seed,
+        room.class_weights(params.hardnet, target),
     )
     training = room.sources("train", augmented=model.augmented)
     validation = room.sources("validation")
@@ -47,6 +48,7 @@ def main(params: Params) -> None:
         hardnet=params.hardnet.model_dump(),
         tuned=plan.tuned.model_dump(),
         target=target.as_dict(),
+        class_weights=plan.class_weights,
         seed=params.seed,
     )
     record = {"hardnet": params.hardnet.model_dump(), "tuned": plan.tuned.model_dump()}

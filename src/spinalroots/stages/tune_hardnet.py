@@ -28,11 +28,13 @@ def main(params: Params) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     target, spec, tune = MODELS[NAME].target(), input_spec(params.hardnet), params.tune
     training, validation = room.sources("train"), room.sources("validation")[: tune.trial_cases]
+    weights = room.class_weights(params.hardnet, target)
     settings = {
         "hardnet": params.hardnet.model_dump(),
         "tune": tune.model_dump(exclude={"trials", "storage"}),
         "target": target.as_dict(),
         "seed": params.seed,
+        "class_weights": weights,
     }
     key = room.fingerprint([*training, *validation], target, **settings)
     folder = tracking.repository_root() / ".cache" / "tune" / key
@@ -45,6 +47,7 @@ def main(params: Params) -> None:
         folder,
         params.seed,
         "cuda" if on_gpu else "cpu",
+        weights,
     )
     write_cases(
         bench.cases,
