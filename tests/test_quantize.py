@@ -356,6 +356,15 @@ def test_of_equally_small_exports_the_fastest_is_recommended():
     assert choose.recommend(rows, by_test_change, 0.005) is rows[2]
 
 
+def test_a_fraction_of_a_megabyte_is_no_reason_for_a_slow_export():
+    rows = [
+        make_row("pytorch-fp32", 3.0, 1.0, 0.0),
+        make_row("onnxruntime-int8", 0.4, 0.6, 0.0),
+        make_row("openvino-int8", 0.6, 0.1, 0.0),
+    ]
+    assert choose.recommend(rows, by_test_change, 0.005) is rows[2]
+
+
 def test_fp32_is_recommended_when_everything_else_loses():
     rows = [make_row("pytorch-fp32", 40, 1.0, 0.0), make_row("openvino-int8", 10, 0.2, -0.2)]
     best = choose.recommend(rows, by_test_change, 0.005)

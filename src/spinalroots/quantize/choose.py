@@ -7,9 +7,9 @@ from collections.abc import Callable
 from spinalroots.quantize.compare import Row
 from spinalroots.quantize.variants import REFERENCE
 
-SAME_SIZE = 1.2
-"""Exports up to a fifth larger than the smallest count as equally small, since formats differ in
-what they store besides the weights; the fastest of them comes first."""
+SAME_SIZE, SAME_SIZE_MB = 1.2, 1.0
+"""Exports up to a fifth or a megabyte larger than the smallest count as equally small, since formats
+differ in what they store besides the weights; the fastest of them comes first."""
 
 
 def recommend(rows: list[Row], judge: Callable[[Row], float], max_dice_loss: float) -> Row:
@@ -26,7 +26,11 @@ def recommend(rows: list[Row], judge: Callable[[Row], float], max_dice_loss: flo
     while True:
         smallest = min(row.size_mb for row in left)
         best = min(
-            (row for row in left if row.size_mb <= SAME_SIZE * smallest),
+            (
+                row
+                for row in left
+                if row.size_mb <= max(SAME_SIZE * smallest, smallest + SAME_SIZE_MB)
+            ),
             key=lambda row: (row.inference_s, row.size_mb),
         )
         if is_reference(best) or keeps_dice(judge(best), max_dice_loss):
