@@ -28,7 +28,7 @@ from spinalroots.nnunet.trainer import (
     seed_everything,
     set_random_state,
 )
-from spinalroots.nnunet.training import Job, choose_device
+from spinalroots.nnunet.training import Job, choose_device, working_folder
 from spinalroots.stages import prepare_nnunet, train_nnunet
 
 ROW = "all-levels"
@@ -148,7 +148,9 @@ def test_never_mirrors_and_takes_its_budget_from_the_parameters(project, tmp_pat
     for kind in ("full", "light", "none"):
         job = Job.read(tiny(project, online_augmentation=kind), model, prepared)
         plans = {**job.plans, SETTINGS: job.settings, "continue_training": False}
-        with environment.folders(prepared, results=tmp_path / kind):
+        with environment.folders(
+            prepared, preprocessed=working_folder(job, tmp_path / kind), results=tmp_path / kind
+        ):
             trainer = SpinalrootsTrainer(
                 plans, environment.CONFIGURATION, 0, job.dataset, torch.device("cpu")
             )
@@ -161,11 +163,12 @@ def test_never_mirrors_and_takes_its_budget_from_the_parameters(project, tmp_pat
 
 
 def test_nnunet_finds_the_trainer_by_its_name(tmp_path):
-    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+    from nnunetv2.paths import nnUNet_extTrainer
+    from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 
     with environment.folders(tmp_path):
-        found = recursive_find_trainer_class_by_name("SpinalrootsTrainer")
-    assert found.__name__ == "SpinalrootsTrainer"
+        found = recursive_find_python_class(nnUNet_extTrainer.get(), "SpinalrootsTrainer", None)
+    assert found is SpinalrootsTrainer
     assert os.environ.get("nnUNet_extTrainer") is None  # noqa: SIM112
 
 

@@ -82,7 +82,7 @@ def train(params: Params, model: Model, prepared: Path, published: Path) -> None
     """Train a row, or go on where it was stopped, and publish it in the folder `published`."""
     job = Job.read(params, model, prepared)
     state = tracking.repository_root() / ".cache" / "nnunet" / job.key
-    preprocessed = _working_folder(job, state)
+    preprocessed = working_folder(job, state)
     device = choose_device(job.settings["device"])
     tags = {
         "region": model.region,
@@ -175,11 +175,17 @@ def publish(
 
 def _train_fold(job: Job, fold: int, device: torch.device) -> Path:
     """Train one fold to its end, from its checkpoint if any; returns the final checkpoint."""
+    with _explained():
+        if job.settings["gpus"] > 1:
+            _train_on_several_gpus(job, fold)
+        else:
+            _train_here(job, fold, device)
+    return _output_folder(job, fold) / FINAL
+
+
+def _train_here(job: Job, fold: int, device: torch.device) -> None:
     output = _output_folder(job, fold)
     final, latest = output / FINAL, output / CHECKPOINT
-    if job.settings["gpus"] > 1:
-        _train_on_several_gpus(job, fold)
-        return final
     checkpoint = next((path for path in (final, latest) if path.is_file()), None)
     plans = {**job.plans, SETTINGS: job.settings, "continue_training": checkpoint is not None}
     trainer = SpinalrootsTrainer(plans, environment.CONFIGURATION, fold, dict(job.dataset), device)
@@ -187,29 +193,30 @@ def _train_fold(job: Job, fold: int, device: torch.device) -> Path:
     if checkpoint:
         trainer.load_checkpoint(str(checkpoint))
     if checkpoint != final:
-        with _explained():
-            trainer.run_training()
-    return final
+        trainer.run_training()
 
 
 def _train_on_several_gpus(job: Job, fold: int) -> None:
-    """The way of `nnUNetv2_train -num_gpus`: nnU-Net finds our trainer, a process for each GPU."""
-    from nnunetv2.run.run_training import run_training
+    """What `nnUNetv2_train -num_gpus` does: a process for each GPU, joined by NCCL."""
+    from nnunetv2.run.run_training import find_free_network_port
 
-    with _explained():
-        run_training(
-            environment.dataset_name(job.model),
-            environment.CONFIGURATION,
-            fold,
-            SpinalrootsTrainer.__name__,
-            job.plans["plans_name"],
-            num_gpus=job.settings["gpus"],
-            continue_training=True,
-            device=torch.device("cuda"),
-        )
+    os.environ["MASTER_ADDR"] = "localhost"
+    os.environ["MASTER_PORT"] = str(find_free_network_port())
+    torch.multiprocessing.spawn(
+        _train_as_rank, args=(job.settings["gpus"], job, fold), nprocs=job.settings["gpus"]
+    )
 
 
-def _working_folder(job: Job, state: Path) -> Path:
+def _train_as_rank(rank: int, world_size: int, job: Job, fold: int) -> None:
+    from nnunetv2.run.run_training import cleanup_ddp, setup_ddp
+
+    setup_ddp(rank, world_size)
+    torch.cuda.set_device(rank)
+    _train_here(job, fold, torch.device("cuda"))
+    cleanup_ddp()
+
+
+def working_folder(job: Job, state: Path) -> Path:
     """nnU-Net's preprocessed folder of this training: own plans and splits, the data linked."""
     folder = state / "preprocessed"
     own = folder / job.prepared.name
