@@ -8,8 +8,8 @@ from spinalroots.quantize.compare import Row
 from spinalroots.quantize.variants import REFERENCE
 
 SAME_SIZE, SAME_SIZE_MB = 1.2, 1.0
-"""Exports up to a fifth or a megabyte larger than the smallest count as equally small, since formats
-differ in what they store besides the weights; the fastest of them comes first."""
+"""Exports up to a fifth or a megabyte larger than the smallest count as equally small, since
+formats differ in what they store besides the weights; the fastest of them comes first."""
 
 
 def recommend(rows: list[Row], judge: Callable[[Row], float], max_dice_loss: float) -> Row:
