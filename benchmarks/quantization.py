@@ -2,8 +2,8 @@
 
 Random weights, so this is about speed and size only; Dice is measured by the `quantize` stage on
 trained weights. The network is what nnUNetPlannerResEncM (8 GB) plans for lower-spine scans of
-about 260 × 130 × 130 voxels: six stages, 102 million parameters. The planned patch, 192 × 112 × 112, is
-smaller here, so that the benchmark ends within minutes on two cores.
+about 260 × 130 × 130 voxels: six stages, 102 million parameters. The planned
+patch, 192 × 112 × 112, is smaller here, so that the benchmark ends within minutes on two cores.
 """
 
 from __future__ import annotations

@@ -221,6 +221,15 @@ def test_nothing_is_reported_home(tmp_path):
     assert not (tmp_path / "intel").exists()
 
 
+def test_the_measuring_process_reports_nothing_home_either(tmp_path):
+    """It imports the libraries by a list, and only what comes before them can silence them."""
+    names = measure._PRELOAD[: measure._PRELOAD.index("openvino") + 1]
+    code = "import sys\nfor name in sys.argv[1:]:\n    __import__(name)"
+    home = {**os.environ, "HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code, *names], env=home, check=True)
+    assert not (tmp_path / "intel").exists()
+
+
 def test_the_reference_is_always_measured():
     assert chosen((Runtime.OPENVINO,), (Precision.INT8,)) == (
         REFERENCE,

@@ -21,6 +21,7 @@ from spinalroots.quantize.cases import Case
 from spinalroots.quantize.runtimes import load_runner
 
 _PRELOAD = [
+    "spinalroots",  # first: it switches the others' telemetry off
     "torch",
     "openvino",
     "onnxruntime",
