@@ -7,8 +7,6 @@ is reported as what it nearly always is: memory.
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,11 +28,14 @@ _FOREGROUND_SAMPLES = 10_000_000
 """Voxels, over all cases, from which intensity statistics are made."""
 
 
-def write_fingerprint(raw: Path, preprocessed: Path, workers: int = 1) -> dict:
+def write_fingerprint(
+    raw: Path, preprocessed: Path, workers: int = 1, prefer: str = "processes"
+) -> dict:
     """nnU-Net's dataset fingerprint: spacings, shapes and root intensities of all cases."""
     dataset = _dataset(raw)
     samples = _FOREGROUND_SAMPLES // len(dataset)
-    results = _each(_analyse, [(name, files, samples) for name, files in dataset.items()], workers)
+    tasks = [(name, files, samples) for name, files in dataset.items()]
+    results = _each(_analyse, tasks, workers, prefer)
     shapes, spacings, intensities, _, relative_sizes = zip(*results, strict=True)
     pooled = np.concatenate([case[0] for case in intensities])
     low, median, high = np.percentile(pooled, (0.5, 50.0, 99.5))
@@ -59,7 +60,12 @@ def write_fingerprint(raw: Path, preprocessed: Path, workers: int = 1) -> dict:
 
 
 def preprocess(
-    raw: Path, preprocessed: Path, plans: dict, configuration: str, workers: int = 1
+    raw: Path,
+    preprocessed: Path,
+    plans: dict,
+    configuration: str,
+    workers: int = 1,
+    prefer: str = "processes",
 ) -> Path:
     """Crop, normalise and resample every case for a configuration; returns the data's folder."""
     identifier = plans["configurations"][configuration]["data_identifier"]
@@ -68,7 +74,7 @@ def preprocess(
     tasks = [
         (name, files, plans, configuration, raw, folder) for name, files in _dataset(raw).items()
     ]
-    _each(_preprocess, tasks, workers)
+    _each(_preprocess, tasks, workers, prefer)
     return folder
 
 
@@ -97,12 +103,12 @@ def _preprocess(
     )
 
 
-def _each(work: Callable, tasks: list[tuple], workers: int) -> list:
+def _each(work: Callable, tasks: list[tuple], workers: int, prefer: str) -> list:
     """`work(*task)` for every task, in order; the first of a task names the case in an error."""
     bar = tqdm(total=len(tasks), desc=work.__name__.strip("_"), unit="case", leave=False)
     try:
         results = []
-        jobs = Parallel(n_jobs=workers, return_as="generator")(
+        jobs = Parallel(n_jobs=workers, prefer=prefer, return_as="generator")(
             delayed(_guarded)(work, task) for task in tasks
         )
         for result in jobs:
@@ -122,8 +128,7 @@ def _each(work: Callable, tasks: list[tuple], workers: int) -> list:
 
 def _guarded(work: Callable, task: tuple):
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            return work(*task)
+        return work(*task)
     except InputError:
         raise
     except Exception as error:

@@ -30,7 +30,7 @@ def main(params: Params, row: str) -> None:
 
     name = environment.dataset_name(model)
     # The small planner's resampling is quicker than starting processes for it.
-    workers = params.workers if params.nnunet.plan.planner == "resenc_m" else 1
+    prefer = "processes" if params.nnunet.plan.planner == "resenc_m" else "threads"
     # The staging folder lies beside its final place, so relative paths in it stay right.
     with (
         folder_in_one_piece(environment.DATA / row) as root,
@@ -38,7 +38,8 @@ def main(params: Params, row: str) -> None:
     ):
         raw, preprocessed = root / "raw" / name, root / "preprocessed" / name
         write_raw_dataset(raw, target, training, validation)
-        write_fingerprint(raw, preprocessed, workers)
+        write_fingerprint(raw, preprocessed, params.workers, prefer)
         plans = plan(name, params.nnunet.plan)
-        preprocess(raw, preprocessed, plans, environment.CONFIGURATION, workers)
-        print(f"{row}: {len(training)} training cases, {summary(plans, environment.CONFIGURATION)}")
+        chosen = environment.CONFIGURATION
+        preprocess(raw, preprocessed, plans, chosen, params.workers, prefer)
+        print(f"{row}: {len(training)} training cases, {summary(plans, chosen)}")
