@@ -1,0 +1,201 @@
+"""HarDNet: whole-volume inference and size against nnU-Net's ResEncM, and what the switches save.
+
+Needs data/refined, data/centreline and data/split.json: the ResEncM network is the one that
+`nnUNetPlannerResEncM` plans for the very cases that HarDNet trains on. Speed does not depend on the
+weights, so both networks are untrained; both run in PyTorch, fp32.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from spinalroots import params
+from spinalroots.anatomy import Scheme
+from spinalroots.dataset.layout import Dataset
+from spinalroots.files import read_json, write_json
+from spinalroots.hardnet import cases as room
+from spinalroots.hardnet.learning import Plan, build
+from spinalroots.hardnet.network import parameter_count
+from spinalroots.hardnet.predictor import HardnetPredictor, input_shape
+from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.volume import Volume, read_image
+from spinalroots.models import MODELS
+from spinalroots.params import Hardnet, NnunetPlan, Tunable
+from spinalroots.stages.train_hardnet import input_spec, tuned_values
+
+TILE_STEP = 0.5
+"""nnU-Net's own shift between tiles, as a share of a tile."""
+
+STEPS = 6
+
+
+def run() -> list[dict]:
+    """Inference, parameters, and a training step with and without the memory switches."""
+    hardnet = params.load("params.yaml").hardnet
+    tuned = hardnet.tunable(tuned_values(hardnet))
+    return [*against_resenc(hardnet, tuned), *training_step(hardnet, tuned)]
+
+
+def against_resenc(hardnet: Hardnet, tuned: Tunable) -> list[dict]:
+    """Seconds for one refined scan from grey values to labels, and numbers of parameters."""
+    target = MODELS["hardnet-all-levels"].target()
+    classes = len(target.class_names)
+    name = read_json(room.SPLIT)["validation"][0]
+    scan = read_image(Dataset(room.REFINED).image(name))
+    centreline = Centreline.read(room.CENTRELINES / f"{name}.json")
+    plan = Plan(hardnet, tuned, classes, seed=0)
+    spec = input_spec(hardnet)
+    ours = HardnetPredictor(
+        "benchmark",
+        target,
+        build(plan).eval(),
+        input_shape(plan.config, spec, tuned.patch_slices),
+        spec,
+        hardnet.overlap,
+    )
+    ours.predict(scan, centreline)
+    began = time.perf_counter()
+    ours.predict(scan, centreline)
+    seconds = time.perf_counter() - began
+    network, patch, spacing = planned_resenc(classes)
+    other, tiles = resenc_seconds(network, patch, spacing, scan)
+    size = "×".join(map(str, scan.data.shape))
+    return [
+        record(
+            "hardnet: inference time",
+            seconds,
+            other,
+            other / seconds,
+            "s",
+            f"scan of {size} voxels to labels, against the {tiles} tiles of nnU-Net's ResEncM plan "
+            f"(patch {'×'.join(map(str, patch))}, step {TILE_STEP}; network alone), fp32",
+        ),
+        record(
+            "hardnet: parameters",
+            parameter_count(ours.network),
+            parameter_count(network),
+            parameter_count(network) / parameter_count(ours.network),
+            "parameters",
+            "HarDNet against the ResidualEncoderUNet that nnUNetPlannerResEncM plans here",
+        ),
+    ]
+
+
+def planned_resenc(classes: int):
+    """Network, patch (Z, Y, X) and spacing of the ResEncM plan for our training cases."""
+    from spinalroots.nnunet import environment
+    from spinalroots.nnunet.export import find_cases, write_raw_dataset
+    from spinalroots.nnunet.network import build_network
+    from spinalroots.nnunet.planner import plan
+    from spinalroots.nnunet.preprocess import write_fingerprint
+
+    model = MODELS["nnunet-all-levels"]
+    split = read_json(room.SPLIT)
+    refined = [Dataset(room.REFINED)]
+    training, _ = find_cases(refined, split["train"], Scheme.LEVELS)
+    validation, _ = find_cases(refined, split["validation"], Scheme.LEVELS)
+    name = environment.dataset_name(model)
+    wanted = NnunetPlan.model_validate(
+        {**dict.fromkeys(NnunetPlan.model_fields), "planner": "resenc_m"}
+    )
+    with tempfile.TemporaryDirectory() as folder, environment.folders(Path(folder), workers=1):
+        raw, preprocessed = (Path(folder) / part / name for part in ("raw", "preprocessed"))
+        write_raw_dataset(raw, model.target(), training, validation)
+        write_fingerprint(raw, preprocessed)
+        plans = plan(name, wanted)
+    chosen = plans["configurations"][environment.CONFIGURATION]
+    network = build_network(plans, environment.CONFIGURATION, classes).eval()
+    return network, tuple(chosen["patch_size"]), chosen["spacing"]
+
+
+def resenc_seconds(network, patch, spacing, scan: Volume) -> tuple[float, int]:
+    """Seconds for all tiles over the scan, from two timed ones, and how many they are."""
+    import torch
+
+    shape = scan.data.shape[::-1] * scan.spacing_mm[::-1] / np.asarray(spacing)
+    step = np.asarray(patch) * TILE_STEP
+    tiles = int(np.prod(np.ceil(np.maximum(shape - patch, 0) / step) + 1))
+    tile = torch.randn(1, 1, *patch)
+    times = []
+    with torch.inference_mode():
+        for _ in range(3):
+            began = time.perf_counter()
+            network(tile)
+            times.append(time.perf_counter() - began)
+    return float(np.mean(times[1:])) * tiles, tiles
+
+
+def training_step(hardnet: Hardnet, tuned: Tunable) -> list[dict]:
+    """Memory and speed of a step as configured, against all switches off at the same batch."""
+    batch = tuned.batch * tuned.accumulate
+    off = {"precision": "32", "channels_last": False, "checkpointing": False}
+    plain = tuned.model_copy(update={**off, "batch": batch, "accumulate": 1})
+    saving = tuned.model_copy(update={"checkpointing": True})
+    ours, lean, other = (measured(hardnet, settings) for settings in (tuned, saving, plain))
+    compared = f"batch {batch} of {tuned.patch_vox} voxels, against fp32 without any memory switch"
+    switches = f"precision {tuned.precision}, channels-last {tuned.channels_last}"
+    return [
+        record(
+            "hardnet: training throughput",
+            ours["megavoxels_per_s"],
+            other["megavoxels_per_s"],
+            ours["megavoxels_per_s"] / other["megavoxels_per_s"],
+            "megavoxels/s",
+            f"default settings ({switches}), {compared}",
+        ),
+        *(
+            record(
+                f"hardnet: memory of a training step{name}",
+                found["step_mb"],
+                other["step_mb"],
+                other["step_mb"] / found["step_mb"],
+                "MB above the idle process",
+                f"{what}, {compared}",
+            )
+            for name, what, found in (
+                ("", f"default settings ({switches})", ours),
+                (" with checkpointing", "the same with checkpointing", lean),
+            )
+        ),
+    ]
+
+
+def measured(hardnet: Hardnet, tuned: Tunable) -> dict:
+    """Figures of a fresh process (`benchmarks/_hardnet_step.py`)."""
+    with tempfile.TemporaryDirectory() as folder:
+        request = Path(folder) / "request.json"
+        write_json(
+            request,
+            {
+                "hardnet": hardnet.model_dump(mode="json"),
+                "tuned": tuned.model_dump(),
+                "classes": len(MODELS["hardnet-all-levels"].target().class_names),
+                "steps": STEPS,
+            },
+        )
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("_hardnet_step.py")), str(request)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def record(name, ours, other, ratio, unit, compared) -> dict:
+    """One line of the report; a ratio above one is in our favour."""
+    return {
+        "name": name,
+        "ours": float(ours),
+        "other": float(other),
+        "ratio": float(ratio),
+        "unit": unit,
+        "compared": compared,
+    }
