@@ -31,7 +31,11 @@ def main(names: list[str]) -> int:
         print(f"error: no benchmark {', '.join(sorted(unknown))}; known: {', '.join(known)}")
         return 2
     report = read_json(REPORT) if REPORT.is_file() and names else {}
-    report["machine"] = {"cpu": _cpu(), "cores": os.cpu_count(), "python": platform.python_version()}
+    report["machine"] = {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
     for name in names or known:
         print(f"{name} …", flush=True)
         records = importlib.import_module(f"benchmarks.{name}").run()
