@@ -21,6 +21,9 @@ from nnunetv2.preprocessing.resampling.resample_torch import resample_torch_forn
 from spinalroots.params import NnunetPlan
 
 SMALL_PLANS = "nnUNetResEncUNetSmallPlans"
+HEIGHT_TO_WIDTH = 2.5
+"""Proportion of the patches that `in_plane_mm` asks for."""
+
 _STAGES = 14
 _RESAMPLING = {"force_separate_z": False, "memefficient_seg_resampling": False}
 
@@ -32,6 +35,7 @@ class SmallPlanner(resenc.nnUNetPlannerResEncM):
         super().__init__(dataset, plan.memory_gb, plans_name=SMALL_PLANS)
         self.overwrite_target_spacing = spacing
         self.in_plane_mm = plan.in_plane_mm
+        self.lowres_creation_threshold = 0  # only 3d_fullres is ever trained
         self.UNet_base_num_features = plan.base_features
         self.UNet_max_features_3d = plan.max_features
         self.UNet_max_features_2d = plan.max_features
@@ -43,16 +47,16 @@ class SmallPlanner(resenc.nnUNetPlannerResEncM):
         return f"{self.plans_identifier}_{configuration_name}"
 
     def get_plans_for_configuration(self, spacing, median_shape, *others):
-        """nnU-Net's plans for images no wider than `in_plane_mm`.
+        """nnU-Net's plans for images `in_plane_mm` wide and `HEIGHT_TO_WIDTH` times as tall.
 
         The planner gives a patch the proportions of the median image. The roots keep to the dural
         sac, and their level shows in the height along the spine: a tall patch sees more of it.
         """
         if self.in_plane_mm and len(spacing) == 3:
             longest = int(np.argmax(median_shape * np.asarray(spacing)))
-            width = np.round(self.in_plane_mm / np.asarray(spacing))
-            width[longest] = median_shape[longest]
-            median_shape = np.minimum(median_shape, width)
+            extent_mm = np.full(3, self.in_plane_mm)
+            extent_mm[longest] *= HEIGHT_TO_WIDTH
+            median_shape = np.minimum(median_shape, np.round(extent_mm / np.asarray(spacing)))
         return super().get_plans_for_configuration(spacing, median_shape, *others)
 
     def determine_resampling(self, *args, **kwargs):
