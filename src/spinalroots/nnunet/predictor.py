@@ -136,6 +136,10 @@ class NnunetPredictor:
         foreground[box] = self._restored(probabilities[own].sum(axis=0), properties, shape)
         return Prediction(scan.with_data(labels), scan.with_data(foreground))
 
+    def slide(self, data: np.ndarray) -> np.ndarray:
+        """Logits (classes, *spatial) of a whole preprocessed image (1, *spatial)."""
+        return self._slide(data, np.ones(data.shape[1:], bool), torch_runner(self.network))
+
     def _preprocess(self, scan: Volume, box: tuple[slice, slice, slice]) -> tuple:
         """nnU-Net's network image (1, *spatial) of the box, what it remembers, and (Z, Y, X)."""
         part = scan.data[box].transpose(2, 1, 0)[None]
