@@ -14,8 +14,9 @@ import torch
 
 from spinalroots import params
 from spinalroots.anatomy import Target
+from spinalroots.errors import InputError
 from spinalroots.hardnet.data import Case
-from spinalroots.hardnet.learning import Plan
+from spinalroots.hardnet.learning import Plan, build
 from spinalroots.hardnet.short import mean_dice, short_training
 from spinalroots.hardnet.straighten import InputSpec, Stack
 from spinalroots.params import Tunable
@@ -130,10 +131,15 @@ def test_what_is_logged_has_losses_dice_of_every_level_throughput_and_memory(tmp
 
 @pytest.mark.parametrize("dim", [2, 3])
 def test_a_short_training_learns_the_roots_of_an_unseen_case(dim):
-    settings = plan(dim=dim, batch={2: 8, 3: 2}[dim], learning_rate=0.03)
-    *_, (_, _, network) = short_training(settings, [case(0), case(1)], 40)
+    settings = plan(dim=dim, batch={2: 8, 3: 2}[dim], learning_rate=0.03, level_weight=0.0)
+    *_, (_, _, network) = short_training(settings, [case(0), case(1)], 60)
     scores = mean_dice(network, settings, SPEC, TARGET, [case(9)])
     assert scores[0] > 0.8
+
+
+def test_a_patch_that_does_not_fit_the_network_is_refused():
+    with pytest.raises(InputError, match=r"hardnet.patch_vox: expected a multiple of 8"):
+        build(plan(patch_vox=20))
 
 
 def test_accumulation_takes_the_steps_of_the_same_voxels():

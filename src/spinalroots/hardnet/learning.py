@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from spinalroots.errors import InputError
 from spinalroots.hardnet.data import PatchShape
 from spinalroots.hardnet.losses import LossWeights, loss_terms, total
 from spinalroots.hardnet.network import NetworkConfig, SegmentationHardnet
@@ -85,7 +86,23 @@ class Plan:
 
 
 def build(plan: Plan) -> SegmentationHardnet:
-    """A freshly initialised network: the same weights for the same seed."""
+    """A freshly initialised network: the same weights for the same seed.
+
+    :raises InputError: the patch cannot be halved as often as the preset does.
+    """
+    for name, length, divisor in zip(
+        ("patch_vox", "patch_vox", "patch_slices"),
+        plan.shape.extent,
+        plan.config.divisors,
+        strict=False,
+    ):
+        if length % divisor:
+            raise InputError(
+                f"hardnet.{name}",
+                expected=f"a multiple of {divisor} for the preset {plan.hardnet.preset!r}",
+                found=str(length),
+                fix="Change the patch (also in tune), or choose a preset with fewer levels.",
+            )
     torch.manual_seed(plan.seed)
     network = SegmentationHardnet(plan.config, checkpointing=plan.tuned.checkpointing)
     if plan.tuned.channels_last:

@@ -35,7 +35,7 @@ class Trained:
 
 
 class LogEpochs(pl.Callback):
-    """Hands every epoch's metrics to `log`."""
+    """Hands every epoch's metrics to `log`; Dice only after an epoch that validated."""
 
     def __init__(self, log: Log):
         self.receive = log
@@ -45,8 +45,13 @@ class LogEpochs(pl.Callback):
             return
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         values["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
-        finite = {name: value for name, value in values.items() if math.isfinite(value)}
-        self.receive(finite, trainer.current_epoch)
+        stale = (trainer.current_epoch + 1) % trainer.check_val_every_n_epoch != 0
+        shown = {
+            name: value
+            for name, value in values.items()
+            if math.isfinite(value) and not (stale and name.startswith("dice"))
+        }
+        self.receive(shown, trainer.current_epoch)
 
 
 def train(
