@@ -20,13 +20,11 @@ from safetensors.torch import load_file
 from spinalroots.files import read_json
 from spinalroots.models import MODELS
 from spinalroots.nnunet import environment
+from spinalroots.nnunet.randomness import random_state, seed_everything, set_random_state
 from spinalroots.nnunet.trainer import (
     SETTINGS,
     SpinalrootsTrainer,
     WarmUpPoly,
-    random_state,
-    seed_everything,
-    set_random_state,
 )
 from spinalroots.nnunet.training import Job, choose_device, working_folder
 from spinalroots.stages import prepare_nnunet, train_nnunet

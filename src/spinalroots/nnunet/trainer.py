@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import random
 import time
 import warnings
 from pathlib import Path
@@ -26,6 +25,7 @@ from tqdm import tqdm
 from spinalroots.nnunet.augmentation import light_transforms
 from spinalroots.nnunet.logger import RUN_ID, MlflowLogger
 from spinalroots.nnunet.losses import RootLoss
+from spinalroots.nnunet.randomness import random_state, seed_everything, set_random_state
 
 SETTINGS = "spinalroots"
 """Key of the plans: the parameters `nnunet.training`, `seed`, `own`, `class_weights`, `name`."""
@@ -342,33 +342,6 @@ class WarmUpPoly(PolyLRScheduler):
 def cpu_has_fast_bf16() -> bool:
     """Whether the CPU multiplies bf16 in hardware (AMX or AVX512-BF16); elsewhere it is slower."""
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python's, numpy's and torch's global generators, which nnU-Net draws from."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-
-
-def random_state() -> dict:
-    """State of the three global generators, in plain values and tensors."""
-    version, internal, gauss = random.getstate()
-    kind, keys, position, has_gauss, cached = np.random.get_state()
-    return {
-        "python": [version, list(internal), gauss],
-        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
-        "torch": torch.get_rng_state(),
-    }
-
-
-def set_random_state(state: dict) -> None:
-    """Inverse of :func:`random_state`."""
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
-    kind, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), position, has_gauss, cached))
-    torch.set_rng_state(state["torch"].cpu())
 
 
 def _plain(value):
