@@ -80,9 +80,12 @@ class NnunetPredictor:
 
     @classmethod
     def load(
-        cls, folder: Path, device: str = "cpu", inference: NnunetInference = DEFAULT_INFERENCE
+        cls, folder: Path, device: str = "cpu", inference: NnunetInference | None = None
     ) -> NnunetPredictor:
-        """The model published in `folder`; its weights are safetensors, nothing is unpickled."""
+        """The model published in `folder`; its weights are safetensors, nothing is unpickled.
+
+        :param inference: how to segment; None takes what the model was published with.
+        """
         record = read_json(Path(folder) / "model.json")
         network = build_network(
             record["plans"],
@@ -98,7 +101,7 @@ class NnunetPredictor:
             record["plans"],
             record["dataset_json"],
             record["configuration"],
-            inference,
+            inference or NnunetInference.model_validate(record["inference"]),
         )
 
     def __post_init__(self):

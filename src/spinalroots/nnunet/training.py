@@ -29,7 +29,7 @@ from spinalroots.nnunet.network import build_network, save_weights
 from spinalroots.nnunet.planner import read_plans, summary
 from spinalroots.nnunet.predictor import DEFAULT_INFERENCE, NnunetPredictor
 from spinalroots.nnunet.trainer import CHECKPOINT, FINAL, SETTINGS, SpinalrootsTrainer
-from spinalroots.params import Params
+from spinalroots.params import NnunetInference, Params
 
 _ONLY_HOW = ("device", "gpus", "augmentation_workers", "country", "folds")
 """Training parameters that say where and how it runs, not what comes out."""
@@ -107,7 +107,7 @@ def train(params: Params, model: Model, prepared: Path, published: Path) -> None
         EnergyMeter(job.settings["country"], state / "energy.json") as meter,
     ):
         checkpoints = [_train_fold(job, fold, device) for fold in range(len(job.splits))]
-    publish(job, checkpoints, asdict(meter.total), device, published)
+    publish(job, checkpoints, asdict(meter.total), device, published, params.nnunet.inference)
     _log_totals(run.info.run_id, asdict(meter.total))
 
 
@@ -126,9 +126,17 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def publish(
-    job: Job, checkpoints: list[Path], consumption: dict, device: torch.device, folder: Path
+    job: Job,
+    checkpoints: list[Path],
+    consumption: dict,
+    device: torch.device,
+    folder: Path,
+    inference: NnunetInference,
 ) -> None:
-    """Write model.safetensors, model.json and training.json in one piece."""
+    """Write model.safetensors, model.json and training.json in one piece.
+
+    `inference` goes along, so that whoever loads the model segments as the pipeline does.
+    """
     network = build_network(
         job.plans, environment.CONFIGURATION, len(job.dataset["labels"]), len(checkpoints)
     )
@@ -151,6 +159,7 @@ def publish(
                 "target": job.cases["target"],
                 "configuration": environment.CONFIGURATION,
                 "folds": len(checkpoints),
+                "inference": inference.model_dump(mode="json"),
                 "trained_on": {
                     role: sorted(
                         name for name, case in job.cases["cases"].items() if case["role"] == role
