@@ -22,6 +22,9 @@ from spinalroots.hardnet.network import NetworkConfig, SegmentationHardnet
 if TYPE_CHECKING:
     from spinalroots.params import Hardnet, Tunable
 
+LARGEST_GRADIENT = 1.0
+"""Gradients are shortened to this norm."""
+
 DEEP_SUPERVISION_DECAY = 0.5
 """Each coarser output weighs half as much as the finer one."""
 
@@ -146,15 +149,20 @@ def shrunk(labels: torch.Tensor, size: torch.Size) -> torch.Tensor:
     return pool(labels[:, None].float(), tuple(size))[:, 0].to(labels.dtype)
 
 
-def optimizer(network: nn.Module, learning_rate: float, weight_decay: float):
-    """AdamW; no weight decay on batch norms and biases."""
+def optimizer(
+    network: nn.Module, learning_rate: float, weight_decay: float, precision: str = "32"
+) -> torch.optim.Optimizer:
+    """AdamW; no weight decay on batch norms and biases.
+
+    In one kernel (`fused`) except with fp16, whose loss scaling needs to see the gradients first.
+    """
     decayed = [value for value in network.parameters() if value.ndim > 1]
     plain = [value for value in network.parameters() if value.ndim <= 1]
     groups = [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=learning_rate)
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=precision != "16-mixed")
 
 
 def rate(step: int, steps: int, warm_up: float) -> float:

@@ -11,7 +11,14 @@ from torch.utils.data import DataLoader
 
 from spinalroots.anatomy import Target
 from spinalroots.hardnet.data import Case, Patches
-from spinalroots.hardnet.learning import Plan, batch_loss, build, optimizer, rate
+from spinalroots.hardnet.learning import (
+    LARGEST_GRADIENT,
+    Plan,
+    batch_loss,
+    build,
+    optimizer,
+    rate,
+)
 from spinalroots.hardnet.memory import peak_memory_mb
 from spinalroots.hardnet.predictor import HardnetPredictor, input_shape
 from spinalroots.hardnet.scores import stack_dice
@@ -77,7 +84,8 @@ class HardnetModule(pl.LightningModule):
     def configure_optimizers(self) -> dict:
         """AdamW, linear warm-up, cosine, stepped with every optimizer step."""
         hardnet, tuned = self.plan.hardnet, self.plan.tuned
-        chosen = optimizer(self.network, tuned.learning_rate, hardnet.weight_decay)
+        precision = self.trainer.precision
+        chosen = optimizer(self.network, tuned.learning_rate, hardnet.weight_decay, precision)
         steps = hardnet.epochs * self.plan.steps
         schedule = torch.optim.lr_scheduler.LambdaLR(
             chosen, lambda step: rate(step, steps, hardnet.warm_up)
@@ -86,6 +94,10 @@ class HardnetModule(pl.LightningModule):
             "optimizer": chosen,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Shorten the gradients; Lightning's own clipping refuses fused optimizers."""
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
 
     def on_train_epoch_start(self) -> None:
         """Start the clock for the throughput."""

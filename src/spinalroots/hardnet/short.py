@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from spinalroots.anatomy import Target
 from spinalroots.hardnet.data import Case, Patches
 from spinalroots.hardnet.learning import (
+    LARGEST_GRADIENT,
     Plan,
     autocast,
     batch_loss,
@@ -36,8 +37,8 @@ def short_training(
     hardnet, tuned = plan.hardnet, plan.tuned
     network = build(plan).to(device)
     weights = plan.loss_weights
-    chosen = optimizer(network, tuned.learning_rate, hardnet.weight_decay)
     precision = resolved_precision(tuned.precision, device)
+    chosen = optimizer(network, tuned.learning_rate, hardnet.weight_decay, precision)
     patches = Patches(
         cases,
         plan.shape,
@@ -60,7 +61,7 @@ def short_training(
                 loss, _ = batch_loss(network, batch, weights, tuned.channels_last)
             (loss / tuned.accumulate).backward()
             shown += float(loss.detach()) / tuned.accumulate
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
         chosen.step()
         chosen.zero_grad(set_to_none=True)
         yield step + 1, shown, network

@@ -99,7 +99,6 @@ def train(
             precision=resolved_precision(plan.tuned.precision, device),
             max_epochs=hardnet.epochs,
             accumulate_grad_batches=plan.tuned.accumulate,
-            gradient_clip_val=1.0,
             check_val_every_n_epoch=hardnet.validate_every,
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,
