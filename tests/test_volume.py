@@ -11,6 +11,7 @@ from spinalroots.imaging.volume import (
     read_image,
     read_labels,
     require_same_grid,
+    write_probability,
     write_volume,
 )
 
@@ -48,6 +49,13 @@ def test_the_same_voxels_give_the_same_bytes(small_scan, tmp_path):
     for name in ("a.nii.gz", "b.nii.gz"):
         write_volume(tmp_path / name, small_scan)
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+
+
+def test_a_probability_map_reads_back_as_probabilities(small_scan, tmp_path):
+    chances = np.linspace(0, 1, small_scan.data.size).reshape(small_scan.data.shape)
+    write_probability(tmp_path / "p.nii.gz", small_scan.with_data(chances))
+    assert nib.load(tmp_path / "p.nii.gz").get_data_dtype() == np.uint8
+    assert np.abs(read_image(tmp_path / "p.nii.gz").data - chances).max() <= 0.5 / 255 + 1e-6
 
 
 def test_a_crop_keeps_every_voxel_where_it_was(small_scan):

@@ -11,7 +11,7 @@ from spinalroots.anatomy import Scheme, label_names
 from spinalroots.dataset import label_tables
 from spinalroots.errors import InputError
 from spinalroots.files import write_json
-from spinalroots.imaging.volume import Volume, read_image, write_volume
+from spinalroots.imaging.volume import Volume, read_image, write_probability, write_volume
 from spinalroots.params import Params
 
 _SUFFIX = {
@@ -35,7 +35,7 @@ def predict_file(
     Everything is computed before the first file is written, and each file is written whole.
 
     :param model: a folder below `models_root`; None takes `predict.model` of the parameters.
-    :param device: `auto`, `cpu` or `cuda`; on the CPU the recommended export is used if there is one.
+    :param device: `auto`, `cpu` or `cuda`; a CPU runs the recommended export if there is one.
     :returns: the folder `out`.
     :raises InputError: the scan or the model cannot be used.
     """
@@ -68,11 +68,8 @@ def predict_file(
         write_volume(out / f"{stem}_{suffix}.nii.gz", labels, native=scan.native)
         if scheme is not Scheme.ENTITY:
             label_tables.write_all(out / f"{stem}_{suffix}", scheme)
-    probability = np.round(prediction.foreground.data * 255).astype(np.uint8)
-    write_volume(
-        out / f"{stem}_desc-foreground_probseg.nii.gz",
-        scan.with_data(probability),
-        native=scan.native,
+    write_probability(
+        out / f"{stem}_desc-foreground_probseg.nii.gz", prediction.foreground, native=scan.native
     )
     centreline.write(out / f"{stem}_centreline.json")
     write_json(
@@ -84,7 +81,6 @@ def predict_file(
             "export": export or "PyTorch fp32",
             "spinalroots": __version__,
             "centreline": centreline.source,
-            "probability_map": "P(any target root) × 255",
             "voxels": _voxels(maps[Scheme.INDIVIDUALS]),
             "warnings": warnings,
             "note": "A pre-annotation for an expert to correct, not a diagnosis.",

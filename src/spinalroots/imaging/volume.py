@@ -155,6 +155,21 @@ def write_volume(path: Path, volume: Volume, *, native: Grid | None = None) -> N
 
     :raises InputError: `native` is not a permutation or flip of the volume's grid.
     """
+    _write(path, _image(path, volume, native))
+
+
+def write_probability(path: Path, volume: Volume, *, native: Grid | None = None) -> None:
+    """Write probabilities 0..1 in a byte each; every NIfTI reader gets 0..1 back, in 255 steps.
+
+    :raises InputError: as :func:`write_volume`.
+    """
+    steps = np.round(np.clip(volume.data, 0, 1) * 255).astype(np.uint8)
+    image = _image(path, volume.with_data(steps), native)
+    image.header.set_slope_inter(1 / 255, 0)
+    _write(path, image)
+
+
+def _image(path: Path, volume: Volume, native: Grid | None) -> nib.Nifti1Image:
     data, affine = volume.data, volume.affine
     if native is not None:
         data, affine = _to_native(path, volume, native), native.affine
@@ -164,6 +179,10 @@ def write_volume(path: Path, volume: Volume, *, native: Grid | None = None) -> N
     rotation = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     if np.allclose(rotation.T @ rotation, np.eye(3), atol=1e-4):
         image.set_qform(affine, code=1)
+    return image
+
+
+def _write(path: Path, image: nib.Nifti1Image) -> None:
     write_bytes(path, gzip.compress(image.to_bytes(), compresslevel=5, mtime=0))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from spinalroots.anatomy import Scheme
@@ -13,12 +12,9 @@ from spinalroots.dataset.selection import selected_cases
 from spinalroots.files import folder_in_one_piece, read_json
 from spinalroots.hardnet.cases import CENTRELINES, SPLIT
 from spinalroots.imaging.centreline import Centreline
-from spinalroots.imaging.volume import read_image, write_volume
+from spinalroots.imaging.volume import read_image, write_probability, write_volume
 from spinalroots.params import Params
 from spinalroots.stages.train_hardnet import NAME
-
-FOREGROUND = "desc-foreground_probseg"
-"""Suffix of the map of P(any root), stored as uint8: 255 is certain."""
 
 
 def main(params: Params) -> None:
@@ -40,10 +36,9 @@ def main(params: Params) -> None:
             found = predictor.predict(scan, centreline)
             labels = predictions.labels(case.name, Scheme.LEVELS)
             write_volume(labels, found.labels, native=scan.native)
-            chances = np.round(255 * found.foreground.data).astype(np.uint8)
-            write_volume(
-                labels.with_name(f"{case.name}_{FOREGROUND}.nii.gz"),
-                found.foreground.with_data(chances),
+            write_probability(
+                labels.with_name(f"{case.name}_desc-foreground_probseg.nii.gz"),
+                found.foreground,
                 native=scan.native,
             )
         predictions.write_description(f"{NAME}: predicted levels")

@@ -11,7 +11,7 @@ from spinalroots.dataset.selection import selected_cases
 from spinalroots.errors import InputError
 from spinalroots.files import folder_in_one_piece, read_json
 from spinalroots.imaging.centreline import Centreline
-from spinalroots.imaging.volume import read_image, write_volume
+from spinalroots.imaging.volume import read_image, write_probability, write_volume
 from spinalroots.models import MODELS
 from spinalroots.params import Params
 
@@ -35,7 +35,7 @@ def main(params: Params, row: str) -> None:
             prediction = predictor.predict(scan, _centreline(case))
             path = written.labels(case, model.scheme)
             write_volume(path, prediction.labels, native=scan.native)
-            write_volume(
+            write_probability(
                 path.with_name(f"{case}_desc-foreground_probseg.nii.gz"),
                 prediction.foreground,
                 native=scan.native,
