@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from spinalroots import anatomy, tracking
 from spinalroots.anatomy import Root, Scheme, individuals_to_levels
@@ -163,6 +164,8 @@ def test_same_inputs_give_the_same_bytes_whatever_the_workers(tree, params, untr
     names = ("table_models.csv", "metrics_cases.csv", "comparisons.csv", "metrics.json")
     evaluate.main(params)
     first = [(tree / "reports" / name).read_bytes() for name in names]
+    # joblib keeps its processes, and they keep the folder that they were started in
+    get_reusable_executor().shutdown(wait=True)
     evaluate.main(params.model_copy(update={"workers": 2}))
     assert first == [(tree / "reports" / name).read_bytes() for name in names]
 

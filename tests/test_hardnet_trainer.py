@@ -88,10 +88,19 @@ def weights(trained) -> list[torch.Tensor]:
     return list(trained.predictor.network.state_dict().values())
 
 
-def test_a_training_killed_and_resumed_equals_an_undisturbed_one(tmp_path):
+@pytest.fixture
+def one_thread():
+    """Sums are rounded alike in every process only when they run in the same order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_training_killed_and_resumed_equals_an_undisturbed_one(tmp_path, one_thread):
     code = (
-        "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import test_hardnet_trainer as t; "
-        "t.run(pathlib.Path(sys.argv[2]), t.die_in_the_second_epoch)"
+        "import sys, pathlib, torch; torch.set_num_threads(1); sys.path.insert(0, sys.argv[1]); "
+        "import test_hardnet_trainer as t; t.run(pathlib.Path(sys.argv[2]), t.die_in_the_second_epoch)"
     )
     folder = tmp_path / "killed"
     killed = subprocess.run(

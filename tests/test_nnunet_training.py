@@ -25,6 +25,7 @@ from spinalroots.nnunet.trainer import (
     SETTINGS,
     SpinalrootsTrainer,
     WarmUpPoly,
+    by_size,
 )
 from spinalroots.nnunet.training import Job, choose_device, working_folder
 from spinalroots.stages import prepare_nnunet, train_nnunet
@@ -199,3 +200,10 @@ def test_a_device_that_is_not_there_is_an_error_with_a_way_out():
     assert choose_device("auto").type == "cpu"
     with pytest.raises(InputError, match="device: auto"):
         choose_device("cuda")
+
+
+def test_short_crops_do_not_crowd_out_whole_scans():
+    voxels = {"scan": 1_200_000, **{f"crop{number}": 90_000 for number in range(5)}}
+    drawn = by_size(voxels, patch_voxels=100_000)
+    assert drawn.count("scan") == 12
+    assert all(drawn.count(f"crop{number}") == 1 for number in range(5))

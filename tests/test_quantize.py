@@ -428,7 +428,11 @@ def test_the_stage_compares_exports_and_recommends_one(tmp_path, monkeypatch):
     logged = []
     monkeypatch.setattr(stage.report, "to_mlflow", lambda rows, *_: logged.extend(rows))
 
-    settings = _settings(models=["hardnet-all-levels"], precisions=["fp32", "int8"])
+    settings = _settings(
+        models=["hardnet-all-levels"],
+        runtimes=["pytorch", "openvino", "onnxruntime"],
+        precisions=["fp32", "int8"],
+    )
     stage.main(settings)
 
     table = pd.read_csv(tmp_path / "reports" / "table_quantization.csv")

@@ -120,6 +120,15 @@ class SpinalrootsTrainer(nnUNetTrainer):
             patch = np.array(self.configuration_manager.patch_size)
         return rotation, dummy_2d, patch, None
 
+    def get_tr_and_val_datasets(self):
+        """nnU-Net's data sets; a training case is named as often as it should be drawn."""
+        training, validation = super().get_tr_and_val_datasets()
+        if self.settings["draw_by_size"]:
+            voxels = {case: training.load_case(case)[0].size for case in training.identifiers}
+            patch = int(np.prod(self.configuration_manager.patch_size))
+            training.identifiers = by_size(voxels, patch)
+        return training, validation
+
     def get_training_transforms(
         self,
         patch_size,
@@ -337,6 +346,17 @@ class WarmUpPoly(PolyLRScheduler):
             rise = (current_step + 0.1 * self.warm_up) / (1.1 * self.warm_up)
             for group in self.optimizer.param_groups:
                 group["lr"] *= rise
+
+
+def by_size(voxels: dict[str, int], patch_voxels: int) -> list[str]:
+    """Cases, each named as often as patches fit into it, at least once.
+
+    >>> by_size({"scan": 900, "crop": 120}, 300)
+    ['scan', 'scan', 'scan', 'crop']
+    """
+    return [
+        case for case, size in voxels.items() for _ in range(max(1, round(size / patch_voxels)))
+    ]
 
 
 def cpu_has_fast_bf16() -> bool:
