@@ -100,7 +100,8 @@ def one_thread():
 def test_a_training_killed_and_resumed_equals_an_undisturbed_one(tmp_path, one_thread):
     code = (
         "import sys, pathlib, torch; torch.set_num_threads(1); sys.path.insert(0, sys.argv[1]); "
-        "import test_hardnet_trainer as t; t.run(pathlib.Path(sys.argv[2]), t.die_in_the_second_epoch)"
+        "import test_hardnet_trainer as t; "
+        "t.run(pathlib.Path(sys.argv[2]), t.die_in_the_second_epoch)"
     )
     folder = tmp_path / "killed"
     killed = subprocess.run(
