@@ -9,6 +9,8 @@ READY := .venv/.ready
 export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
+# Files and messages are UTF-8 whatever the machine's locale.
+export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help install repro test ui bench lint lock clean

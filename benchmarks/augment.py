@@ -108,7 +108,7 @@ def _peak_mb() -> float:
     import SimpleITK  # noqa: F401
     import torchio  # noqa: F401
 
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return float(line.split()[1]) / 1024
 

@@ -184,7 +184,7 @@ def measured(hardnet: Hardnet, tuned: Tunable) -> dict:
         done = subprocess.run(
             [sys.executable, str(Path(__file__).with_name("_hardnet_step.py")), str(request)],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=True,
         )
     return json.loads(done.stdout.strip().splitlines()[-1])

@@ -65,5 +65,5 @@ def _peak_bytes(root: Path) -> int:
 
 def _status_kib(key: str) -> int:
     """A line of /proc/self/status; a child's ru_maxrss would begin at its parent's."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))

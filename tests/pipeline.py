@@ -60,7 +60,7 @@ class Copy:
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
         """Run a command in the copy; its output is shown when it fails."""
         result = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True
+            command, cwd=self.folder, env=self.environment, capture_output=True, encoding="utf-8"
         )
         if check and result.returncode:
             raise AssertionError(

@@ -64,7 +64,7 @@ def make_project(folder: Path) -> Path:
         people = pd.DataFrame({"source": ["phantom"] * len(CASES)}, index=CASES)
         data.write_description("test", people)
     split = {"train": list(CASES[:3]), "validation": [], "test": [CASES[3]]}
-    (folder / "data" / "split.json").write_text(json.dumps(split))
+    (folder / "data" / "split.json").write_text(json.dumps(split), encoding="utf-8")
     return folder
 
 

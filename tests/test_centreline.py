@@ -199,7 +199,7 @@ def install_sct(tmp_path, monkeypatch):
 
     def install(code=0):
         program = tmp_path / "sct_get_centerline"
-        program.write_text(FAKE_SCT.format(python=sys.executable, code=code))
+        program.write_text(FAKE_SCT.format(python=sys.executable, code=code), encoding="utf-8")
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
 
@@ -239,7 +239,7 @@ def test_the_stage_takes_masks_where_there_are_some_and_reports_the_distance_fro
     stage.main(knobs)
     assert Centreline.read(Path("data/centreline/raw/sub-ph001.json")).source == "image"
     assert Centreline.read(Path("data/centreline/sub-ph001.json")).source == "mask"
-    row = Path("reports/centreline.csv").read_text().splitlines()[1].split(",")
+    row = Path("reports/centreline.csv").read_text(encoding="utf-8").splitlines()[1].split(",")
     assert row[:2] == ["sub-ph001", "image"]
     assert 0 < float(row[2]) < float(row[3]) < 3
     assert Path("reports/figures/slices.png").read_bytes().startswith(b"\x89PNG")

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -10,7 +11,10 @@ from spinalroots import cli
 
 def spinalroots(*arguments, cwd=ROOT):
     return subprocess.run(
-        [sys.executable, "-m", "spinalroots", *arguments], cwd=cwd, capture_output=True, text=True
+        [sys.executable, "-m", "spinalroots", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        encoding="utf-8",
     )
 
 
@@ -19,12 +23,12 @@ def test_help_imports_nothing_heavy():
         "import sys; from spinalroots.cli import build_parser; build_parser().format_help();"
         "print([m for m in ('torch', 'mlflow', 'nnunetv2', 'scipy', 'pandas') if m in sys.modules])"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
     assert result.stdout.strip() == "[]"
 
 
 def test_every_stage_of_the_pipeline_can_be_run_and_exists():
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     assert tuple(stages) == cli.STAGES
     for name in stages:
         assert (ROOT / "src" / "spinalroots" / "stages" / f"{name}.py").is_file()
@@ -47,9 +51,9 @@ def test_params_prints_the_scale_in_force(scale, capsys, monkeypatch):
 
 
 def test_an_unknown_parameter_ends_with_exit_code_2(tmp_path):
-    record = yaml.safe_load((ROOT / "params.yaml").read_text())
+    record = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     record["augment"]["rotatoin"] = 3
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(record))
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(record), encoding="utf-8")
     result = spinalroots("stage", "augment", cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr.startswith("error: params.yaml: augment.rotatoin: expected")
@@ -58,3 +62,16 @@ def test_an_unknown_parameter_ends_with_exit_code_2(tmp_path):
 
 def test_a_command_that_does_not_exist_ends_with_exit_code_2():
     assert spinalroots("fly").returncode == 2
+
+
+def test_a_locale_without_unicode_still_gets_the_error_and_its_exit_code(tmp_path):
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    scan = tmp_path / "Größe ≤ 3 mm.nii.gz"
+    result = subprocess.run(
+        [sys.executable, "-m", "spinalroots", "predict", os.fsencode(scan), "-o", tmp_path / "out"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+    )
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.startswith(b"error: ")

@@ -124,7 +124,7 @@ def test_a_whole_model_meets_a_region_model_on_the_regions_roots(tree, params, u
 
 def test_metrics_json_is_plain_numbers(tree, params, untracked):
     evaluate.main(params)
-    metrics = json.loads((tree / "reports/metrics.json").read_text())
+    metrics = json.loads((tree / "reports/metrics.json").read_text(encoding="utf-8"))
     assert set(metrics) == set(CHOSEN)
     for record in metrics.values():
         assert all(isinstance(value, float) for value in record.values())

@@ -77,7 +77,7 @@ def test_no_region_stands_for_the_models_own(tmp_path):
 
 def test_a_header_alone_holds_no_scores(tmp_path):
     path = tmp_path / "scores.csv"
-    path.write_text(",".join(expert_scores.COLUMNS) + "\n")
+    path.write_text(",".join(expert_scores.COLUMNS) + "\n", encoding="utf-8")
     assert expert_scores.read(path) == []
 
 
@@ -106,7 +106,7 @@ def test_a_file_written_without_a_date_column_is_read_and_kept(tmp_path):
 def test_a_damaged_file_is_named_with_its_line_and_not_overwritten(tmp_path):
     path = tmp_path / "scores.csv"
     expert_scores.append(path, GOOD)
-    path.write_text(path.read_text() + "sub-001,nnunet-all-levels,all,JS,7,,,,\n")
+    path.write_text(path.read_text(encoding="utf-8") + "sub-001,nnunet-all-levels,all,JS,7,,,,\n")
     before = path.read_bytes()
     with pytest.raises(InputError, match="line 3"):
         expert_scores.append(path, GOOD)
@@ -115,7 +115,7 @@ def test_a_damaged_file_is_named_with_its_line_and_not_overwritten(tmp_path):
 
 def test_a_foreign_header_is_refused(tmp_path):
     path = tmp_path / "scores.csv"
-    path.write_text("name;score\n")
+    path.write_text("name;score\n", encoding="utf-8")
     with pytest.raises(InputError, match="columns"):
         expert_scores.read(path)
 

@@ -8,7 +8,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     write_json(path, {"value": 1})
     with pytest.raises(TypeError):
         write_json(path, {"value": object()})
-    assert path.read_text() == '{\n  "value": 1\n}\n'
+    assert path.read_text(encoding="utf-8") == '{\n  "value": 1\n}\n'
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
 
 
@@ -19,7 +19,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
         assert not target.exists()
     with pytest.raises(TypeError), folder_in_one_piece(target) as staging:
         write_json(staging / "a.json", object())
-    assert (target / "a.txt").read_text() == "first"
+    assert (target / "a.txt").read_text(encoding="utf-8") == "first"
     with folder_in_one_piece(target) as staging:
         write_text(staging / "b.txt", "third")
     assert [entry.name for entry in target.iterdir()] == ["b.txt"]

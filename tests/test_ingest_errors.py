@@ -204,7 +204,7 @@ def test_a_case_name_never_becomes_a_path(name, raw, tmp_path):
 
 @pytest.mark.parametrize("name", ["missing.nii.gz", "missing", "notes.txt", "empty"])
 def test_a_source_without_a_scan_is_an_error(name, raw, tmp_path):
-    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "notes.txt").write_text("hello", encoding="utf-8")
     (tmp_path / "empty").mkdir()
     before = snapshot(raw.parent)
     with pytest.raises(InputError):

@@ -105,7 +105,7 @@ def test_a_finished_training_is_published_again_without_training(project, monkey
 
 def test_kill_9_costs_no_epoch_and_leaves_no_gap(project, tmp_path):
     params = tiny(project, epochs=5, iterations=3).model_dump(mode="json")
-    (tmp_path / "effective.yaml").write_text(yaml.safe_dump(params))
+    (tmp_path / "effective.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     code = (
         "import yaml; from spinalroots.params import Params; from spinalroots.stages import "
         "train_nnunet; train_nnunet.main(Params.model_validate(yaml.safe_load(open("

@@ -7,7 +7,7 @@ from conftest import ROOT
 from spinalroots import params
 from spinalroots.errors import InputError
 
-RECORD = yaml.safe_load((ROOT / "params.yaml").read_text())
+RECORD = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 SCALES = ("smoke", "laptop", "gpu", "paper")
 
 
@@ -76,6 +76,6 @@ def test_a_null_that_no_scale_fills_is_refused(record):
 def test_a_missing_file_and_broken_yaml_are_refused(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         params.load(tmp_path / "params.yaml")
-    (tmp_path / "params.yaml").write_text("seed: [1\n")
+    (tmp_path / "params.yaml").write_text("seed: [1\n", encoding="utf-8")
     with pytest.raises(InputError, match="valid YAML"):
         params.load(tmp_path / "params.yaml")

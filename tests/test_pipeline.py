@@ -33,7 +33,7 @@ def project(tmp_path_factory) -> Copy:
 
 
 def test_every_stage_runs_once(project):
-    stages = yaml.safe_load((project.folder / "dvc.yaml").read_text())["stages"]
+    stages = yaml.safe_load((project.folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     for name, stage in stages.items():
         rows = stage.get("matrix", {}).get("row")
         for key in [f"{name}@{row}" for row in rows] if rows else [name]:
@@ -55,7 +55,7 @@ def test_table_of_models_has_the_papers_rows_and_hardnet(project):
         "expert_score_source",
     ]
     assert set(table["model"]) == set(MODELS)
-    tested = json.loads((project.folder / "data/split.json").read_text())["test"]
+    tested = json.loads((project.folder / "data/split.json").read_text(encoding="utf-8"))["test"]
     assert (table["n_cases"] == len(tested)).all()
     assert table["binary_dice_mean"].between(0, 1).all()
 
@@ -77,22 +77,24 @@ def test_table_of_quantization_is_measured(project):
 
 
 def test_metrics_and_page_exist(project):
-    assert json.loads((project.folder / "reports/metrics.json").read_text())
-    page = (project.folder / "reports/index.html").read_text()
+    assert json.loads((project.folder / "reports/metrics.json").read_text(encoding="utf-8"))
+    page = (project.folder / "reports/index.html").read_text(encoding="utf-8")
     assert "<table" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 
 def test_no_model_was_trained_on_a_test_case_raw_or_augmented(project):
-    split = json.loads((project.folder / "data/split.json").read_text())
+    split = json.loads((project.folder / "data/split.json").read_text(encoding="utf-8"))
     augmented = Dataset(project.folder / "data/augmented")
     parents = {
-        case: json.loads(augmented.sidecar(case).read_text())["parent"]
+        case: json.loads(augmented.sidecar(case).read_text(encoding="utf-8"))["parent"]
         for case in augmented.cases()
     }
     assert set(parents.values()) <= set(split["train"])
     for name in MODELS:
-        record = json.loads((project.folder / "models" / name / "model.json").read_text())
+        record = json.loads(
+            (project.folder / "models" / name / "model.json").read_text(encoding="utf-8")
+        )
         trained_on = set(record["trained_on"]["training"])
         assert trained_on
         assert trained_on <= set(split["train"]) | set(parents)
@@ -102,7 +104,7 @@ def test_no_model_was_trained_on_a_test_case_raw_or_augmented(project):
 
 
 def test_predictions_lie_on_the_scans_own_grid(project):
-    split = json.loads((project.folder / "data/split.json").read_text())
+    split = json.loads((project.folder / "data/split.json").read_text(encoding="utf-8"))
     raw = Dataset(project.folder / "data/raw/phantom")
     for name in MODELS:
         processed = Dataset(project.folder / "data/postprocessed" / name)
@@ -149,23 +151,23 @@ def test_a_second_run_has_nothing_to_do(project):
 
 def test_an_augmentation_parameter_reruns_augmentation_and_what_follows_only(project):
     path = project.folder / "params.yaml"
-    before = path.read_text()
+    before = path.read_text(encoding="utf-8")
     record = yaml.safe_load(before)
     section = record["augment"]
     key = next(key for key, value in section.items() if isinstance(value, float))
     section[key] *= 1.01
     try:
-        path.write_text(yaml.safe_dump(record))
+        path.write_text(yaml.safe_dump(record), encoding="utf-8")
         stdout = project.run("dvc", "repro", "--dry").stdout
     finally:
-        path.write_text(before)
+        path.write_text(before, encoding="utf-8")
     rerun = {line.split("'")[1] for line in stdout.splitlines() if line.startswith("Running stage")}
     assert "augment" in rerun
     assert not {"phantom", "check", "refine", "split"} & rerun
 
 
 def test_predict_takes_a_scan_and_gives_masks_on_its_grid(project, tmp_path):
-    case = json.loads((project.folder / "data/split.json").read_text())["test"][0]
+    case = json.loads((project.folder / "data/split.json").read_text(encoding="utf-8"))["test"][0]
     scan_path = tmp_path / "scan.nii.gz"
     shutil.copy(Dataset(project.folder / "data/raw/phantom").image(case), scan_path)
     project.run("spinalroots", "predict", str(scan_path), "-o", str(tmp_path / "out"))
@@ -175,8 +177,8 @@ def test_predict_takes_a_scan_and_gives_masks_on_its_grid(project, tmp_path):
         assert mask.shape == scan.shape
         assert np.allclose(mask.affine, scan.affine, atol=1e-3)
         table = tmp_path / "out" / f"scan_label-{scheme}_dseg.tsv"
-        assert table.read_text().startswith("index\tname\tcolor")
-    record = json.loads((tmp_path / "out" / "scan_prediction.json").read_text())
+        assert table.read_text(encoding="utf-8").startswith("index\tname\tcolor")
+    record = json.loads((tmp_path / "out" / "scan_prediction.json").read_text(encoding="utf-8"))
     assert record["model"] in MODELS
     assert isinstance(record["warnings"], list)
 

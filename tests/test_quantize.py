@@ -216,7 +216,9 @@ def test_nothing_is_reported_home(tmp_path):
         "print(isinstance(telemetry, NNCFTelemetryStub))"
     )
     home = {**os.environ, "HOME": str(tmp_path)}
-    found = subprocess.run([sys.executable, "-c", code], env=home, capture_output=True, text=True)
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=home, capture_output=True, encoding="utf-8"
+    )
     assert found.stdout.split() == ["True"], found.stderr
     assert not (tmp_path / "intel").exists()
 

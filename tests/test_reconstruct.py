@@ -116,7 +116,9 @@ def test_a_case_s_folder_holds_matching_surfaces_trajectories_and_measurements(
     whole = trimesh.load(tmp_path / "model" / "roots.ply")
     assert len(whole.faces) == len(left.faces) + len(right.faces)
     assert len(np.unique(whole.visual.vertex_colors, axis=0)) == 2
-    record = json.loads((tmp_path / "model" / "trajectories.json").read_text())["roots"]["L3_D_R"]
+    record = json.loads((tmp_path / "model" / "trajectories.json").read_text(encoding="utf-8"))[
+        "roots"
+    ]["L3_D_R"]
     points = pd.read_csv(tmp_path / "model" / "trajectories.csv").query("root == 'L3_D_R'")
     columns = ["right_mm", "anterior_mm", "superior_mm"]
     assert np.allclose(record["points_mm"], points[columns], atol=1e-3)
@@ -152,4 +154,4 @@ def test_the_stage_reconstructs_the_test_cases_and_names_those_without_roots(
     write_volume(folder.labels("sub-2", Scheme.INDIVIDUALS), empty)
     stage.main(knobs)
     assert (Path("reports/reconstruction") / "sub-1" / "roots.ply").is_file()
-    assert "sub-2" in Path("reports/reconstruction/without_roots.txt").read_text()
+    assert "sub-2" in Path("reports/reconstruction/without_roots.txt").read_text(encoding="utf-8")

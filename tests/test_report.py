@@ -180,7 +180,7 @@ def test_with_nothing_but_scans_there_is_still_a_page(tmp_path, smoke_params, mo
     monkeypatch.chdir(tmp_path)
     write_volume(Dataset(tmp_path / "data/raw/phantom").image(CASES[0]), scan_of(roots_map()))
     report.main(smoke_params)
-    text = " ".join(read((tmp_path / "reports/index.html").read_text()).text)
+    text = " ".join(read((tmp_path / "reports/index.html").read_text(encoding="utf-8")).text)
     assert "dvc repro evaluate" in " ".join(text.split())
 
 

@@ -103,7 +103,7 @@ def test_a_truncated_scan_is_refused(kept, tmp_path):
 
 
 def test_a_text_file_called_nifti_is_refused(tmp_path):
-    (tmp_path / "scan.nii.gz").write_text("not a scan")
+    (tmp_path / "scan.nii.gz").write_text("not a scan", encoding="utf-8")
     with pytest.raises(InputError, match="NIfTI"):
         read_image(tmp_path / "scan.nii.gz")
 

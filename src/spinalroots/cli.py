@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import sys
 from pathlib import Path
 
@@ -37,6 +38,9 @@ STAGES = (
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a locale without "×" must not end a run
+            stream.reconfigure(errors="replace")
     options = build_parser().parse_args(arguments)
     try:
         return options.run(options) or 0

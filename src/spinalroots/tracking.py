@@ -126,7 +126,7 @@ def _unfinished(mlflow, experiment: str, resume_key: str) -> str | None:
 def _git(*arguments: str) -> str:
     try:
         result = subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
+            ["git", *arguments], capture_output=True, encoding="utf-8", check=True, timeout=10
         )
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -37,7 +37,7 @@ def execute(
             [sys.executable, "-m", "spinalroots.hardnet.trial", str(path)],
             stdout=subprocess.PIPE,
             stderr=errors,
-            text=True,
+            encoding="utf-8",
         )
     late = threading.Event()
 
