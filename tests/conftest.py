@@ -50,3 +50,15 @@ def small_scan() -> Volume:
     affine[:3, 3] = [-12.5, 31.0, -80.0]
     data = np.random.default_rng(0).normal(100, 20, (9, 11, 7)).astype(np.float32)
     return Volume(data, affine)
+
+
+@pytest.fixture
+def raw(tmp_path) -> Path:
+    """data/raw/ingested with one case in it."""
+    from lab_scans import lab_folder
+
+    from spinalroots.dataset.ingest import ingest, plan
+
+    root = tmp_path / "data" / "raw" / "ingested"
+    ingest(plan(lab_folder(tmp_path / "earlier", seed=99), root), root)
+    return root

@@ -30,15 +30,6 @@ from spinalroots.errors import InputError
 from spinalroots.files import read_json
 from spinalroots.imaging.volume import read_image, read_labels
 
-
-@pytest.fixture
-def raw(tmp_path):
-    """data/raw/ingested with one case in it."""
-    root = tmp_path / "data" / "raw" / "ingested"
-    ingest(plan(lab_folder(tmp_path / "earlier", seed=99), root), root)
-    return root
-
-
 # What comes in comes in exactly
 
 

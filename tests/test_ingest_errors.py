@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+
+import nibabel as nib
 import numpy as np
 import pytest
 from lab_scans import (
@@ -20,14 +23,6 @@ from spinalroots.dataset.export import export_case
 from spinalroots.dataset.ingest import ingest, plan, replace_masks
 from spinalroots.errors import InputError
 from spinalroots.imaging.volume import Volume
-
-
-@pytest.fixture
-def raw(tmp_path):
-    """data/raw/ingested with one case in it."""
-    root = tmp_path / "data" / "raw" / "ingested"
-    ingest(plan(lab_folder(tmp_path / "earlier", seed=99), root), root)
-    return root
 
 
 def wrong_grid(folder):
@@ -120,6 +115,35 @@ def folder_link(folder):
     (folder / "rater-B").symlink_to(folder.parent, target_is_directory=True)
 
 
+def link_to_nowhere(folder):
+    (folder / "S1_D_L.nii.gz").symlink_to(folder / "gone.nii.gz")
+
+
+def scan_is_a_link_to_nowhere(folder):
+    (folder / "image.nii.gz").unlink()
+    (folder / "image.nii.gz").symlink_to("/nowhere/image.nii.gz")
+
+
+def link_to_something_else(folder):
+    (folder.parent / "secret.txt").write_text("secret", encoding="utf-8")
+    (folder / "S1_D_L.nii.gz").symlink_to(folder.parent / "secret.txt")
+
+
+def compressed_and_not(folder):
+    nib.save(nib.load(folder / "L3_D_L.nii.gz"), folder / "L3_D_L.nii")
+
+
+def another_format(folder):
+    (folder / "S1_D_L.nrrd").write_bytes(b"NRRD0005")
+
+
+def header_that_claims_too_much(folder):
+    header = nib.Nifti1Header()
+    header.set_data_shape((32767, 32767, 32767))
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    (folder / "image.nii.gz").write_bytes(gzip.compress(header.binaryblock + bytes(5000)))
+
+
 BROKEN = {
     wrong_grid: "expected the grid of",
     wrong_shape: "expected the grid of",
@@ -141,6 +165,12 @@ BROKEN = {
     no_nifti: "a NIfTI file",
     hidden_name: r"S1_D_L",
     folder_link: "a link",
+    link_to_nowhere: "a link to nothing",
+    scan_is_a_link_to_nowhere: "a link to nothing",
+    link_to_something_else: "a NIfTI file",
+    compressed_and_not: "one mask of L3_D_L",
+    another_format: "a mask as .nrrd",
+    header_that_claims_too_much: "million voxels",
 }
 
 

@@ -23,6 +23,10 @@ from spinalroots.files import write_bytes
 GRID_TOLERANCE_MM = 1e-2
 """Two grids are the same when no voxel centre lies further apart than this."""
 
+MAX_VOXELS = 2**28
+"""Most voxels of a file, a whole spine at 0.4 mm: a header that claims more is damaged or hostile,
+and is refused before memory is taken for it. A byte of a `.gz` file may unpack to a thousand."""
+
 _RAS = orientations.axcodes2ornt("RAS")
 
 
@@ -206,6 +210,13 @@ def _open(path: Path) -> nib.spatialimages.SpatialImage:
             found=f"{len(image.shape)}D data of shape {tuple(image.shape)}",
             fix="Split the series and give one volume.",
         )
+    if np.prod(image.shape, dtype=float) > MAX_VOXELS:
+        raise InputError(
+            path,
+            expected=f"at most {MAX_VOXELS // 10**6} million voxels",
+            found=f"a header that claims {'×'.join(map(str, image.shape))}",
+            fix="Crop the scan to the lower spine, or export it again.",
+        )
     if abs(np.linalg.det(image.affine[:3, :3])) < 1e-9 or not np.isfinite(image.affine).all():
         raise InputError(
             path,
@@ -219,7 +230,7 @@ def _open(path: Path) -> nib.spatialimages.SpatialImage:
 def _values(path: Path, image: nib.spatialimages.SpatialImage) -> np.ndarray:
     try:
         data = np.asanyarray(image.dataobj)
-    except (EOFError, OSError, ValueError, zlib.error) as error:
+    except (EOFError, MemoryError, OSError, ValueError, zlib.error) as error:
         raise InputError(
             path,
             expected="a complete file",

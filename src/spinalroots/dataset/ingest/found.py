@@ -47,14 +47,23 @@ class Found:
 def visible(folder: Path) -> list[Path]:
     """Entries of a folder, sorted; hidden ones are left out, unless they claim to be NIfTI files.
 
-    :raises InputError: a hidden NIfTI file, which would silently be lost; a folder that is a link,
-        which may lead anywhere or in a circle.
+    A file may be a link to a file: that is how git-annex and DataLad keep scans.
+
+    :raises InputError: what would silently be lost: a hidden NIfTI file, or one that is a link to
+        nowhere; a folder that is a link, which may lead anywhere or in a circle.
     """
     entries = []
     for path in sorted(Path(folder).iterdir()):
         if path.is_symlink() and path.is_dir():
             raise InputError(
                 path, expected="a folder", found="a link to one", fix="Give the folder itself."
+            )
+        if is_nifti(path) and not path.is_file() and not path.is_dir():
+            raise InputError(
+                path,
+                expected="a NIfTI file",
+                found="a link to nothing" if path.is_symlink() else "no regular file",
+                fix="Fetch the file itself (git annex get, datalad get), or take the link away.",
             )
         if not path.name.startswith("."):
             entries.append(path)

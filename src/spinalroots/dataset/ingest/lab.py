@@ -15,6 +15,7 @@ from pathlib import Path
 from spinalroots.dataset.ingest.dicom import has_dicom
 from spinalroots.dataset.ingest.found import Found, MaskFile, visible
 from spinalroots.dataset.ingest.names import (
+    OTHER_FORMATS,
     Meaning,
     is_aside,
     is_nifti,
@@ -82,8 +83,19 @@ def _holds_something(folder: Path) -> bool:
 
 
 def _nifti_files(folder: Path) -> list[Path]:
-    """NIfTI files of the folder and its sub-folders, those of the folder itself first."""
+    """NIfTI files of the folder and its sub-folders, those of the folder itself first.
+
+    :raises InputError: a mask in another format, which would silently be lost.
+    """
     entries = visible(folder)
+    for path in entries:
+        if path.suffix.lower() in OTHER_FORMATS and meaning_of(path.with_suffix(".nii")):
+            raise InputError(
+                path,
+                expected="masks as NIfTI files (.nii.gz)",
+                found=f"a mask as {path.suffix}",
+                fix="Save it as NIfTI: 3D Slicer, ITK-SNAP and SimpleITK all can.",
+            )
     files = [path for path in entries if path.is_file() and is_nifti(path)]
     for subfolder in (path for path in entries if path.is_dir()):
         files += _nifti_files(subfolder)

@@ -16,6 +16,8 @@ from spinalroots.anatomy import LEVELS, TISSUES, Root, Scheme, level_value
 from spinalroots.errors import InputError
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
+OTHER_FORMATS = frozenset((".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".hdr", ".img", ".gipl"))
+"""Image formats that labs use and that are not read here."""
 
 
 def word_set(text: str) -> frozenset[str]:
