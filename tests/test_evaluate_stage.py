@@ -12,7 +12,7 @@ from spinalroots import anatomy, tracking
 from spinalroots.anatomy import Root, Scheme, individuals_to_levels
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
-from spinalroots.evaluate import expert_scores
+from spinalroots.evaluate import appearance, expert_scores
 from spinalroots.evaluate.reference import paste, read_annotation, require_unseen
 from spinalroots.evaluate.tables import TABLE_COLUMNS
 from spinalroots.files import write_json
@@ -73,6 +73,8 @@ def tree(tmp_path, monkeypatch):
         tmp_path / "data/split.json",
         {"train": ["sub-ph001"], "validation": ["sub-ph002"], "test": list(CASES)},
     )
+    alike = appearance.measure(Volume(truth.astype(np.float32), AFFINE), curve)
+    appearance.write(tmp_path / evaluate.APPEARANCE, {"sub-ph001": alike})
     return tmp_path
 
 
@@ -129,6 +131,29 @@ def test_metrics_json_is_plain_numbers(tree, params, untracked):
     for record in metrics.values():
         assert all(isinstance(value, float) for value in record.values())
         assert record["binary_dice_low"] <= record["binary_dice"] <= record["binary_dice_high"]
+
+
+def test_a_scan_unlike_the_training_scans_is_called_so_for_every_model(tree, params, untracked):
+    def unlike():
+        evaluate.main(params)
+        found = json.loads((tree / "reports/plausibility.json").read_text(encoding="utf-8"))
+        return {
+            (one["model"], one["case"], one["label"])
+            for one in found
+            if one["kind"] == "unlike_training"
+        }
+
+    assert unlike() == set()
+    training = appearance.read(tree / evaluate.APPEARANCE)
+    training["sub-ph001"]["length_mm"] = 300.0
+    appearance.write(tree / evaluate.APPEARANCE, training)
+    assert unlike() == {(name, case, "length_mm") for name in CHOSEN for case in CASES}
+
+
+def test_without_a_record_of_the_training_scans_the_stage_says_what_to_run(tree, params, untracked):
+    (tree / evaluate.APPEARANCE).unlink()
+    with pytest.raises(InputError, match="dvc repro appearance"):
+        evaluate.main(params)
 
 
 def test_human_scores_get_rows_of_their_own_and_never_enter_the_simulated_mean(

@@ -21,6 +21,7 @@ STAGES = (
     "split",
     "augment",
     "centreline",
+    "appearance",
     "prepare_nnunet",
     "train_nnunet",
     "predict_nnunet",

@@ -40,7 +40,7 @@ def predict_file(
     :raises InputError: the scan or the model cannot be used.
     """
     from spinalroots import postprocess
-    from spinalroots.evaluate import plausibility
+    from spinalroots.evaluate import appearance, plausibility
     from spinalroots.imaging import centreline_image
     from spinalroots.inference import load_predictor
 
@@ -60,6 +60,13 @@ def predict_file(
     prediction = predictor.predict(scan, centreline, runner)
     maps = postprocess.run(prediction.labels, predictor.target, centreline, params.postprocess)
     warnings = plausibility.warnings(maps[Scheme.INDIVIDUALS], centreline, prediction.foreground)
+    looks = appearance.measure(scan, centreline)
+    training = Path(models_root) / appearance.FILE
+    if training.is_file():
+        compared = f"with the training scans of {training.name}"
+        warnings += plausibility.unlike_training(looks, appearance.read(training))
+    else:
+        compared = f"not done: there is no {training}; `dvc repro appearance` makes it"
 
     stem = Path(scan_path).name.removesuffix(".gz").removesuffix(".nii")
     out = Path(out)
@@ -82,6 +89,8 @@ def predict_file(
             "spinalroots": __version__,
             "centreline": centreline.source,
             "voxels": _voxels(maps[Scheme.INDIVIDUALS]),
+            "appearance": appearance.as_json(looks),
+            "appearance_compared": compared,
             "warnings": warnings,
             "note": "A pre-annotation for an expert to correct, not a diagnosis.",
         },

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from spinalroots.anatomy import LEVELS, Root, Side
+from spinalroots.evaluate import appearance
 from spinalroots.evaluate.boxes import Box, label_boxes
 from spinalroots.evaluate.levels import positions_mm
 from spinalroots.imaging.centreline import Centreline
@@ -60,6 +61,38 @@ def warnings(
         *_volumes(roots, centreline),
         *_confidences(individuals, foreground, boxes),
     ]
+
+
+def unlike_training(
+    measured: dict[str, float], training: dict[str, dict[str, float]]
+) -> list[dict]:
+    """A warning for every feature in which a scan is unlike those the model was trained on.
+
+    :param measured: of :func:`appearance.measure`.
+    :param training: case → its features.
+    :return: records as of :func:`warnings`, of the kind `unlike_training`; the label names the
+        feature, the limit is where its allowed range ends.
+    """
+    found = []
+    for one in appearance.departures(measured, training):
+        feature = one.feature
+        is_now = f"is {_plain(one.value)}" if np.isfinite(one.value) else "could not be measured"
+        message = (
+            f"{feature.words[0].upper()}{feature.words[1:]} {is_now}; in the training scans it is "
+            f"{_plain(one.least)} to {_plain(one.most)} {feature.unit}".rstrip()
+            + "."
+        )
+        found.append(
+            _warning(
+                "unlike_training",
+                feature.name,
+                one.value,
+                round(one.limit, 3),
+                feature.unit,
+                message,
+            )
+        )
+    return found
 
 
 def _mask(individuals: Volume, value: int, box: Box) -> Volume:
@@ -142,11 +175,16 @@ def _confidences(
     return found
 
 
+def _plain(value: float) -> str:
+    """Two digits, and whole numbers where there are more."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2g}"
+
+
 def _warning(kind: str, label: str, value: float, limit: float, unit: str, message: str) -> dict:
     return {
         "kind": kind,
         "label": label,
-        "value": round(float(value), 3),
+        "value": round(float(value), 3) if np.isfinite(value) else None,
         "limit": limit,
         "unit": unit,
         "message": message,

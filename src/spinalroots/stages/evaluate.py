@@ -11,9 +11,9 @@ from joblib import Parallel, delayed
 
 from spinalroots import tracking
 from spinalroots.dataset.layout import Dataset
-from spinalroots.dataset.selection import PHANTOM, selected_cases
+from spinalroots.dataset.selection import PHANTOM, SelectedCase, selected_cases
 from spinalroots.errors import InputError
-from spinalroots.evaluate import expert_scores, plausibility, tables
+from spinalroots.evaluate import appearance, expert_scores, plausibility, tables
 from spinalroots.evaluate.calibration import Reliability, reliability
 from spinalroots.evaluate.reference import read_annotation, read_maps, read_truth, require_unseen
 from spinalroots.evaluate.scores import measure
@@ -29,6 +29,7 @@ TRUTH = Dataset(Path("data/truth"))
 REFINED = Dataset(Path("data/refined"))
 CENTRELINES = Path("data/centreline/raw")
 SPLIT = Path("data/split.json")
+APPEARANCE = Path("models") / appearance.FILE
 SCORES = Path("data/expert_scores.csv")
 REPORTS = Path("reports")
 
@@ -37,7 +38,7 @@ def main(params: Params) -> None:
     """Score every postprocessed model on every test case and write the tables."""
     split = read_json(SPLIT)
     require_unseen(split["test"], split)
-    sources = {case.name: case.source for case in selected_cases(params)}
+    selected = {case.name: case for case in selected_cases(params)}
     models = [model for name, model in MODELS.items() if (PREDICTED / name).is_dir()]
     if not models:
         raise InputError(
@@ -47,8 +48,17 @@ def main(params: Params) -> None:
             fix="Run `dvc repro postprocess`.",
         )
     jobs = [(model, case) for model in models for case in split["test"]]
-    scored = Parallel(n_jobs=min(params.workers, len(jobs)))(
-        delayed(_score)(model, case, sources[case], params) for model, case in jobs
+    pool = Parallel(n_jobs=min(params.workers, len(jobs)))
+    training = appearance.read(APPEARANCE)
+    unlike = dict(
+        zip(
+            split["test"],
+            pool(delayed(_unlike_training)(selected[case], training) for case in split["test"]),
+            strict=True,
+        )
+    )
+    scored = pool(
+        delayed(_score)(model, case, selected[case].source, params) for model, case in jobs
     )
     cases = pd.DataFrame(
         [row for one in scored for row in one.rows], columns=list(tables.CASE_COLUMNS)
@@ -66,7 +76,12 @@ def main(params: Params) -> None:
     _write_csv("comparisons.csv", tables.comparisons(cases, **resampling))
     write_json(REPORTS / "metrics.json", metrics)
     _write_csv("calibration.csv", tables.calibration(curves))
-    write_json(REPORTS / "plausibility.json", [found for one in scored for found in one.warnings])
+    warnings = [
+        {"model": model.name, "case": case, **warning}
+        for (model, case), one in zip(jobs, scored, strict=True)
+        for warning in (*one.warnings, *unlike[case])
+    ]
+    write_json(REPORTS / "plausibility.json", warnings)
     for model in models:
         _track(model, *_own(model, cases, by_region), metrics[model.name], params)
 
@@ -99,9 +114,18 @@ def _score(model: Model, case: str, source: str, params: Params) -> Scored:
         warnings = plausibility.warnings(whole.individuals, centreline, probability)
     return Scored(
         [(model.name, case, source, one.metric, one.label, one.value) for one in found],
-        [{"model": model.name, "case": case, **warning} for warning in warnings],
+        warnings,
         probability and reliability(probability.data, reference.levels.data),
     )
+
+
+def _unlike_training(
+    case: SelectedCase, training: dict[str, dict[str, float]]
+) -> list[dict[str, object]]:
+    """Warnings about a scan that looks unlike the training scans, whatever the model."""
+    scan = read_image(case.dataset.image(case.name))
+    centreline = Centreline.read(CENTRELINES / f"{case.name}.json")
+    return plausibility.unlike_training(appearance.measure(scan, centreline), training)
 
 
 def _root_probability(model: Model, case: str) -> Volume | None:
