@@ -41,11 +41,7 @@ class Dataset:
 
         :raises InputError: the folder is missing or holds no case.
         """
-        found = sorted(
-            path.name
-            for path in Path(self.root).glob("sub-*")
-            if CASE_NAME.match(path.name) and self.image(path.name).is_file()
-        )
+        found = self.cases_if_any()
         if not found:
             raise InputError(
                 self.root,
@@ -54,6 +50,14 @@ class Dataset:
                 fix="Run `dvc repro`, `dvc pull`, or bring scans in with `spinalroots ingest`.",
             )
         return found
+
+    def cases_if_any(self) -> list[str]:
+        """As :meth:`cases`, but there may be none: a run without augmentation has no variants."""
+        return sorted(
+            path.name
+            for path in Path(self.root).glob("sub-*")
+            if CASE_NAME.match(path.name) and self.image(path.name).is_file()
+        )
 
     def image(self, case: str) -> Path:
         """The case's scan."""

@@ -50,7 +50,7 @@ def sources(part: str, *, augmented: bool = False) -> list[Source]:
         variants = Dataset(AUGMENTED)
         found += [
             Source(variants, name, CENTRELINES / f"{name}.json")
-            for name in variants.cases()
+            for name in variants.cases_if_any()
             if read_json(variants.sidecar(name))["parent"] in names
         ]
     return found

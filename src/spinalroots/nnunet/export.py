@@ -43,7 +43,7 @@ def find_cases(
     wanted = _MAP.get(scheme, Scheme.INDIVIDUALS)
     found, lacking = [], []
     for dataset in datasets:
-        for name in dataset.cases():
+        for name in dataset.cases_if_any():
             parent = _parent(dataset, name)
             if parent not in parents:
                 continue

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def gain_table(results: list[CaseResult], params: Refine) -> pd.DataFrame:
     """label, dice_before, dice_after, voxels_before, voxels_after: one row for every chosen root.
 
-    Dice is the mean over the cases in which the annotator drew the root, empty without a truth.
+    Dice is the mean over the cases in which the annotator drew the root and a truth is known: the
+    synthetic ones. It is empty without one. Voxels are those of all cases.
     """
     target = selection(params)
     scores: dict[int, list] = defaultdict(list)
@@ -45,6 +46,10 @@ def summary(results: list[CaseResult], table: pd.DataFrame) -> dict:
     reachable = counts["entity"] - counts["unreachable"]
     figures = {
         "cases": sum(result.refined for result in results),
+        "cases_measured_against_a_truth": sum(result.gain is not None for result in results),
+        "cases_by_source": dict(
+            sorted(Counter(result.source for result in results if result.refined).items())
+        ),
         "cases_without_roots": [result.name for result in results if not result.refined],
         "entity_voxels": counts["entity"],
         "spill_voxels": counts["spill"],

@@ -13,7 +13,7 @@ from spinalroots.report.blocks import Folded, Picture, Section, Table, Text, mis
 from spinalroots.report.shelf import Shelf, cell
 
 _CAPTIONS = {
-    "refinement.png": "Cases with each root before and after refinement, and its Dice.",
+    "refinement.png": "Cases with each root before and after refinement; Dice where a truth is known.",
     "class_distribution.png": "Voxels per root before and after pre-processing and augmentation.",
     "augmentation_sheet.png": "One case, augmented: every transform on its own, and together.",
     "slices.png": "Squares cut out around the centreline: what HarDNet sees.",
@@ -35,7 +35,8 @@ def data(shelf: Shelf, sources: dict[str, str]) -> Section:
     )
     refinement = shelf.table("reports/refinement.csv")
     if refinement is not None:
-        section.blocks.append(Folded("Refinement, root by root", [table_of(refinement)]))
+        caption = "Dice against the truth, which only synthetic cases have; voxels of all cases."
+        section.blocks.append(Folded("Refinement, root by root", [table_of(refinement, caption)]))
     section.blocks.extend(
         pictures(
             shelf,

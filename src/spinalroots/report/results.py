@@ -18,7 +18,9 @@ NOT_COMPARABLE = (
     "and a human's masks: they stand here for orientation, and which is larger says nothing."
 )
 DIFFERENT_PATIENTS = (
-    "The paper's numbers come from other patients, annotated by other people: compare with care."
+    "The test cases are real scans without a known truth: models are held against what annotators "
+    "drew and the refinement completed. The paper's numbers come from other patients and "
+    "annotators: compare with care."
 )
 
 _METRICS = (

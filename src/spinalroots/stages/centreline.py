@@ -31,7 +31,7 @@ FIGURE = Path("reports/figures/slices.png")
 def main(params: Params) -> None:
     """Write a centreline for every case, and how far the image-only ones are from the truth."""
     raw = selected_cases(params)
-    prepared = [(data, case) for data in (REFINED, AUGMENTED) for case in _cases(data)]
+    prepared = [(data, case) for data in (REFINED, AUGMENTED) for case in data.cases_if_any()]
     with folder_in_one_piece(CENTRELINES) as staging:
         jobs = [
             delayed(_write)(found.dataset, found.name, params, staging / "raw", False)
@@ -45,10 +45,6 @@ def main(params: Params) -> None:
     table = pd.DataFrame(rows, columns=["case", "source", "mean_mm", "max_mm"])
     write_text(TABLE, table.to_csv(index=False, lineterminator="\n", float_format="%.3f"))
     _draw(*prepared[0], params)
-
-
-def _cases(data: Dataset) -> list[str]:
-    return data.cases() if any(Path(data.root).glob("sub-*")) else []
 
 
 def _write(data: Dataset, case: str, params: Params, folder: Path, masks: bool) -> None:

@@ -102,7 +102,7 @@ def _comparison(case, model: Model) -> Picture:
     else:
         truth = read_annotation(REFINED, case.name, target, scan.grid)
     centreline = Centreline.read(CENTRELINES / f"{case.name}.json")
-    kind = "synthetic" if case.source == PHANTOM else "real"
+    kind = "synthetic" if case.source == PHANTOM else "real; the truth is its refined annotation"
     return Picture.of_bytes(
         figures.comparison(scan, truth.levels, predicted.levels, centreline),
         f"{case.name} ({kind}), {paper.title(model)}.",
