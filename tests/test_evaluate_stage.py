@@ -12,7 +12,7 @@ from spinalroots import anatomy, tracking
 from spinalroots.anatomy import Root, Scheme, individuals_to_levels
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
-from spinalroots.evaluate import appearance, expert_scores
+from spinalroots.evaluate import appearance, expert_scores, scored
 from spinalroots.evaluate.reference import paste, read_annotation, require_unseen
 from spinalroots.evaluate.tables import TABLE_COLUMNS
 from spinalroots.files import write_json
@@ -69,6 +69,8 @@ def tree(tmp_path, monkeypatch):
             write_maps(Dataset(tmp_path / "data/postprocessed" / name), case, kept)
         curve = Centreline(np.array([[0, 0, 0], [0, 0, 60.0]]), "image")
         curve.write(tmp_path / "data/centreline/raw" / f"{case}.json")
+    trained = Dataset(tmp_path / "data/raw/phantom").image("sub-ph001")
+    write_volume(trained, Volume(np.zeros((2, 2, 2), np.float32), AFFINE))
     write_json(
         tmp_path / "data/split.json",
         {"train": ["sub-ph001"], "validation": ["sub-ph002"], "test": list(CASES)},
@@ -161,7 +163,8 @@ def test_human_scores_get_rows_of_their_own_and_never_enter_the_simulated_mean(
 ):
     evaluate.main(params)
     before = pd.read_csv(tree / "reports/table_models.csv")
-    row = {"model": "nnunet-all-levels", "region": "all", "rater": "AB"}
+    now = scored.current_version("nnunet-all-levels", CASES[1])
+    row = {"model": "nnunet-all-levels", "region": "all", "rater": "AB", "prediction": now}
     scores = tree / "data/expert_scores.csv"
     expert_scores.append(scores, row | {"case": CASES[1], "score": 0.6})
     expert_scores.append(scores, row | {"case": CASES[1], "score": 0.8, "rater": "CD"})
@@ -183,6 +186,49 @@ def test_human_scores_get_rows_of_their_own_and_never_enter_the_simulated_mean(
         (by_region["expert_score_source"] == "human") & (by_region.region == "sacral")
     ]
     assert list(sacral["mean"]) == [0.9]
+
+
+@pytest.mark.parametrize("version", ["", "0123456789ab"])
+def test_a_score_of_another_or_unknown_version_never_enters_a_mean(
+    tree, params, untracked, capsys, version
+):
+    row = {"model": "nnunet-all-levels", "rater": "AB", "case": CASES[1]}
+    scores = tree / "data/expert_scores.csv"
+    expert_scores.append(scores, row | {"score": 0.9, "prediction": version})
+    evaluate.main(params)
+    assert CASES[1] in capsys.readouterr().err
+    for name in ("table_models.csv", "table_expert_scores.csv"):
+        table = pd.read_csv(tree / "reports" / name)
+        assert set(table["expert_score_source"]) == {"simulated"}
+    now = scored.current_version("nnunet-all-levels", CASES[1])
+    expert_scores.append(scores, row | {"score": 0.6, "prediction": now})
+    evaluate.main(params)
+    table = pd.read_csv(tree / "reports/table_models.csv")
+    human = table[table["expert_score_source"] == "human"]
+    assert list(human["expert_score_mean"]) == [0.6]
+
+
+def test_a_score_of_an_unknown_case_ends_the_stage_with_its_line(tree, params):
+    path = tree / "data/expert_scores.csv"
+    row = {"model": "nnunet-all-levels", "rater": "AB", "score": 0.9}
+    expert_scores.append(path, row | {"case": "sub-ph0O8"})
+    with pytest.raises(InputError, match="line 2: case"):
+        evaluate.main(params)
+
+
+def test_human_scores_reach_mlflow_under_their_own_name(tree, params):
+    import mlflow
+
+    now = scored.current_version("nnunet-all-levels", CASES[0])
+    row = {"model": "nnunet-all-levels", "rater": "AB", "case": CASES[0], "prediction": now}
+    expert_scores.append(tree / "data/expert_scores.csv", row | {"score": 0.7})
+    evaluate.main(params)
+    mlflow.set_tracking_uri(tracking.tracking_uri())
+    runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    metrics = {run.data.tags["model"]: run.data.metrics for run in runs}
+    assert metrics["nnunet-all-levels"]["expert_score_human_all"] == 0.7
+    assert metrics["nnunet-all-levels"]["expert_score_simulated_all"] == pytest.approx(0.875)
+    assert "expert_score_human_sacral" not in metrics["nnunet-sacral-levels"]
 
 
 def test_same_inputs_give_the_same_bytes_whatever_the_workers(tree, params, untracked):

@@ -1,12 +1,18 @@
 """Human scores: what is refused, and that nothing is lost or overwritten."""
 
 import multiprocessing
+from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
+from spinalroots.cli import main
+from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
-from spinalroots.evaluate import expert_scores
+from spinalroots.evaluate import expert_scores, scored
 from spinalroots.evaluate.expert_scores import Row
+from spinalroots.imaging.volume import Volume, write_volume
 
 GOOD = {
     "case": "sub-001",
@@ -51,6 +57,7 @@ def test_missing_file_means_no_scores(tmp_path):
         ({"minutes_with": -1}, "minutes_with"),
         ({"minutes_without": "an hour"}, "minutes_without"),
         ({"date": "31.3.2025"}, "date"),
+        ({"prediction": "latest"}, "prediction"),
         ({"grade": 3}, "grade"),
     ],
 )
@@ -101,6 +108,43 @@ def test_a_file_written_without_a_date_column_is_read_and_kept(tmp_path):
         ("AB", ""),
         ("JS", "2025-03-31"),
     ]
+
+
+def test_the_version_follows_the_voxels_and_nothing_else(tmp_path):
+    labels = np.zeros((4, 5, 6), np.uint8)
+    labels[1, 2, 3] = 7
+    affine = np.diag([1.0, 1.0, 2.0, 1.0])
+    first, turned, other = (tmp_path / f"{name}.nii.gz" for name in "abc")
+    write_volume(first, Volume(labels, affine))
+    nib.save(nib.as_closest_canonical(nib.load(first)).slicer[::-1], turned)
+    write_volume(other, Volume(labels + np.uint8(1), affine))
+    assert scored.version_of(first) == scored.version_of(turned) != scored.version_of(other)
+    assert scored.VERSION.match(scored.version_of(first))
+
+
+def test_the_command_names_the_scored_prediction_by_itself(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    scan = tmp_path / "data/raw/phantom/sub-ph001/anat/sub-ph001_T2w.nii.gz"
+    scan.parent.mkdir(parents=True)
+    scan.touch()
+    mask = Dataset("data/postprocessed/hardnet-all-levels").labels("sub-ph001", "individuals")
+    command = ["score", "sub-ph001", "--score", "0.8", "--rater", "AB"]
+    assert main(command) == 2
+    assert "--prediction" in capsys.readouterr().err
+    assert not Path("data/expert_scores.csv").exists()
+    for value in (1, 2):  # the model is trained again in between
+        write_volume(mask, Volume(np.full((3, 3, 3), value, np.uint8), np.eye(4)))
+        assert main(command) == 0
+    versions = [row.prediction for row in expert_scores.read(Path("data/expert_scores.csv"))]
+    assert versions[0] != versions[1] == scored.version_of(mask)
+    assert main(["score", "sub-ph001", "--score", "1.7", "--rater", "AB"]) == 2
+    assert main(["score", "sub-ph009", "--score", "0.7", "--rater", "AB"]) == 2
+    assert len(expert_scores.read(Path("data/expert_scores.csv"))) == 2
+
+
+def test_a_raters_later_score_counts():
+    rows = [Row(**GOOD | {"score": 0.6}), Row(**GOOD | {"score": 0.9})]
+    assert expert_scores.mean_per_case(rows, "nnunet-all-levels", "all") == {"sub-001": 0.9}
 
 
 def test_a_damaged_file_is_named_with_its_line_and_not_overwritten(tmp_path):

@@ -9,6 +9,7 @@ import argparse
 import importlib
 import io
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from spinalroots import __version__
@@ -107,6 +108,9 @@ def build_parser() -> argparse.ArgumentParser:
     score.add_argument("--minutes-without", type=float, help="minutes to draw it from nothing")
     score.add_argument("--minutes-with", type=float, help="minutes to correct the pre-annotation")
     score.add_argument("--comment", default="")
+    score.add_argument(
+        "--prediction", type=Path, help="the scored mask (default: the model's of this case)"
+    )
     score.add_argument("--file", type=Path, default=Path("data/expert_scores.csv"))
 
     labels = _command(commands, "labels", _labels, "the label values, names and colours")
@@ -233,8 +237,9 @@ def _export(options) -> None:
 
 
 def _score(options) -> None:
-    from spinalroots.evaluate import expert_scores
+    from spinalroots.evaluate import expert_scores, scored
 
+    cases = expert_scores.known_cases()
     row = expert_scores.Row(
         case=options.case,
         model=options.model,
@@ -245,8 +250,15 @@ def _score(options) -> None:
         minutes_with=options.minutes_with,
         comment=options.comment,
     )
-    expert_scores.append(options.file, row, known_cases=expert_scores.known_cases())
-    print(f"added to {options.file}; `dvc repro` takes it into the tables")
+    row = expert_scores.validated(asdict(row), "expert score", cases)
+    if options.prediction:
+        version = scored.version_of(options.prediction)
+    else:
+        version = scored.current_version(row.model, row.case)
+    expert_scores.append(options.file, replace(row, prediction=version), known_cases=cases)
+    print(
+        f"added to {options.file}, about prediction {version}; `dvc repro` takes it into the tables"
+    )
 
 
 def _reconstruct(options) -> None:

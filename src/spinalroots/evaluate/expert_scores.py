@@ -1,8 +1,8 @@
 """The human expert's scores: data/expert_scores.csv, validated, append-only.
 
-0.5 says that the pre-annotation was no help, 1.0 that nothing was left to do (the paper, III). The
-simulated score lives elsewhere (:mod:`spinalroots.evaluate.effort`), and the two never meet in one
-mean.
+0.5 says that the pre-annotation was no help, 1.0 that nothing was left to do (the paper, III). A
+score is about one version of a prediction and is never counted for another one. The simulated score
+lives elsewhere (:mod:`spinalroots.evaluate.effort`), and the two never meet in one mean.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from spinalroots.dataset.layout import CASE_NAME
 from spinalroots.dataset.selection import RAW
 from spinalroots.errors import InputError
 from spinalroots.evaluate.effort import NO_HELP, NOTHING_LEFT
+from spinalroots.evaluate.scored import VERSION
 from spinalroots.evaluate.scores import regions_of
 from spinalroots.files import write_text
 from spinalroots.models import MODELS
@@ -33,7 +34,8 @@ class Row:
     """One expert's judgement of one model's prediction for one case.
 
     `minutes_without` and `minutes_with` are the annotation times without and with the
-    pre-annotation, if they were taken; `date` is ISO (2025-03-31) or empty.
+    pre-annotation, if they were taken; `date` is ISO (2025-03-31) or empty. `prediction` is the
+    version of the masks that were scored (:mod:`spinalroots.evaluate.scored`); empty: not known.
     """
 
     case: str
@@ -45,10 +47,11 @@ class Row:
     minutes_with: float | None = None
     comment: str = ""
     date: str = ""
+    prediction: str = ""
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
-OPTIONAL = ("date",)
+OPTIONAL = ("date", "prediction")
 
 
 def read(path: Path, known_cases: Collection[str] | None = None) -> list[Row]:
@@ -110,7 +113,8 @@ def validated(record: dict, where: str, known_cases: Collection[str] | None = No
     No region stands for the model's own.
 
     :raises InputError: unknown case, model or region, no rater, a score outside 0.5…1.0, minutes
-        that are no positive number, a date that is not ISO, an unknown column.
+        that are no positive number, a date that is not ISO, a malformed version, an unknown
+        column.
     """
 
     def refuse(column: str, expected: str, fix: str = "Correct the row.") -> InputError:
@@ -147,17 +151,25 @@ def validated(record: dict, where: str, known_cases: Collection[str] | None = No
             raise refuse(name, "minutes, 0 or more, or nothing")
     if text["date"] and not _is_date(text["date"]):
         raise refuse("date", "a date such as 2025-03-31, or nothing")
-    named = ("case", "model", "region", "rater", "comment", "date")
+    if text["prediction"] and not VERSION.match(text["prediction"]):
+        raise refuse("prediction", "a version of 12 hexadecimal digits, or nothing")
+    named = ("case", "model", "region", "rater", "comment", "date", "prediction")
     return Row(score=score, **minutes, **{name: text[name] for name in named})
 
 
 def mean_per_case(rows: list[Row], model: str, region: Region | str) -> dict[str, float]:
-    """Case → mean score of its raters, for one model and one region."""
-    scores: dict[str, list[float]] = {}
+    """Case → mean score of its raters, for one model and one region.
+
+    A rater who scored a case again has changed their mind: the later row counts.
+    """
+    scores: dict[str, dict[str, float]] = {}
     for row in rows:
         if row.model == model and row.region == Region(region):
-            scores.setdefault(row.case, []).append(row.score)
-    return {case: math.fsum(values) / len(values) for case, values in sorted(scores.items())}
+            scores.setdefault(row.case, {})[row.rater] = row.score
+    return {
+        case: math.fsum(by_rater.values()) / len(by_rater)
+        for case, by_rater in sorted(scores.items())
+    }
 
 
 def _number(value: object) -> float | None:

@@ -10,10 +10,11 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from spinalroots import tracking
-from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.layout import FOREGROUND, UNTRAINED, Dataset
 from spinalroots.dataset.selection import PHANTOM, SelectedCase, selected_cases
 from spinalroots.errors import InputError
-from spinalroots.evaluate import appearance, expert_scores, plausibility, tables
+from spinalroots.evaluate import appearance, expert_scores, plausibility, scored, tables
+from spinalroots.evaluate.baseline import baselines
 from spinalroots.evaluate.calibration import Reliability, reliability
 from spinalroots.evaluate.reference import read_annotation, read_maps, read_truth, require_unseen
 from spinalroots.evaluate.scores import measure
@@ -23,7 +24,7 @@ from spinalroots.imaging.volume import Volume, read_image, require_same_grid
 from spinalroots.models import MODELS, Model
 from spinalroots.params import Params
 
-PREDICTED = Path("data/postprocessed")
+PREDICTED = scored.PREDICTED
 NETWORK_OUTPUT = Path("data/predictions")
 TRUTH = Dataset(Path("data/truth"))
 REFINED = Dataset(Path("data/refined"))
@@ -57,15 +58,15 @@ def main(params: Params) -> None:
             strict=True,
         )
     )
-    scored = pool(
+    results = pool(
         delayed(_score)(model, case, selected[case].source, params) for model, case in jobs
     )
     cases = pd.DataFrame(
-        [row for one in scored for row in one.rows], columns=list(tables.CASE_COLUMNS)
+        [row for one in results for row in one.rows], columns=list(tables.CASE_COLUMNS)
     )
     human = _human_scores(split)
     resampling = {"seed": params.seed, "resamples": params.evaluate.bootstrap_resamples}
-    curves = _curves(jobs, scored)
+    curves = _curves(jobs, results)
     metrics = tables.metrics(cases, **resampling)
     for name, curve in curves.items():
         metrics[name]["calibration_error"] = round(curve.expected_error, 6)
@@ -78,7 +79,7 @@ def main(params: Params) -> None:
     _write_csv("calibration.csv", tables.calibration(curves))
     warnings = [
         {"model": model.name, "case": case, **warning}
-        for (model, case), one in zip(jobs, scored, strict=True)
+        for (model, case), one in zip(jobs, results, strict=True)
         for warning in (*one.warnings, *unlike[case])
     ]
     write_json(REPORTS / "plausibility.json", warnings)
@@ -108,6 +109,8 @@ def _score(model: Model, case: str, source: str, params: Params) -> Scored:
     found = measure(
         reference, whole.restricted(target), target, model.region, centreline, params.evaluate
     )
+    untrained = Dataset(NETWORK_OUTPUT / model.name).map(case, UNTRAINED)
+    found += baselines(untrained, reference, model.region)
     probability = _root_probability(model, case)
     warnings = []
     if whole.individuals is not None:
@@ -130,15 +133,14 @@ def _unlike_training(
 
 def _root_probability(model: Model, case: str) -> Volume | None:
     """P(any target root) as the network gave it, if it was kept."""
-    labels = Dataset(NETWORK_OUTPUT / model.name).labels(case, model.scheme)
-    path = labels.with_name(f"{case}_desc-foreground_probseg.nii.gz")
+    path = Dataset(NETWORK_OUTPUT / model.name).map(case, FOREGROUND)
     return read_image(path) if path.is_file() else None
 
 
-def _curves(jobs: list[tuple[Model, str]], scored: list[Scored]) -> dict[str, Reliability]:
+def _curves(jobs: list[tuple[Model, str]], results: list[Scored]) -> dict[str, Reliability]:
     """Model → reliability counts summed over its cases, where probabilities were kept."""
     curves: dict[str, Reliability] = {}
-    for (model, _), one in zip(jobs, scored, strict=True):
+    for (model, _), one in zip(jobs, results, strict=True):
         if one.reliability is not None:
             before = curves.get(model.name)
             curves[model.name] = before + one.reliability if before else one.reliability
@@ -146,17 +148,37 @@ def _curves(jobs: list[tuple[Model, str]], scored: list[Scored]) -> dict[str, Re
 
 
 def _human_scores(split: dict[str, list[str]]) -> list[expert_scores.Row]:
-    """The experts' scores of test cases; scores of cases that a model has seen are left out."""
-    rows = expert_scores.read(SCORES)
-    seen = {*split.get("train", ()), *split.get("validation", ())}
-    left_out = sorted({row.case for row in rows if row.case in seen})
-    if left_out:
-        print(
-            f"warning: {SCORES}: scores of {', '.join(left_out)} are left out, as the models were "
-            "trained on these cases; score test cases.",
-            file=sys.stderr,
-        )
-    return [row for row in rows if row.case not in seen]
+    """The experts' scores of what the models predict now for test cases; others are left out.
+
+    :raises InputError: a row of the file is not valid, or names a case that is not there.
+    """
+    rows = expert_scores.read(SCORES, expert_scores.known_cases())
+    tested = set(split["test"])
+    _leave_out(
+        [row for row in rows if row.case not in tested],
+        "the models were trained on these cases, or did not predict them; score test cases.",
+    )
+    rows = [row for row in rows if row.case in tested]
+    about = {(row.model, row.case) for row in rows if (PREDICTED / row.model).is_dir()}
+    now = {(model, case): scored.current_version(model, case) for model, case in sorted(about)}
+    current = [row for row in rows if row.prediction and row.prediction == now.get(_of(row))]
+    _leave_out(
+        [row for row in rows if row not in current],
+        "they are about another version of the prediction, or do not say which; the model has "
+        "changed since.",
+    )
+    return current
+
+
+def _of(row: expert_scores.Row) -> tuple[str, str]:
+    return row.model, row.case
+
+
+def _leave_out(rows: list[expert_scores.Row], why: str) -> None:
+    """Say which scores do not count; they stay in the file."""
+    if rows:
+        names = ", ".join(sorted({f"{row.case} ({row.model})" for row in rows}))
+        print(f"warning: {SCORES}: scores of {names} are left out: {why}", file=sys.stderr)
 
 
 def _own(model: Model, *tables: pd.DataFrame) -> list[pd.DataFrame]:
