@@ -68,7 +68,9 @@ def refine_dataset(
                 root,
                 expected="at least one case with a root of the chosen classes",
                 found=f"none in {len(cases)} cases",
-                fix="Annotate levels or roots, or choose other refine.levels and refine.types.",
+                fix="Scans without masks can only be predicted. Annotate levels or roots, choose "
+                "other refine.levels and refine.types, or train on synthetic cases "
+                "(data.phantom_cases).",
             )
         table = pd.DataFrame.from_dict(rows, orient="index")
         Dataset(staging).write_description("Refined cases", table)

@@ -13,7 +13,7 @@ from spinalroots.report.blocks import Folded, Picture, Section, Table, Text, mis
 from spinalroots.report.shelf import Shelf, cell
 
 _CAPTIONS = {
-    "refinement.png": "Cases with each root before and after refinement; Dice where truth is known.",
+    "refinement.png": "Cases with each root before and after refinement; Dice if truth is known.",
     "class_distribution.png": "Voxels per root before and after pre-processing and augmentation.",
     "augmentation_sheet.png": "Training cases (left), and what augmentation made of them.",
     "slices.png": "Squares cut out around the centreline: what HarDNet sees.",

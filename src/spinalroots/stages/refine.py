@@ -22,6 +22,9 @@ def main(params: Params) -> None:
     results = refine_dataset(
         selected_cases(params), REFINED, Dataset(TRUTH), params.refine, params.workers
     )
+    bare = [result.name for result in results if not result.refined]
+    if bare:
+        print(f"left out, as they have no root of the chosen classes: {', '.join(bare)}")
     table = gain_table(results, params.refine)
     write_text(REPORTS / "refinement.csv", table.to_csv(index=False, lineterminator="\n"))
     write_json(REPORTS / "refinement.json", summary(results, table))
