@@ -414,7 +414,12 @@ def test_unknown_figures_are_not_logged():
     assert not {"dice_change", "recommended", "model"} & set(found)
 
 
-def test_the_stage_compares_exports_and_recommends_one(tmp_path, monkeypatch):
+@pytest.fixture
+def planted(tmp_path, monkeypatch):
+    """Three small cases and the stub as the trained model; measured here, not in a process.
+
+    Gives the rows that are logged, and the names of exports whose masks are to be wiped out.
+    """
     monkeypatch.chdir(tmp_path)
     split = {"train": ["sub-a"], "validation": ["sub-b"], "test": ["sub-c"]}
     for seed, name in enumerate(("sub-a", "sub-b", "sub-c")):
@@ -422,14 +427,58 @@ def test_the_stage_compares_exports_and_recommends_one(tmp_path, monkeypatch):
     write_json(tmp_path / "data" / "split.json", split)
     monkeypatch.setattr(runtimes, "load_predictor", lambda folder: StubPredictor())
     monkeypatch.setattr(stage, "load_predictor", lambda folder: StubPredictor())
-    monkeypatch.setattr(
-        stage,
-        "measure",
-        lambda folder, model, *rest: measure.run_cases(StubPredictor(), folder, *rest),
-    )
-    logged = []
-    monkeypatch.setattr(stage.report, "to_mlflow", lambda rows, *_: logged.extend(rows))
+    logged, spoiled = [], set()
 
+    def measured(folder, model, *rest):
+        found = measure.run_cases(StubPredictor(), folder, *rest)
+        if folder.name in spoiled:
+            found.masks.update({case: mask * np.uint8(0) for case, mask in found.masks.items()})
+        return found
+
+    monkeypatch.setattr(stage, "measure", measured)
+    monkeypatch.setattr(stage.report, "to_mlflow", lambda rows, *_: logged.extend(rows))
+    return logged, spoiled
+
+
+@pytest.mark.parametrize(
+    ("control", "int8_fails", "controlled"),
+    [
+        ("never", True, False),
+        ("when_needed", False, False),
+        ("when_needed", True, True),
+        ("always", False, True),
+    ],
+)
+def test_int8_that_loses_too_much_gets_a_controlled_sibling(
+    planted, tmp_path, control, int8_fails, controlled
+):
+    logged, spoiled = planted
+    spoiled |= {"openvino-int8"} if int8_fails else set()
+    settings = _settings(
+        models=["hardnet-all-levels"],
+        runtimes=["openvino"],
+        precisions=["int8"],
+        accuracy_control=control,
+        max_dice_loss=0.2,
+    )
+    stage.main(settings)
+    table = pd.read_csv(tmp_path / "reports" / "quantization_details.csv")
+    assert ("int8-controlled" in set(table["precision"])) is controlled
+    folder = tmp_path / "models/exports/hardnet-all-levels/openvino-int8-controlled"
+    assert folder.is_dir() is controlled
+    row = {one.precision: one for one in logged}
+    if int8_fails:
+        assert not row["int8"].recommended
+    if controlled:
+        assert row["int8-controlled"].dice_change > -0.2
+        assert row["int8-controlled"].binary_dice_mean > 0
+        assert runtimes.load_runner(folder)(batch(1)).shape == (1, 3, 8, 8, 8)
+    if int8_fails and controlled:
+        assert row["int8-controlled"].recommended
+
+
+def test_the_stage_compares_exports_and_recommends_one(planted, tmp_path):
+    logged, _ = planted
     settings = _settings(
         models=["hardnet-all-levels"],
         runtimes=["pytorch", "openvino", "onnxruntime"],
