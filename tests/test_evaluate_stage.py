@@ -10,7 +10,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from spinalroots import anatomy, tracking
 from spinalroots.anatomy import Root, Scheme, individuals_to_levels
-from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.layout import UNTRAINED, Dataset
 from spinalroots.errors import InputError
 from spinalroots.evaluate import appearance, expert_scores, scored
 from spinalroots.evaluate.reference import paste, read_annotation, require_unseen
@@ -124,6 +124,23 @@ def test_a_whole_model_meets_a_region_model_on_the_regions_roots(tree, params, u
     assert len(sacral) == 1
     assert sacral.iloc[0]["mean_difference"] == 0
     assert set(pairs["region"]) == {"sacral"}
+
+
+def test_an_untrained_network_and_an_empty_mask_are_scored_where_they_were_asked(
+    tree, params, untracked
+):
+    predicted = Dataset(tree / "data/predictions" / CHOSEN[0])
+    everything = Volume(np.full(truth_map().shape, anatomy.level_value("L5"), np.uint8), AFFINE)
+    write_volume(predicted.map(CASES[0], UNTRAINED), everything, native=NATIVE)
+    evaluate.main(params)
+    cases = pd.read_csv(tree / "reports/metrics_cases.csv")
+    found = cases[cases["metric"].isin(["binary_dice_untrained", "binary_dice_empty"])]
+    roots = 5 * 2 * 3 * 2 * 30  # levels, sides, and the voxels of a tube
+    assert set(found["case"]) == {CASES[0]}
+    assert dict(zip(found["metric"], found["value"], strict=True)) == {
+        "binary_dice_untrained": pytest.approx(2 * roots / (roots + truth_map().size), abs=1e-6),
+        "binary_dice_empty": 0,
+    }
 
 
 def test_metrics_json_is_plain_numbers(tree, params, untracked):

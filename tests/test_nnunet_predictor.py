@@ -8,7 +8,7 @@ import torch
 from nnunet_case import TEST, centreline, tiny, volume, write_inputs
 
 from spinalroots.anatomy import Scheme, individuals_to_levels
-from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.layout import FOREGROUND, UNTRAINED, Dataset
 from spinalroots.errors import InputError
 from spinalroots.files import read_json
 from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
@@ -152,13 +152,12 @@ def test_the_stage_writes_maps_on_the_native_grid(project, monkeypatch, smoke_pa
     predict_nnunet.main(tiny(smoke_params), ROW)
     written = Dataset(project / "data" / "predictions" / f"nnunet-{ROW}")
     labels = read_labels(written.labels(TEST[0], Scheme.LEVELS))
-    probability = read_image(
-        written.labels(TEST[0], Scheme.LEVELS).with_name(
-            f"{TEST[0]}_desc-foreground_probseg.nii.gz"
-        )
-    )
+    probability = read_image(written.map(TEST[0], FOREGROUND))
+    untrained = read_labels(written.map(TEST[0], UNTRAINED))
     native = read_image(scan_path).native
     assert labels.native.matches(native)
+    assert untrained.native.matches(native)
+    assert not np.array_equal(untrained.data, labels.data)
     assert probability.native.matches(native)
     assert 0 <= probability.data.min() <= probability.data.max() <= 1
     assert set(np.unique(labels.data)) <= {0, *MODELS[f"nnunet-{ROW}"].target().values}

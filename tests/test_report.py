@@ -9,6 +9,7 @@ import pytest
 
 from spinalroots.anatomy import Root, Scheme, individuals_to_levels
 from spinalroots.dataset.layout import Dataset
+from spinalroots.evaluate import appearance
 from spinalroots.files import write_json, write_text
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, write_volume
@@ -90,6 +91,9 @@ def evaluated(tmp_path_factory, smoke_params):
             levels = individuals_to_levels(found)
             write_volume(predicted.labels(case, Scheme.LEVELS), Volume(levels, AFFINE))
         STRAIGHT.write(root / "data/centreline/raw" / f"{case}.json")
+    appearance.write(
+        root / evaluate.APPEARANCE, {"sub-ph001": appearance.measure(scan_of(truth), STRAIGHT)}
+    )
     write_json(
         root / "data/split.json",
         {"train": ["sub-ph001"], "validation": [], "test": list(CASES)},
@@ -120,7 +124,15 @@ def test_the_page_loads_nothing_from_anywhere(html):
 def test_every_link_inside_the_page_has_its_target(html):
     outline = read(html)
     assert {link[1:] for link in outline.links if link.startswith("#")} <= outline.anchors
-    assert {"models", "levels", "pictures", "expert", "warnings", "parameters"} <= outline.anchors
+    assert {
+        "models",
+        "levels",
+        "pictures",
+        "controls",
+        "expert",
+        "warnings",
+        "parameters",
+    } <= outline.anchors
 
 
 def test_table_one_stands_beside_the_papers_and_says_that_they_do_not_compare(html, evaluated):
@@ -196,7 +208,8 @@ def test_text_is_escaped():
 
 
 def test_the_papers_table_names_models_that_exist():
-    assert set(paper.TABLE_ONE) == {name for name in MODELS if name.startswith("nnunet-")}
+    rows = {name for name, model in MODELS.items() if model.family == "nnunet" and not model.alone}
+    assert set(paper.TABLE_ONE) == rows
     assert len({paper.title(model) for model in MODELS.values()}) == len(MODELS)
 
 

@@ -1,5 +1,7 @@
 """The models that are trained and compared: the six rows of the paper's Table I, and HarDNet.
 
+The region rows come twice: as they are, and `alone`, to measure what the class `other roots` does.
+
 Free of torch, so that the command line, the pipeline and the report can ask it at once.
 """
 
@@ -22,6 +24,8 @@ class Model:
     region: Region
     scheme: Scheme
     augmented: bool
+    alone: bool = False
+    """A region's model that never knows the class `other roots`: its neighbours are background."""
 
     @property
     def row(self) -> str:
@@ -30,13 +34,17 @@ class Model:
 
     def target(self, *, other_roots: bool = False) -> Target:
         """The roots that count for this row; `other_roots` only matters for a region."""
-        return Target.of(
-            self.scheme, self.region, other_roots=other_roots and self.region is not Region.ALL
-        )
+        aware = other_roots and self.region is not Region.ALL and not self.alone
+        return Target.of(self.scheme, self.region, other_roots=aware)
+
+    @property
+    def twin(self) -> str:
+        """Name of the same model `alone`."""
+        return f"{self.name}-alone"
 
 
-def _nnunet(row: str, region: Region, scheme: Scheme, augmented: bool = True) -> Model:
-    return Model(f"nnunet-{row}", "nnunet", region, scheme, augmented)
+def _nnunet(row: str, region: Region, scheme: Scheme, **others: bool) -> Model:
+    return Model(f"nnunet-{row}", "nnunet", region, scheme, **{"augmented": True, **others})
 
 
 MODELS: dict[str, Model] = {
@@ -48,6 +56,9 @@ MODELS: dict[str, Model] = {
         _nnunet("sacral-levels", Region.SACRAL, Scheme.LEVELS),
         _nnunet("lumbar-levels", Region.LUMBAR, Scheme.LEVELS),
         _nnunet("thoracic-levels", Region.THORACIC, Scheme.LEVELS),
+        _nnunet("sacral-levels-alone", Region.SACRAL, Scheme.LEVELS, alone=True),
+        _nnunet("lumbar-levels-alone", Region.LUMBAR, Scheme.LEVELS, alone=True),
+        _nnunet("thoracic-levels-alone", Region.THORACIC, Scheme.LEVELS, alone=True),
         Model("hardnet-all-levels", "hardnet", Region.ALL, Scheme.LEVELS, augmented=True),
     )
 }

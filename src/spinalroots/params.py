@@ -98,9 +98,9 @@ class NnunetInference(Section):
 
 
 class Nnunet(Section):
-    """nnU-Net: the six rows of the paper's Table I."""
+    """nnU-Net: the six rows of the paper's Table I, and the region rows `alone`."""
 
-    other_roots: bool  # region models know the neighbours' roots as one extra class
+    other_roots: bool  # region models know the neighbours' roots as one class; `…-alone` never do
     plan: NnunetPlan
     training: NnunetTraining
     inference: NnunetInference
@@ -392,6 +392,7 @@ class Check(Section):
     strict: bool  # findings end the stage with an error
     tiny_voxels: Count  # a label with fewer voxels is called tiny
     mismatch_share: Fraction  # of a map's root voxels that contradict another map
+    unlabelled_share: Fraction  # of the voxels of the mask of all roots that have no root or level
     wrong_side_share: Fraction  # of a root's voxels on the other side of the sac's middle
 
 

@@ -27,6 +27,8 @@ _LABEL_SUFFIX = {
     Scheme.INDIVIDUALS: "label-individuals_dseg",
     Scheme.TISSUES: "label-tissues_dseg",
 }
+FOREGROUND, UNTRAINED = "desc-foreground_probseg", "desc-untrained_dseg"
+"""Beside a prediction: P(any root), and the labels of the same network before its training."""
 CASE_NAME = re.compile(r"^sub-[0-9A-Za-z]+\Z")
 
 
@@ -67,6 +69,10 @@ class Dataset:
         """The case's label map of a scheme (which may not exist)."""
         name = f"{case}_{_LABEL_SUFFIX[Scheme(scheme)]}.nii.gz"
         return Path(self.root) / "derivatives" / "labels" / case / "anat" / name
+
+    def map(self, case: str, suffix: str) -> Path:
+        """Another volume derived from the case's scan, such as ``desc-foreground_probseg``."""
+        return self.labels(case, Scheme.ENTITY).with_name(f"{case}_{suffix}.nii.gz")
 
     def has(self, case: str, scheme: Scheme | str) -> bool:
         """Whether the case has that label map."""

@@ -13,6 +13,7 @@ import pandas as pd
 
 from spinalroots.anatomy import Region
 from spinalroots.evaluate import expert_scores
+from spinalroots.evaluate.baseline import UNTRAINED
 from spinalroots.evaluate.calibration import BINS, Reliability
 from spinalroots.evaluate.scores import BINARY_DICE, SIMULATED_SCORE, regions_of
 from spinalroots.evaluate.statistics import compare, summarise
@@ -35,6 +36,7 @@ SIMULATED, HUMAN = "simulated", "human"
 
 _OF_A_CASE = (
     "binary_dice",
+    UNTRAINED,
     "cl_dice",
     "surface_dice",
     "level_dice_mean",

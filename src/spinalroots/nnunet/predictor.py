@@ -7,7 +7,7 @@ time. nnU-Net's arrays run (C, Z, Y, X), the project's (X, Y, Z): one transposit
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from spinalroots.anatomy import Target
 from spinalroots.files import read_json
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
-from spinalroots.inference import Prediction, Runner, decode, torch_runner
+from spinalroots.inference import Prediction, Runner, decode, torch_runner, uncertainty
 from spinalroots.nnunet.network import build_network, load_weights
 from spinalroots.params import NnunetInference
 
@@ -104,6 +104,13 @@ class NnunetPredictor:
             inference or NnunetInference.model_validate(record["inference"]),
         )
 
+    def untrained(self, seed: int) -> NnunetPredictor:
+        """The same with a network as it was before any training: what learning is held against."""
+        torch.manual_seed(seed)
+        classes = len(self.dataset_json["labels"])
+        network = build_network(self.plans, self.configuration, classes)
+        return replace(self, network=network.eval().to(next(self.network.parameters()).device))
+
     def __post_init__(self):
         self.manager = PlansManager(self.plans)
         self.chosen = self.manager.get_configuration(self.configuration)
@@ -125,7 +132,7 @@ class NnunetPredictor:
     def predict(
         self, scan: Volume, centreline: Centreline, runner: Runner | None = None
     ) -> Prediction:
-        """Labels and root probability on the scan's RAS+ grid; `runner` replaces the network."""
+        """Labels, P(root) and uncertainty on the scan's RAS+ grid; `runner` replaces the net."""
         box = box_around(centreline, scan, self.inference.margin_mm)
         data, properties, shape = self._preprocess(scan, box)
         tube = self._tube(scan, box, centreline, data.shape[1:], properties)
@@ -137,7 +144,9 @@ class NnunetPredictor:
         decoded = decode(probabilities, self.target, self.inference.decoding)
         labels[box] = self._restored(decoded, properties, shape)
         foreground[box] = self._restored(probabilities[own].sum(axis=0), properties, shape)
-        return Prediction(scan.with_data(labels), scan.with_data(foreground))
+        doubt = np.zeros(scan.data.shape, np.float32)
+        doubt[box] = self._restored(uncertainty(probabilities), properties, shape)
+        return Prediction(*(scan.with_data(values) for values in (labels, foreground, doubt)))
 
     def slide(self, data: np.ndarray) -> np.ndarray:
         """Logits (classes, *spatial) of a whole preprocessed image (1, *spatial)."""

@@ -16,6 +16,7 @@ from nnunetv2.paths import nnUNet_results
 
 from spinalroots import tracking
 from spinalroots.anatomy import Target
+from spinalroots.device import choose_device
 from spinalroots.energy import EnergyMeter
 from spinalroots.errors import InputError
 from spinalroots.files import folder_in_one_piece, read_json, write_json
@@ -85,13 +86,14 @@ def train(params: Params, model: Model, prepared: Path, published: Path) -> None
     job = Job.read(params, model, prepared)
     state = tracking.repository_root() / ".cache" / "nnunet" / job.key
     preprocessed = working_folder(job, state)
-    device = choose_device(job.settings["device"])
+    device = torch.device(choose_device(job.settings["device"], "nnunet.training.device"))
     tags = {
         "region": model.region,
         "model": model.name,
         "target": model.scheme,
         "scale": params.scale,
         "augmented": model.augmented,
+        "other_roots": Target.from_dict(job.cases["target"]).other_roots,
     }
     described = {**params.nnunet.model_dump(mode="json"), "plans_used": _summary(job)}
     with (
@@ -109,20 +111,6 @@ def train(params: Params, model: Model, prepared: Path, published: Path) -> None
         checkpoints = [_train_fold(job, fold, device) for fold in range(len(job.splits))]
     publish(job, checkpoints, asdict(meter.total), device, published, params.nnunet.inference)
     _log_totals(run.info.run_id, asdict(meter.total))
-
-
-def choose_device(wanted: str) -> torch.device:
-    """`auto` is a GPU where there is one."""
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise InputError(
-            "nnunet.training.device",
-            expected="a CUDA device",
-            found="none",
-            fix="Use device: auto, or check the driver with nvidia-smi.",
-        )
-    return torch.device(wanted)
 
 
 def publish(

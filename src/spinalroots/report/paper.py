@@ -38,5 +38,7 @@ TARGETS = {"individuals": "individuals", "levels": "spinal levels", "entity": "o
 def title(model: Model) -> str:
     """A model's name as Table I writes it, such as `nnU-Net · All – spinal levels`."""
     region = str(model.region).capitalize()
-    raw = "" if model.augmented else " (not augmented)"
-    return f"{FAMILIES[model.family]} · {region} – {TARGETS[model.scheme]}{raw}"
+    apart = "" if model.augmented else " (not augmented)"
+    if model.alone:
+        apart = " (without other roots)"
+    return f"{FAMILIES[model.family]} · {region} – {TARGETS[model.scheme]}{apart}"

@@ -110,7 +110,7 @@ def _score(model: Model, case: str, source: str, params: Params) -> Scored:
         reference, whole.restricted(target), target, model.region, centreline, params.evaluate
     )
     untrained = Dataset(NETWORK_OUTPUT / model.name).map(case, UNTRAINED)
-    found += baselines(untrained, reference, model.region)
+    found += baselines(untrained, reference, str(model.region))
     probability = _root_probability(model, case)
     warnings = []
     if whole.individuals is not None:

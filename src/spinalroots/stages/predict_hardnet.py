@@ -7,7 +7,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from spinalroots.anatomy import Scheme
-from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.layout import FOREGROUND, Dataset
 from spinalroots.dataset.selection import selected_cases
 from spinalroots.files import folder_in_one_piece, read_json
 from spinalroots.hardnet.cases import CENTRELINES, SPLIT
@@ -34,11 +34,10 @@ def main(params: Params) -> None:
             scan = read_image(case.dataset.image(case.name))
             centreline = Centreline.read(CENTRELINES / "raw" / f"{case.name}.json")
             found = predictor.predict(scan, centreline)
-            labels = predictions.labels(case.name, Scheme.LEVELS)
-            write_volume(labels, found.labels, native=scan.native)
+            write_volume(
+                predictions.labels(case.name, Scheme.LEVELS), found.labels, native=scan.native
+            )
             write_probability(
-                labels.with_name(f"{case.name}_desc-foreground_probseg.nii.gz"),
-                found.foreground,
-                native=scan.native,
+                predictions.map(case.name, FOREGROUND), found.foreground, native=scan.native
             )
         predictions.write_description(f"{NAME}: predicted levels")

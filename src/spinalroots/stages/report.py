@@ -12,7 +12,7 @@ from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image
 from spinalroots.models import MODELS, Model
 from spinalroots.params import Params
-from spinalroots.report import figures, making, page, paper, results, training
+from spinalroots.report import controls, figures, making, page, paper, results, training
 from spinalroots.report.blocks import Folded, Picture, Section, Text, missing
 from spinalroots.report.shelf import Shelf
 
@@ -36,6 +36,7 @@ def main(params: Params) -> None:
     synthetic = any(sources.get(name) == PHANTOM for name in test)
     sections = [
         results.table_one(shelf, synthetic),
+        controls.section(shelf),
         results.levels(shelf),
         _pictures(shelf, [cases[name] for name in test[: params.report.overlay_cases]]),
         results.expert(shelf),
