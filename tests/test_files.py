@@ -1,6 +1,6 @@
 import pytest
 
-from spinalroots.files import folder_in_one_piece, write_json, write_text
+from spinalroots.files import files_together, folder_in_one_piece, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -24,3 +24,27 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
         write_text(staging / "b.txt", "third")
     assert [entry.name for entry in target.iterdir()] == ["b.txt"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["data"]
+
+
+def _write_and_fail(folder):
+    with files_together(folder) as staging:
+        write_text(staging / "a.txt", "half")
+        write_json(staging / "b.json", object())
+
+
+def test_files_appear_together_beside_those_that_are_there(tmp_path):
+    folder = tmp_path / "out"
+    with pytest.raises(TypeError):
+        _write_and_fail(folder)
+    assert not folder.exists()
+    folder.mkdir()
+    write_text(folder / "a.txt", "old")
+    write_text(folder / "other.txt", "kept")
+    with pytest.raises(TypeError):
+        _write_and_fail(folder)
+    assert (folder / "a.txt").read_text(encoding="utf-8") == "old"
+    with files_together(folder) as staging:
+        write_text(staging / "a.txt", "new")
+        assert (folder / "a.txt").read_text(encoding="utf-8") == "old"
+    found = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+    assert found == {"a.txt": "new", "other.txt": "kept"}

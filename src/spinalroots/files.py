@@ -44,6 +44,27 @@ def read_json(path: Path) -> Any:
 
 
 @contextmanager
+def files_together(folder: Path) -> Iterator[Path]:
+    """Yield a hidden empty folder inside `folder`; on success its files move up, by name.
+
+    Other files of `folder` stay. When the body raises, or is killed, none of the files is there.
+    """
+    folder = Path(folder)
+    existed = folder.is_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(dir=folder, prefix=".incoming."))
+    try:
+        yield staging
+        for path in sorted(staging.iterdir()):
+            os.replace(path, folder / path.name)
+        existed = True
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if not existed:
+            folder.rmdir()
+
+
+@contextmanager
 def folder_in_one_piece(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside `path`; on success it takes the place of `path` whole.
 

@@ -26,12 +26,18 @@ Decoding = str
 likeliest root class (the paper's two-stage wish, IV, in one network)."""
 
 
+SURE = 0.999
+"""Probability of the background from which nothing is asked any further."""
+
+
 @dataclass(frozen=True)
 class Prediction:
-    """`labels`: stored label values (uint8) on the scan's RAS+ grid; `foreground`: P(any root)."""
+    """`labels`: stored label values (uint8) on the scan's RAS+ grid; `foreground`: P(any root);
+    `uncertainty`: see :func:`uncertainty`, if the predictor gives it."""
 
     labels: Volume
     foreground: Volume
+    uncertainty: Volume | None = None
 
 
 class Predictor(Protocol):
@@ -69,6 +75,19 @@ def decode(probabilities: np.ndarray, target: Target, rule: Decoding) -> np.ndar
             "decoding", expected="argmax or entity_first", found=repr(rule), fix="Correct it."
         )
     return target.decode(np.where(root, best, np.uint8(0)))
+
+
+def uncertainty(probabilities: np.ndarray) -> np.ndarray:
+    """Entropy of class probabilities (classes, ...) over the largest possible: 0 sure … 1 no idea.
+
+    ``-Σ p log p ÷ log classes`` (Shannon 1948). High at the edge of a root, and inside one whose
+    level is in doubt, which P(any root) does not show. A background above `SURE` counts as sure.
+    """
+    asked = probabilities[0] < SURE
+    chances = np.clip(probabilities[:, asked], 1e-12, 1)
+    entropy = np.zeros(asked.shape, np.float32)
+    entropy[asked] = -(chances * np.log(chances)).sum(axis=0) / np.log(len(probabilities))
+    return entropy
 
 
 def torch_runner(network: torch.nn.Module) -> Runner:

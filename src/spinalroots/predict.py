@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,9 +13,12 @@ from spinalroots import __version__
 from spinalroots.anatomy import Scheme, label_names
 from spinalroots.dataset import label_tables
 from spinalroots.errors import InputError
-from spinalroots.files import write_json
+from spinalroots.files import files_together, write_json
 from spinalroots.imaging.volume import Volume, read_image, write_probability, write_volume
 from spinalroots.params import Params
+
+if TYPE_CHECKING:
+    from spinalroots.inference import Prediction
 
 _SUFFIX = {
     Scheme.ENTITY: "label-roots_mask",
@@ -30,9 +36,9 @@ def predict_file(
     models_root: Path,
     device: str = "auto",
 ) -> Path:
-    """Segment one scan and write masks, label tables, a probability map, a JSON and a picture.
+    """Segment one scan and write masks, label tables, maps, a JSON and a picture.
 
-    Everything is computed before the first file is written, and each file is written whole.
+    Everything is computed first; then all files appear at once.
 
     :param model: a folder below `models_root`; None takes `predict.model` of the parameters.
     :param device: `auto`, `cpu` or `cuda`; a CPU runs the recommended export if there is one.
@@ -44,6 +50,7 @@ def predict_file(
     from spinalroots.imaging import centreline_image
     from spinalroots.inference import load_predictor
 
+    _require_writable(Path(out))
     scan = read_image(scan_path)
     _require_extent(scan_path, scan)
     name = model or params.predict.model
@@ -69,34 +76,52 @@ def predict_file(
         compared = f"not done: there is no {training}; `dvc repro appearance` makes it"
 
     stem = Path(scan_path).name.removesuffix(".gz").removesuffix(".nii")
-    out = Path(out)
+    record = {
+        "scan": Path(scan_path).name,
+        "grid": str(scan.native),
+        "model": name,
+        "export": export or "PyTorch fp32",
+        "spinalroots": __version__,
+        "centreline": centreline.source,
+        "voxels": _voxels(maps[Scheme.INDIVIDUALS]),
+        "appearance": appearance.as_json(looks),
+        "appearance_compared": compared,
+        "warnings": warnings,
+        "note": "A pre-annotation for an expert to correct, not a diagnosis.",
+    }
+    with files_together(out) as folder:
+        _write(folder / stem, scan, maps, prediction)
+        centreline.write(folder / f"{stem}_centreline.json")
+        write_json(folder / f"{stem}_prediction.json", record)
+        _preview(folder / f"{stem}_preview.png", scan, maps[Scheme.LEVELS], centreline)
+    return Path(out)
+
+
+def _write(stem: Path, scan: Volume, maps: Mapping[Scheme, Volume], prediction: Prediction) -> None:
+    """Masks with their label tables, root probability and uncertainty, on the scan's own grid."""
     for scheme, suffix in _SUFFIX.items():
-        labels = maps[scheme]
-        write_volume(out / f"{stem}_{suffix}.nii.gz", labels, native=scan.native)
+        path = stem.with_name(f"{stem.name}_{suffix}")
+        write_volume(path.with_name(f"{path.name}.nii.gz"), maps[scheme], native=scan.native)
         if scheme is not Scheme.ENTITY:
-            label_tables.write_all(out / f"{stem}_{suffix}", scheme)
-    write_probability(
-        out / f"{stem}_desc-foreground_probseg.nii.gz", prediction.foreground, native=scan.native
-    )
-    centreline.write(out / f"{stem}_centreline.json")
-    write_json(
-        out / f"{stem}_prediction.json",
-        {
-            "scan": Path(scan_path).name,
-            "grid": str(scan.native),
-            "model": name,
-            "export": export or "PyTorch fp32",
-            "spinalroots": __version__,
-            "centreline": centreline.source,
-            "voxels": _voxels(maps[Scheme.INDIVIDUALS]),
-            "appearance": appearance.as_json(looks),
-            "appearance_compared": compared,
-            "warnings": warnings,
-            "note": "A pre-annotation for an expert to correct, not a diagnosis.",
-        },
-    )
-    _preview(out / f"{stem}_preview.png", scan, maps[Scheme.LEVELS], centreline)
-    return out
+            label_tables.write_all(path, scheme)
+    for suffix, values in (
+        ("desc-foreground_probseg", prediction.foreground),
+        ("desc-uncertainty_map", prediction.uncertainty),
+    ):
+        if values is not None:
+            path = stem.with_name(f"{stem.name}_{suffix}.nii.gz")
+            write_probability(path, values, native=scan.native)
+
+
+def _require_writable(out: Path) -> None:
+    place = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(
+            out,
+            expected="a folder that can be written to",
+            found=f"{place} is a file" if not place.is_dir() else f"{place} is read-only",
+            fix="Give another folder.",
+        )
 
 
 def _require_extent(path: Path, scan: Volume, smallest_mm: float = 20.0) -> None:

@@ -17,7 +17,7 @@ from spinalroots.hardnet.straighten import InputSpec, Stack, bend_back, network_
 from spinalroots.hardnet.windows import probabilities, windows
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
-from spinalroots.inference import Prediction, Runner, decode, torch_runner
+from spinalroots.inference import Prediction, Runner, decode, torch_runner, uncertainty
 
 SLICES_AT_ONCE = 16
 """Slices of one batch of a 2D network."""
@@ -61,7 +61,7 @@ class HardnetPredictor:
     def predict(
         self, scan: Volume, centreline: Centreline, runner: Runner | None = None
     ) -> Prediction:
-        """Labels and root probability on the scan's RAS+ grid; `runner` replaces the network."""
+        """Labels, P(root) and uncertainty on the scan's RAS+ grid; `runner` replaces the net."""
         stack, placement = network_stack(scan, centreline, self.spec)
         roots = bend_back(self.stack_probabilities(stack, runner)[1:], placement)
         background = 1 - roots.sum(axis=0, keepdims=True)
@@ -70,7 +70,9 @@ class HardnetPredictor:
         labels[placement.box] = decode(chances, self.target, self.decoding)
         foreground = np.zeros(scan.data.shape, np.float32)
         foreground[placement.box] = chances[1 : len(self.target.values) + 1].sum(axis=0)
-        return Prediction(scan.with_data(labels), scan.with_data(foreground))
+        doubt = np.zeros(scan.data.shape, np.float32)
+        doubt[placement.box] = uncertainty(chances)
+        return Prediction(*(scan.with_data(values) for values in (labels, foreground, doubt)))
 
     def save(self, folder: Path, **more) -> None:
         """Write model.safetensors and model.json; `more` is added to the latter as it is."""
