@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.image import imread
 
 from spinalroots.anatomy import Root, Scheme, individuals_to_levels
-from spinalroots.dataset.check import check_case, mismatches, side_findings
+from spinalroots.dataset.check import check_case, mismatches, wrong_sides
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import SelectedCase
 from spinalroots.errors import InputError
@@ -70,6 +74,7 @@ def test_a_left_root_on_the_right_is_found(tmp_path, smoke_params):
     swapped[:] = np.select([swapped == LEFT, swapped == RIGHT], [RIGHT, LEFT], 0)
     result = check_case(write_case(tmp_path, maps), smoke_params.check)
     assert kinds(result) == ["side", "side"]
+    assert result.wrong_side == {"L3_D_L": 1.0, "L3_D_R": 1.0}
 
 
 def test_sides_are_judged_by_the_sac_of_each_slice_even_if_it_leans():
@@ -78,13 +83,13 @@ def test_sides_are_judged_by_the_sac_of_each_slice_even_if_it_leans():
         shift = round(height * 6 / SHAPE[2]) - 3
         for labels in maps.values():
             labels[:, :, height] = np.roll(labels[:, :, height], shift, axis=0)
-    assert side_findings(maps, 0.2) == []
+    assert wrong_sides(maps, 0.2) == {}
 
 
 def test_one_sided_annotation_is_not_called_wrong():
     maps = clean_maps()
     maps[Scheme.INDIVIDUALS][maps[Scheme.INDIVIDUALS] == RIGHT] = 0
-    assert side_findings(maps, 0.2) == []
+    assert wrong_sides(maps, 0.2) == {}
 
 
 def test_disagreeing_maps_are_measured():
@@ -98,6 +103,29 @@ def test_disagreeing_maps_are_measured():
     assert shares["entity voxels have no level"] == 0
     different = shares["voxels have another level in the individual map than in the level map"]
     assert different == pytest.approx(36 / 54)
+
+
+def test_what_is_not_labelled_yet_is_called_so_only_if_it_is_much(tmp_path, smoke_params):
+    maps = clean_maps()
+    maps[Scheme.INDIVIDUALS][6:8, 5, 2:9] = 0
+    some = check_case(write_case(tmp_path / "some", maps), smoke_params.check)
+    maps[Scheme.INDIVIDUALS][6:8, 5, 9:16] = 0
+    much = check_case(write_case(tmp_path / "much", maps), smoke_params.check)
+    assert (kinds(some), kinds(much)) == ([], ["unlabelled"])
+
+
+def test_the_picture_shows_the_patients_right_and_front_on_the_left(tmp_path, smoke_params):
+    maps = clean_maps()
+    maps[Scheme.INDIVIDUALS][:] = 0
+    maps[Scheme.INDIVIDUALS][16:18, 12, 20:22] = RIGHT
+    uri = check_case(write_case(tmp_path, maps), smoke_params.check).picture
+    shown = imread(io.BytesIO(base64.b64decode(uri.partition(",")[2])))[..., :3]
+    rows, columns = np.nonzero(np.ptp(shown, axis=2) > 0.2)
+    front = columns < 20
+    assert shown.shape[:2] == (45, 20 + 4 + 16)
+    assert rows.max() < 9, "high in the body is high in the picture"
+    assert columns[front].max() < 4
+    assert columns[~front].max() < 24 + 4
 
 
 def test_islands_tiny_labels_and_empty_maps_are_listed(tmp_path, smoke_params):
@@ -145,9 +173,12 @@ def test_the_stage_writes_a_record_and_a_page_and_strict_fails(tmp_path, monkeyp
     stage.main(params)
     record = read_json("reports/check.json")
     assert record["cases"] == 2
-    assert record["findings_by_kind"] == {"empty": 1, "mismatch": 1}
+    assert record["findings_by_kind"] == {"empty": 1, "unlabelled": 1}
     page = (tmp_path / "reports/check.html").read_text(encoding="utf-8")
-    assert 'id="sub-002"' in page
+    assert page.index('id="sub-002"') < page.index('id="sub-001"'), "the worst case comes first"
+    assert "1 to look at first" in page
+    assert 'title="L3_D_L: 36 voxels, 1 piece"' in page
+    assert 'title="L3, by level only"' in page
     assert "100.0% of entity voxels have no individual label" in page
     with pytest.raises(InputError, match="no individual label"):
         stage.main(params, strict=True)

@@ -219,7 +219,19 @@ def test_a_truncated_slice_is_an_error(tmp_path, small_scan):
 
 
 @pytest.mark.parametrize(
-    "name", ["../evil", "sub-01/../../evil", "/abs", "sub-", "sub-a_b", "sub-a\n", "evil", ""]
+    "name",
+    [
+        "../evil",
+        "sub-01/../../evil",
+        "/abs",
+        "sub-",
+        "sub-a_b",
+        "sub-a\n",
+        "evil",
+        "",
+        "sub-ph001",
+        "sub-7aug01",
+    ],
 )
 def test_a_case_name_never_becomes_a_path(name, raw, tmp_path):
     before = snapshot(tmp_path)

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from spinalroots.anatomy import Root, Scheme, Side, individuals_to_levels, label_names
 from spinalroots.dataset.annotations import maps, read_map, read_scan
+from spinalroots.dataset.check_picture import picture_of
 from spinalroots.dataset.selection import SelectedCase
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 MAX_ANISOTROPY = 8.0
 """Longest over shortest voxel edge; beyond it a root cannot be followed from slice to slice."""
+
+UNLABELLED = "entity voxels have no "
+"""How the mismatches begin that only say that labels are not complete."""
 
 _TOUCHING = np.ones((3, 3, 3), bool)
 
@@ -46,7 +50,10 @@ class MapCheck:
 
 @dataclass(frozen=True)
 class CaseCheck:
-    """Everything that is known about a case; orientation, shape and voxel size as it is stored."""
+    """Everything that is known about a case; orientation, shape and voxel size as it is stored.
+
+    `mismatch`, `wrong_side`: shares of voxels, by sentence and by root; `picture`: a data URI.
+    """
 
     name: str
     source: str
@@ -56,10 +63,12 @@ class CaseCheck:
     maps: list[MapCheck] = field(default_factory=list)
     mismatch: dict[str, float] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    wrong_side: dict[str, float] = field(default_factory=dict)
+    picture: str = ""
 
     def as_dict(self) -> dict:
-        """Plain values for JSON."""
-        return asdict(self)
+        """Plain values for JSON, without the picture."""
+        return {key: value for key, value in asdict(self).items() if key != "picture"}
 
 
 def check_case(case: SelectedCase, params: Check) -> CaseCheck:
@@ -81,18 +90,19 @@ def check_case(case: SelectedCase, params: Check) -> CaseCheck:
         checked.append(result)
         findings += size_findings(result, params.tiny_voxels)
         by_rater.setdefault(entry.rater, {})[entry.scheme] = labels
-    mismatch = {}
+    mismatch, wrong_side = {}, {}
     for rater, schemes in sorted(by_rater.items()):
         together = by_rater.get("", {}) | schemes
         suffix = f" (rater {rater})" if rater else ""
         shares = {f"{key}{suffix}": share for key, share in mismatches(together).items()}
         mismatch |= shares
+        findings += mismatch_findings(shares, params)
+        sides = wrong_sides(together, params.wrong_side_share)
         findings += [
-            Finding("mismatch", f"{share:.1%} of {key}")
-            for key, share in shares.items()
-            if share > params.mismatch_share
+            Finding("side", f"{share:.0%} of {root} lies on the other side")
+            for root, share in sides.items()
         ]
-        findings += side_findings(together, params.wrong_side_share)
+        wrong_side |= sides
     return CaseCheck(
         case.name,
         case.source,
@@ -102,6 +112,8 @@ def check_case(case: SelectedCase, params: Check) -> CaseCheck:
         checked,
         {key: round(share, 4) for key, share in mismatch.items()},
         findings,
+        {root: round(share, 4) for root, share in wrong_side.items()},
+        picture_of(scan, by_rater),
     )
 
 
@@ -147,10 +159,10 @@ def mismatches(schemes: dict[Scheme, np.ndarray]) -> dict[str, float]:
     found = {}
     if entity is not None and individuals is not None:
         found["individual voxels lie outside the entity mask"] = _share(individuals, entity == 0)
-        found["entity voxels have no individual label"] = _share(entity, individuals == 0)
+        found[f"{UNLABELLED}individual label"] = _share(entity, individuals == 0)
     if entity is not None and levels is not None:
         found["level voxels lie outside the entity mask"] = _share(levels, entity == 0)
-        found["entity voxels have no level"] = _share(entity, levels == 0)
+        found[f"{UNLABELLED}level"] = _share(entity, levels == 0)
     if levels is not None and individuals is not None:
         both = (levels != 0) & (individuals != 0)
         found["voxels have another level in the individual map than in the level map"] = _share(
@@ -161,15 +173,32 @@ def mismatches(schemes: dict[Scheme, np.ndarray]) -> dict[str, float]:
     return found
 
 
-def side_findings(schemes: dict[Scheme, np.ndarray], wrong_share: float) -> list[Finding]:
-    """Roots that lie on the other side of the sac's middle (RAS+: left is the lower index)."""
+def mismatch_findings(shares: dict[str, float], params: Check) -> list[Finding]:
+    """Contradictions (`mismatch`), and roots that nobody has named yet (`unlabelled`).
+
+    The second is usual and refinement mends it, so more of it is let pass.
+    """
+    findings = []
+    for what, share in shares.items():
+        unlabelled = what.startswith(UNLABELLED)
+        if share > (params.unlabelled_share if unlabelled else params.mismatch_share):
+            kind = "unlabelled" if unlabelled else "mismatch"
+            findings.append(Finding(kind, f"{share:.1%} of {what}"))
+    return findings
+
+
+def wrong_sides(schemes: dict[Scheme, np.ndarray], wrong_share: float) -> dict[str, float]:
+    """Root → share of it on the other side of the sac's middle (RAS+: left is the lower index).
+
+    Only roots of which more than `wrong_share` lies there.
+    """
     individuals = schemes.get(Scheme.INDIVIDUALS)
     if individuals is None:
-        return []
+        return {}
     tissues = schemes.get(Scheme.TISSUES)
     sac = individuals != 0 if tissues is None else np.isin(tissues, (1, 2)) | (individuals != 0)
     middle = middle_of_slices(sac)
-    findings = []
+    found = {}
     for value, place in enumerate(ndimage.find_objects(individuals), start=1):
         if place is None:
             continue
@@ -178,8 +207,8 @@ def side_findings(schemes: dict[Scheme, np.ndarray], wrong_share: float) -> list
         root = Root.from_value(value)
         wrong = np.mean(offset > 0 if root.side is Side.LEFT else offset < 0)
         if wrong > wrong_share:
-            findings.append(Finding("side", f"{wrong:.0%} of {root} lies on the other side"))
-    return findings
+            found[str(root)] = float(wrong)
+    return found
 
 
 def middle_of_slices(mask: np.ndarray) -> np.ndarray:

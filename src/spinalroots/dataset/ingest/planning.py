@@ -21,6 +21,8 @@ from spinalroots.files import read_json
 from spinalroots.imaging.volume import Volume, read_image
 
 _NUMBERED = re.compile(r"^sub-(\d+)$")
+_RESERVED = re.compile(r"^sub-ph\d+$|aug\d+$")
+"""Names of phantoms, and of what augmentation makes of a case."""
 
 
 @dataclass(frozen=True)
@@ -146,10 +148,10 @@ def _names(count: int, dataset: Dataset, case: str | None) -> list[str]:
         ]
         first = max(numbers, default=0) + 1
         return [f"sub-{number:03d}" for number in range(first, first + count)]
-    if not CASE_NAME.match(case) or count != 1:
+    if not CASE_NAME.match(case) or _RESERVED.search(case) or count != 1:
         raise InputError(
             f"case {case!r}",
-            expected="sub- with letters and digits, for a source with one scan",
+            expected="sub- with letters and digits (not sub-ph1, not …aug1), for one scan",
             found=f"{case!r} for {count} scan(s)",
             fix="Leave the name out, and the next free number is taken.",
         )
