@@ -17,6 +17,7 @@ from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.centreline_mask import from_masks
 from spinalroots.imaging.curves import smooth
 from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
+from spinalroots.phantom.case import generate
 from spinalroots.stages import centreline as stage
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -172,6 +173,19 @@ def test_the_real_cervical_scan_s_line_runs_through_the_manual_cord():
     distance = np.linalg.norm(line.at_height(truth[:, 2]) - truth, axis=1)
     assert distance.mean() < 1.5
     assert distance.max() < 3.0
+
+
+@pytest.mark.parametrize(("seed", "index"), [(2024, 11), (2024, 3), (7, 0), (99, 0)])
+def test_the_image_alone_leads_within_5_mm_along_whole_phantoms_with_steep_sacra(seed, index):
+    coarse = params.load(ROOT / "params.yaml", scale="smoke").phantom.model_copy(
+        update={"in_plane_mm": (1.2, 1.2), "slice_mm": (1.5, 1.5), "subvoxels": 2}
+    )
+    case = generate(coarse, seed, index)
+    line = centreline_image.trace(Volume(case.image, case.affine))
+    truth = case.centreline.points_mm
+    distance = np.linalg.norm(line.at_height(truth[:, 2]) - truth, axis=1)
+    assert distance.mean() < 1.0
+    assert distance.max() < 5.0
 
 
 def _real(name):

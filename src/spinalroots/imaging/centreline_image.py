@@ -43,8 +43,10 @@ RAYS = 16
 """Directions in the axial plane in which the tube must end."""
 RAY_RADII_MM = np.arange(2.0, 15.0, 2.0)
 """Samples of a ray; the edge is looked for between 5 and 11 mm."""
-BEND_COST = 0.15
-"""Cost of a step of one working voxel aside per slice, in units of full evidence."""
+BEND_COST = 0.1
+"""Cost of a step of one working voxel aside per slice, in units of full evidence. A sacral canal
+that lies at 50 degrees shows half the evidence, or less: from 0.15 on, steep ones are left; below
+0.08 bright fat on another slope attracts the path."""
 STEP_VOX = 2
 """Largest step aside per working slice: 63 degrees."""
 RECENTRING_ROUNDS = 2
