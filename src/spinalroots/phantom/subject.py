@@ -58,6 +58,10 @@ _TILT_DEG = (10.0, 9.0, 12.0, 1.0, -24.0, -36.0, -52.0)
 SHORTEST_ROOT_MM = 5.0
 """No root leaves the sac closer than this below its segment."""
 
+FURTHEST_EXIT_MM = {"T9": 8.7, "T10": 8.7}
+"""Nor these further below it: a root of T10 runs under 1 cm inside the sac, in a person with a low
+conus, too. Derived: the vertebra of its number lies beside its segment."""
+
 
 def draw_subject(rng: np.random.Generator) -> Subject:
     """A person. Left and right roots are drawn from the same distribution, apart."""
@@ -125,7 +129,9 @@ def _exits(
     for level, height in norms.ROOT_EXIT_MM.items():
         drawn = size * height + np.clip(rng.normal(0, 1.0), -2, 2)
         drawn = min(drawn, sac_end - room.get(level, 30.0))
-        exits[level] = float(max(drawn, last + 3.0, segments[level][1] + SHORTEST_ROOT_MM))
+        above = segments[level][1]
+        drawn = min(drawn, above + FURTHEST_EXIT_MM.get(level, np.inf))
+        exits[level] = float(max(drawn, last + 3.0, above + SHORTEST_ROOT_MM))
         last = exits[level]
     return exits
 
