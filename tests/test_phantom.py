@@ -223,7 +223,7 @@ def test_no_two_roots_touch_and_none_enters_the_cord(people):
                 assert apart > course.radius_mm[0] + other.radius_mm[0] - 0.15
 
 
-def test_every_refined_root_is_labelled_in_one_piece(cases):
+def test_nearly_all_of_every_refined_root_hangs_together(cases):
     for case, *_ in cases:
         for course in case.courses:
             if course.root.level in REFINED_LEVELS and course.root.type is Type.DORSAL:
