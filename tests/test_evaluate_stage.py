@@ -14,7 +14,7 @@ from spinalroots.dataset.layout import UNTRAINED, Dataset
 from spinalroots.errors import InputError
 from spinalroots.evaluate import appearance, expert_scores, scored
 from spinalroots.evaluate.reference import paste, read_annotation, require_unseen
-from spinalroots.evaluate.tables import TABLE_COLUMNS
+from spinalroots.evaluate.tables import CASE_COLUMNS, TABLE_COLUMNS, summary
 from spinalroots.files import write_json
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Grid, Volume, write_volume
@@ -150,6 +150,35 @@ def test_metrics_json_is_plain_numbers(tree, params, untracked):
     for record in metrics.values():
         assert all(isinstance(value, float) for value in record.values())
         assert record["binary_dice_low"] <= record["binary_dice"] <= record["binary_dice_high"]
+
+
+def test_every_metric_has_mean_sd_and_interval_over_cases(tree, params, untracked):
+    evaluate.main(params)
+    cases = pd.read_csv(tree / "reports/metrics_cases.csv")
+    table = pd.read_csv(tree / "reports/metrics_summary.csv")
+    assert set(table["metric"]) == set(cases["metric"])
+    row = table.query(
+        "model == 'nnunet-all-levels' and metric == 'level_dice' and label == 'L5'"
+    ).iloc[0]
+    assert (row["n_cases"], row["missed"]) == (2, 0)
+    assert row["mean"] == pytest.approx((1 + 30 / 45) / 2, abs=1e-6)
+    assert row["ci_low"] == pytest.approx(30 / 45, abs=1e-6)
+    assert row["ci_high"] == pytest.approx(1)
+    absent = table.query(
+        "model == 'nnunet-all-levels' and metric == 'level_dice' and label == 'L3'"
+    ).iloc[0]
+    assert absent["n_cases"] == 0
+    assert np.isnan(absent["mean"])
+
+
+def test_missed_levels_are_counted_apart_from_the_mean_distance():
+    values = [
+        ("m", case, "phantom", "hd95_mm", "all", value)
+        for case, value in (("a", 1.0), ("b", 3.0), ("c", np.inf), ("d", np.nan))
+    ]
+    cases = pd.DataFrame(values, columns=list(CASE_COLUMNS))
+    row = summary(cases, seed=1, resamples=50).iloc[0]
+    assert (row["n_cases"], row["mean"], row["missed"]) == (2, 2.0, 1)
 
 
 def test_a_scan_unlike_the_training_scans_is_called_so_for_every_model(tree, params, untracked):

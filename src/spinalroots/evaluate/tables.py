@@ -129,6 +129,22 @@ def metrics(cases: pd.DataFrame, *, seed: int, resamples: int) -> dict[str, dict
     return found
 
 
+def summary(cases: pd.DataFrame, *, seed: int, resamples: int) -> pd.DataFrame:
+    """Every metric of every model and label over cases: n, mean, SD (n − 1), 95 % bootstrap interval.
+
+    What is absent from both masks is left out. `missed` counts infinite distances, of a mask missed
+    or invented; the mean is over the others.
+    """
+    rows = []
+    for place, group in cases.groupby(["model", "metric", "label"], sort=False):
+        values = group["value"].to_numpy(float)
+        missed = np.isinf(values)
+        found = summarise(values[~missed], seed=seed, resamples=resamples)
+        rows.append((*place, found.n, found.mean, found.sd, found.low, found.high, missed.sum()))
+    columns = ["model", "metric", "label", "n_cases", "mean", "sd", "ci_low", "ci_high", "missed"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def comparisons(cases: pd.DataFrame, *, seed: int, resamples: int) -> pd.DataFrame:
     """Every pair of models on the roots that both know, region by region; see `statistics.compare`.
 

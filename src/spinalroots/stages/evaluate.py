@@ -71,6 +71,7 @@ def main(params: Params) -> None:
     for name, curve in curves.items():
         metrics[name]["calibration_error"] = round(curve.expected_error, 6)
     _write_csv("metrics_cases.csv", cases)
+    _write_csv("metrics_summary.csv", tables.summary(cases, **resampling))
     _write_csv("table_models.csv", tables.table_models(cases, human))
     by_region = tables.table_expert_scores(cases, human)
     _write_csv("table_expert_scores.csv", by_region)
