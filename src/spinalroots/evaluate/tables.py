@@ -130,7 +130,7 @@ def metrics(cases: pd.DataFrame, *, seed: int, resamples: int) -> dict[str, dict
 
 
 def summary(cases: pd.DataFrame, *, seed: int, resamples: int) -> pd.DataFrame:
-    """Every metric of every model and label over cases: n, mean, SD (n − 1), 95 % bootstrap interval.
+    """Every metric by model and label over cases: n, mean, SD (n − 1), 95 % bootstrap interval.
 
     What is absent from both masks is left out. `missed` counts infinite distances, of a mask missed
     or invented; the mean is over the others.
