@@ -68,6 +68,15 @@ def swapped(labels, first, second):
     return table[labels]
 
 
+def invented(labels, names):
+    """Roots of levels that are not there, in the free voxels below the others."""
+    labels = labels.copy()
+    for index, name in enumerate(names):
+        x = 4 + 8 * index
+        labels[x : x + 5, 33:38, 2 + 9 * index : 8 + 9 * index] = Root.parse(name).value
+    return labels
+
+
 def level_moved(labels, level, voxels):
     mask = individuals_to_levels(labels) == individuals_to_levels(
         np.array([Root.parse(f"{level}_D_L").value])
@@ -110,6 +119,16 @@ LADDERS = {
         ],
         {"root_dice", "root_dice_mean", "side_accuracy", "invented_path_mm"} | EFFORT,
     ),
+    "invent a root": (
+        [
+            lambda m: invented(m, ["S1_D_L"]),
+            lambda m: invented(m, ["S1_D_L", "S1_D_R"]),
+            lambda m: invented(m, ["S1_D_L", "S1_D_R", "S2_D_L"]),
+        ],
+        BY_NAME
+        | SHAPE - {"hd95_mm"}
+        | {"instance_precision", "instance_f1", "level_error_mm", "invented_path_mm"},
+    ),
     "shift a level": (
         [
             lambda m: level_moved(m, "L3", 2),
@@ -136,6 +155,23 @@ def test_every_metric_moves_the_right_way(ladder, smoke_params):
     for metric in strictly:
         worsening = rungs[-1][metric] - rungs[0][metric]
         assert (worsening if metric in LOWER else -worsening) > 0, metric
+
+
+def test_every_metric_is_made_worse_by_some_ladder(smoke_params):
+    measured = set(scores(roots_map(), smoke_params.evaluate))
+    assert measured - set().union(*(strictly for _, strictly in LADDERS.values())) == {
+        "drawing_path_mm"
+    }
+
+
+def test_wiping_out_invented_roots_costs_more_when_it_has_a_price(smoke_params):
+    prediction = invented(roots_map(), ["S1_D_L"])
+    free = smoke_params.evaluate
+    priced = free.model_copy(update={"erasing_weight": 1.0})
+    assert (
+        scores(prediction, priced)["expert_score_simulated"]
+        < scores(prediction, free)["expert_score_simulated"]
+    )
 
 
 def test_a_perfect_prediction_has_the_best_value_everywhere(smoke_params):
