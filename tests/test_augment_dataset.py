@@ -21,7 +21,9 @@ from spinalroots.augment import dataset
 from spinalroots.augment.dataset import Variant
 from spinalroots.dataset.layout import Dataset
 from spinalroots.files import read_json
+from spinalroots.hardnet import cases
 from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
+from spinalroots.nnunet.export import find_cases
 from spinalroots.stages import augment as stage
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -161,6 +163,21 @@ def test_rare_roots_weigh_more(finished):
     weights = read_json(finished / "data/augmented/class_weights.json")["individuals"]
     rare, common = (str(Root.parse(name).value) for name in ("T10_D_L", "S1_D_L"))
     assert weights[rare] > weights[common]
+
+
+def test_without_a_budget_training_goes_on_with_the_refined_cases(finished, tmp_path, monkeypatch):
+    make_project(tmp_path)
+    run_stage(tmp_path, monkeypatch, workers=1, variants=0)
+    assert Dataset(tmp_path / "data/augmented").cases_if_any() == []
+    weights = read_json(tmp_path / "data/augmented/class_weights.json")["levels"]
+    assert len(weights) == 3
+    outcome = read_json(tmp_path / "reports/augmentation.json")
+    assert outcome["before"] == outcome["after"]
+    assert "budget of 0 variants" in outcome["limit"]
+    refined, augmented = Dataset(tmp_path / "data/refined"), Dataset(tmp_path / "data/augmented")
+    found, lacking = find_cases([refined, augmented], list(CASES[:3]), Scheme.LEVELS)
+    assert ([case.name for case in found], lacking) == (list(CASES[:3]), [])
+    assert [one.name for one in cases.sources("train", augmented=True)] == list(CASES[:3])
 
 
 def test_killed_with_two_workers_it_resumes_to_the_same_bytes(finished, tmp_path, monkeypatch):

@@ -84,7 +84,7 @@ def write_contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], scheme: Sche
             )
             axis.set_xlim(0, widest)
             axis.set_ylim(0, tallest)
-            axis.set_title(caption, fontsize=7)
+            axis.set_title(caption, fontsize=6, loc="left", va="bottom")
     _save(path, figure)
 
 

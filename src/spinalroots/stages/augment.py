@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -92,13 +94,26 @@ def _class_weights(counts: Counts) -> dict[str, dict[int, float]]:
 
 
 def _contact_sheet(train: list[str], variants: tuple[Variant, ...], scheme: Scheme) -> None:
-    """The first parents, each with its first variants."""
+    """The parents with most variants, each with some of them: different crops before equal ones."""
+    by_parent = {case: [one for one in variants if one.parent == case] for case in train}
     rows = []
-    for parent in train[:SHEET_PARENTS]:
-        own = [one for one in variants if one.parent == parent][:SHEET_VARIANTS]
+    for parent in sorted(train, key=lambda case: -len(by_parent[case]))[:SHEET_PARENTS]:
+        seen = Counter()
+        turns = []
+        for one in by_parent[parent]:
+            turns.append((seen[one.levels], one))
+            seen[one.levels] += 1
+        own = [one for _, one in sorted(turns, key=lambda turn: turn[0])][:SHEET_VARIANTS]
         rows.append([_tile(REFINED, parent, parent, scheme)])
-        rows[-1] += [_tile(AUGMENTED, one.name, f"{one.name}\n{one.levels}", scheme) for one in own]
+        rows[-1] += [_tile(AUGMENTED, one.name, _caption(one), scheme) for one in own]
     figures.write_contact_sheet(REPORTS / "figures" / "augmentation_sheet.png", rows, scheme)
+
+
+def _caption(variant: Variant) -> str:
+    """Name, levels, and the transforms that happened to it."""
+    happened = read_json(AUGMENTED.sidecar(variant.name))["transforms"]
+    words = ", ".join(name.replace("_", " ") for name in happened)
+    return "\n".join([variant.name, variant.levels, *textwrap.wrap(words, 24)])
 
 
 def _tile(source: Dataset, case: str, caption: str, scheme: Scheme) -> figures.Tile:
