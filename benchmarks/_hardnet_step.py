@@ -17,11 +17,17 @@ def main(request_path: str) -> None:
     from spinalroots.hardnet.memory import peak_memory_mb
     from spinalroots.hardnet.short import short_training
     from spinalroots.hardnet.straighten import Stack
-    from spinalroots.params import Hardnet, Tunable
+    from spinalroots.params import Hardnet, Transforms, Tunable
 
     request = json.loads(Path(request_path).read_text(encoding="utf-8"))
     tuned = Tunable.model_validate(request["tuned"])
-    plan = Plan(Hardnet.model_validate(request["hardnet"]), tuned, request["classes"], seed=0)
+    plan = Plan(
+        Hardnet.model_validate(request["hardnet"]),
+        tuned,
+        request["classes"],
+        seed=0,
+        transforms=Transforms.model_validate(request["transforms"]),
+    )
     rng = np.random.default_rng(0)
     shape = (tuned.patch_vox, tuned.patch_vox, 128)
     classes = (rng.random(shape) < 0.02).astype(np.uint8)

@@ -177,6 +177,7 @@ def measured(hardnet: Hardnet, tuned: Tunable) -> dict:
             {
                 "hardnet": hardnet.model_dump(mode="json"),
                 "tuned": tuned.model_dump(),
+                "transforms": params.load("params.yaml").augment.transforms.model_dump(),
                 "classes": len(MODELS["hardnet-all-levels"].target().class_names),
                 "steps": STEPS,
             },

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from spinalroots.hardnet.augmentation import LightPlan, apply_light, draw_light
+from spinalroots import params
+from spinalroots.augment.transforms import apply_arrays, draw
+from spinalroots.hardnet.augmentation import augmented
 from spinalroots.hardnet.data import Case, Patches, PatchShape, draw_patch, take_patch
 from spinalroots.hardnet.straighten import (
     InputSpec,
@@ -18,6 +22,8 @@ from spinalroots.hardnet.straighten import (
 )
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
+
+ROOT = Path(__file__).parents[1]
 
 
 def scan(spacing=(1.0, 1.0, 1.0), shape=(30, 28, 20)) -> tuple[Volume, Centreline]:
@@ -130,21 +136,59 @@ def test_the_same_epoch_gives_the_same_patches_and_another_epoch_others():
     assert not any(np.array_equal(first[i]["image"], later[i]["image"]) for i in range(3))
 
 
-def test_light_augmentation_mirrors_labels_with_the_image_and_leaves_padding():
-    image = np.zeros((1, 4, 4, 3), np.float32)
-    image[0, 1:, :, :] = 1.0
-    labels = (image[0] > 0).astype(np.uint8)
-    plan_ = LightPlan(True, 1.1, 0.05, 1.0, (0, 0, 0), 0.02, 7)
-    changed, mirrored = apply_light(plan_, [image, labels], in_plane=(-3, -2))
-    assert np.array_equal(changed[0] != 0, mirrored > 0)
+def limits(**probabilities):
+    """The repository's augmentation with only the named transforms left."""
+    loaded = params.load(ROOT / "params.yaml", scale="smoke").augment.transforms
+    changed = {
+        name: getattr(loaded, name).model_copy(update={"probability": probabilities.get(name, 0.0)})
+        for name in type(loaded).model_fields
+    }
+    return loaded.model_copy(update=changed)
+
+
+def test_a_mirrored_patch_takes_its_labels_along_and_keeps_their_names():
+    image = np.random.default_rng(0).uniform(0.1, 1, (4, 5, 3)).astype(np.float32)
+    labels = (image > 0.6).astype(np.uint8) * 3
+    rng = np.random.default_rng(1)
+    changed, (mirrored, flat) = augmented(
+        limits(flip=1.0), rng, image, [labels, labels[..., 1]], (1.0, 1.0, 1.0)
+    )
+    assert np.array_equal(changed, image[::-1])
     assert np.array_equal(mirrored, labels[::-1])
-    assert changed[0][mirrored > 0].mean() == pytest.approx(1.15, abs=0.02)
+    assert np.array_equal(flat, labels[::-1, :, 1])
 
 
-def test_light_augmentation_applies_what_was_drawn_and_nothing_else():
-    made = case()
-    arrays = [made.image[None], made.classes]
-    drawn = draw_light(np.random.default_rng(2))
-    one = apply_light(drawn, arrays, in_plane=(-3, -2))
-    two = apply_light(drawn, arrays, in_plane=(-3, -2))
-    assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+def test_a_patch_changes_as_a_scan_would_and_its_padding_stays():
+    image = np.random.default_rng(0).uniform(0.1, 1, (6, 6, 5)).astype(np.float32)
+    image[:2] = 0
+    only = limits(gamma=1.0, noise=1.0, bias_field=1.0)
+    drawn = draw(only, np.random.default_rng(3))
+    assert set(drawn) == {"gamma", "noise", "bias_field"}
+    expected, _ = apply_arrays(drawn, image, {}, (1.0, 1.0, 2.0))
+    changed, _ = augmented(only, np.random.default_rng(3), image, [], (1.0, 1.0, 2.0))
+    assert not changed[:2].any()
+    assert np.array_equal(changed[2:], expected[2:])
+    assert not np.allclose(changed[2:], image[2:])
+
+
+def test_what_is_too_dear_for_a_patch_is_left_to_the_offline_augmentation():
+    image = np.random.default_rng(0).uniform(0.1, 1, (6, 6, 5)).astype(np.float32)
+    dear = limits(rotation=1.0, elastic=1.0, motion=1.0)
+    changed, _ = augmented(dear, np.random.default_rng(3), image, [], (1.0, 1.0, 1.0))
+    assert np.array_equal(changed, image)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [PatchShape(2, 8, 1, neighbours=0), PatchShape(2, 8, 1, neighbours=3), PatchShape(3, 8, 8)],
+)
+def test_patches_of_every_shape_are_augmented(shape):
+    always = limits(flip=1.0, gamma=1.0, noise=1.0, bias_field=1.0, blur=1.0)
+    options = {"samples": 2, "epoch": 0, "seed": 5, "foreground": 1.0, "skeleton": True}
+    plain = Patches([case()], shape, **options)[1]
+    changed = Patches([case()], shape, augmentation=always, **options)[1]
+    across = -2 if shape.dim == 2 else -3
+    for name in ("classes", "skeleton"):
+        assert np.array_equal(changed[name], np.flip(plain[name].numpy(), across))
+    assert changed["image"].shape == plain["image"].shape
+    assert not np.allclose(changed["image"], np.flip(plain["image"].numpy(), across))

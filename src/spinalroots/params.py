@@ -269,6 +269,7 @@ class Hardnet(Section):
     skeleton_weight: NonNegative
     class_weights: Literal["none", "balanced"]
     augmentation: Literal["none", "light"]
+    flip_probability: Fraction
     foreground_share: Fraction
     epochs: Count
     epoch_megavoxels: Positive

@@ -1,59 +1,41 @@
-"""Cheap changes of a patch while training: a mirror and grey values.
+"""Changes of a patch while training, drawn and applied by `spinalroots.augment.transforms`.
 
-The data set itself is augmented in space beforehand (`spinalroots.augment`); this only keeps the
-network from learning the grey values of the few scans by heart, at a cost of milliseconds.
+Definitions and limits are those of the offline augmentation; only the cheap ones are used: grey
+values and the mirror. The spine as a whole was bent offline; a cubic resampling of every patch
+would cost more than the network's step.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spinalroots.augment.transforms import INTENSITY, ON_THE_FLY, apply_arrays, draw, mirror
 
-@dataclass(frozen=True)
-class LightPlan:
-    """What happens to a patch: all numbers drawn, nothing left to chance."""
+if TYPE_CHECKING:
+    from spinalroots.params import Transforms
 
-    mirror: bool
-    scale: float
-    shift: float
-    gamma: float
-    slope: tuple[float, float, float]
-    noise: float
-    noise_seed: int
+LIGHT = tuple(name for name in ON_THE_FLY if name == "flip" or name in INTENSITY)
+"""What happens to a patch."""
 
 
-def draw_light(rng: np.random.Generator) -> LightPlan:
-    """Draw a plan: half of the patches mirrored, grey values moved by a tenth or two."""
-    return LightPlan(
-        mirror=bool(rng.random() < 0.5),
-        scale=float(rng.uniform(0.8, 1.2)),
-        shift=float(rng.uniform(-0.1, 0.1)),
-        gamma=float(np.exp(rng.uniform(-0.25, 0.25))),
-        slope=tuple(float(value) for value in rng.uniform(-0.15, 0.15, 3)),
-        noise=float(max(0.0, rng.uniform(-0.05, 0.06))),
-        noise_seed=int(rng.integers(2**31)),
-    )
+def augmented(
+    limits: Transforms,
+    rng: np.random.Generator,
+    image: np.ndarray,
+    maps: list[np.ndarray],
+    spacing_mm: tuple[float, float, float],
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """A patch changed within `limits`: image (X, Y, Z) float32 and maps (X, Y[, Z]) of labels.
 
-
-def apply_light(
-    plan: LightPlan, arrays: list[np.ndarray], in_plane: tuple[int, int]
-) -> list[np.ndarray]:
-    """The patch changed: `arrays` are the image and then label maps, all mirrored alike.
-
-    A level map and an entity mask do not know left from right, so their labels stay. `in_plane`:
-    axes (right, front) of the arrays counted from the end. Voxels of exactly 0 are padding
-    and stay.
+    The maps show levels, the entity or its skeleton: they do not know left from right, so a
+    mirrored patch keeps its labels. Voxels of exactly 0 are padding and stay.
     """
-    if plan.mirror:
-        arrays = [np.flip(array, in_plane[0]) for array in arrays]
-    image = arrays[0]
-    changed = np.sign(image) * np.abs(image) ** plan.gamma * plan.scale + plan.shift
-    for axis, slope in zip((-3, -2, -1), plan.slope, strict=True):
-        ramp = np.linspace(-1, 1, image.shape[axis], dtype=np.float32) * slope
-        changed = changed * (1 + ramp.reshape([-1 if a == axis else 1 for a in (-3, -2, -1)]))
-    if plan.noise:
-        noise = np.random.default_rng(plan.noise_seed).standard_normal(image.shape, np.float32)
-        changed = changed + plan.noise * noise
-    return [np.where(image == 0, 0, changed).astype(np.float32), *arrays[1:]]
+    plan = draw(limits, rng, LIGHT)
+    changed, _ = apply_arrays(plan, image, {}, spacing_mm)
+    padding = image
+    if "flip" in plan:
+        padding = image[::-1]
+        maps = [mirror(one, {})[0] for one in maps]
+    return np.where(padding == 0, 0, changed).astype(np.float32), maps

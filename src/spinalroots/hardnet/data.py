@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,12 +16,15 @@ from torch.utils.data import Dataset as TorchDataset
 
 from spinalroots.anatomy import Scheme, Target
 from spinalroots.dataset.layout import Dataset
-from spinalroots.hardnet.augmentation import apply_light, draw_light
+from spinalroots.hardnet.augmentation import augmented
 from spinalroots.hardnet.losses import UNKNOWN_ROOT
 from spinalroots.hardnet.straighten import InputSpec, Stack, network_stack, straighten
 from spinalroots.hardnet.windows import neighbour_slices, with_height
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image, read_labels
+
+if TYPE_CHECKING:
+    from spinalroots.params import Transforms
 
 HEIGHT_SHIFT = 0.05
 """Augmentation moves the heights by up to this much (5 mm): the conus is only found so well."""
@@ -164,12 +168,13 @@ class Patches(TorchDataset):
         epoch: int,
         seed: int,
         foreground: float,
-        augmentation: str = "light",
+        augmentation: Transforms | None = None,
+        spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
         skeleton: bool = False,
     ):
         self.cases, self.shape, self.samples, self.epoch = cases, shape, samples, epoch
         self.seed, self.foreground = seed, foreground
-        self.augmentation, self.skeleton = augmentation, skeleton
+        self.augmentation, self.spacing_mm, self.skeleton = augmentation, spacing_mm, skeleton
 
     def __len__(self) -> int:
         return self.samples
@@ -179,18 +184,27 @@ class Patches(TorchDataset):
         case = self.cases[rng.integers(len(self.cases))]
         start = draw_patch(case, self.shape, rng, self.foreground)
         image, classes, tube = take_patch(case, self.shape, start, skeleton=self.skeleton)
-        arrays = [image, classes] if tube is None else [image, classes, tube]
+        maps = [classes] if tube is None else [classes, tube]
         shift = 0.0
-        if self.augmentation != "none":
+        if self.augmentation is not None:
             shift = rng.uniform(-HEIGHT_SHIFT, HEIGHT_SHIFT)
-            arrays = apply_light(
-                draw_light(rng), arrays, in_plane=(-2, -1) if self.shape.dim == 2 else (-3, -2)
-            )
+            image, maps = self._augmented(image, maps, rng)
         if self.shape.height:
             depth = self.shape.extent[2]
-            arrays[0] = with_height(arrays[0], case.stack.heights + shift, start[2], depth)
+            image = with_height(image, case.stack.heights + shift, start[2], depth)
         names = ("image", "classes", "skeleton")
         return {
             name: torch.from_numpy(np.ascontiguousarray(array))
-            for name, array in zip(names, arrays, strict=False)
+            for name, array in zip(names, (image, *maps), strict=False)
         }
+
+    def _augmented(self, image: np.ndarray, maps: list[np.ndarray], rng: np.random.Generator):
+        """The channels of a 2D patch are its slices, as far apart as they are on average."""
+        if self.shape.dim == 3:
+            volume, maps = augmented(self.augmentation, rng, image[0], maps, self.spacing_mm)
+            return volume[None], maps
+        apart = (2**self.shape.neighbours - 1) / max(1, self.shape.neighbours)
+        spacing_mm = (*self.spacing_mm[:2], self.spacing_mm[2] * max(1.0, apart))
+        stack = np.moveaxis(image, 0, 2)
+        stack, maps = augmented(self.augmentation, rng, stack, maps, spacing_mm)
+        return np.moveaxis(stack, 2, 0), maps

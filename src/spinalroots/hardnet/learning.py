@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 from spinalroots.errors import InputError
-from spinalroots.hardnet.data import PatchShape
+from spinalroots.hardnet.data import Case, Patches, PatchShape
 from spinalroots.hardnet.losses import LossWeights, loss_terms, total
 from spinalroots.hardnet.network import NetworkConfig, SegmentationHardnet
 
 if TYPE_CHECKING:
-    from spinalroots.params import Hardnet, Tunable
+    from spinalroots.params import Hardnet, Transforms, Tunable
 
 LARGEST_GRADIENT = 1.0
 """Gradients are shortened to this norm."""
@@ -33,7 +33,8 @@ DEEP_SUPERVISION_DECAY = 0.5
 class Plan:
     """One training, fully determined: parameters, tuned values and the classes to learn.
 
-    `class_weights`: one cross-entropy weight a class, background first.
+    `class_weights`: one cross-entropy weight a class, background first. `transforms`: limits of the
+    augmentation, offline and here the same; None for none.
     """
 
     hardnet: Hardnet
@@ -41,6 +42,7 @@ class Plan:
     classes: int
     seed: int
     class_weights: tuple[float, ...] | None = None
+    transforms: Transforms | None = None
 
     @property
     def shape(self) -> PatchShape:
@@ -76,6 +78,31 @@ class Plan:
     def samples(self) -> int:
         """Patches of an epoch."""
         return self.steps * self.tuned.batch * self.tuned.accumulate
+
+    @property
+    def augmentation(self) -> Transforms | None:
+        """Limits for patches: the shared ones, but mirrored as often as HarDNet may be."""
+        if self.hardnet.augmentation == "none" or self.transforms is None:
+            return None
+        mirrored = self.transforms.flip.model_copy(
+            update={"probability": self.hardnet.flip_probability}
+        )
+        return self.transforms.model_copy(update={"flip": mirrored})
+
+    def patches(self, cases: list[Case], samples: int, epoch: int) -> Patches:
+        """The patches of one epoch."""
+        edge_mm, slice_mm = self.hardnet.voxel_mm, self.hardnet.slice_mm
+        return Patches(
+            cases,
+            self.shape,
+            samples=samples,
+            epoch=epoch,
+            seed=self.seed,
+            foreground=self.hardnet.foreground_share,
+            augmentation=self.augmentation,
+            spacing_mm=(edge_mm, edge_mm, slice_mm or edge_mm),
+            skeleton=self.hardnet.skeleton_weight > 0,
+        )
 
     @property
     def loss_weights(self) -> LossWeights:

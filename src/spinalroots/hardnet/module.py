@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from spinalroots.anatomy import Target
-from spinalroots.hardnet.data import Case, Patches
+from spinalroots.hardnet.data import Case
 from spinalroots.hardnet.learning import (
     LARGEST_GRADIENT,
     Plan,
@@ -38,18 +38,10 @@ class HardnetData(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """The patches of the epoch that is about to run."""
-        hardnet = self.plan.hardnet
-        patches = Patches(
-            self.training,
-            self.plan.shape,
-            samples=self.plan.samples,
-            epoch=self.trainer.global_step // self.plan.steps,
-            seed=self.plan.seed,
-            foreground=hardnet.foreground_share,
-            augmentation=hardnet.augmentation,
-            skeleton=hardnet.skeleton_weight > 0,
-        )
-        return DataLoader(patches, self.plan.tuned.batch, num_workers=hardnet.loader_workers)
+        epoch = self.trainer.global_step // self.plan.steps
+        patches = self.plan.patches(self.training, self.plan.samples, epoch)
+        workers = self.plan.hardnet.loader_workers
+        return DataLoader(patches, self.plan.tuned.batch, num_workers=workers)
 
     def val_dataloader(self) -> DataLoader:
         """Numbers of the validation cases, one at a time."""

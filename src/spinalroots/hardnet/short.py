@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from spinalroots.anatomy import Target
-from spinalroots.hardnet.data import Case, Patches
+from spinalroots.hardnet.data import Case
 from spinalroots.hardnet.learning import (
     LARGEST_GRADIENT,
     Plan,
@@ -39,16 +39,7 @@ def short_training(
     weights = plan.loss_weights
     precision = resolved_precision(tuned.precision, device)
     chosen = optimizer(network, tuned.learning_rate, hardnet.weight_decay, precision)
-    patches = Patches(
-        cases,
-        plan.shape,
-        samples=steps * tuned.batch * tuned.accumulate,
-        epoch=0,
-        seed=plan.seed,
-        foreground=hardnet.foreground_share,
-        augmentation=hardnet.augmentation,
-        skeleton=hardnet.skeleton_weight > 0,
-    )
+    patches = plan.patches(cases, steps * tuned.batch * tuned.accumulate, epoch=0)
     batches = iter(DataLoader(patches, tuned.batch))
     for step in range(steps):
         network.train()

@@ -51,7 +51,7 @@ def main(request_path: str) -> None:
     from spinalroots.hardnet.memory import peak_memory_mb
     from spinalroots.hardnet.short import mean_dice, short_training
     from spinalroots.hardnet.straighten import InputSpec
-    from spinalroots.params import Hardnet, Tunable
+    from spinalroots.params import Hardnet, Transforms, Tunable
 
     parent = os.getppid()
     request = json.loads(Path(request_path).read_text(encoding="utf-8"))
@@ -62,6 +62,7 @@ def main(request_path: str) -> None:
         len(target.class_names),
         request["seed"],
         tuple(request["class_weights"]) if request["class_weights"] else None,
+        Transforms.model_validate(request["transforms"]) if request["transforms"] else None,
     )
     spec = InputSpec(plan.hardnet.square_mm, plan.hardnet.voxel_mm, plan.hardnet.slice_mm)
     archive = Path(request["cases"])

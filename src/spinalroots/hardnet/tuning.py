@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from spinalroots.anatomy import Target
 from spinalroots.hardnet.trial_process import COMPLETE, OUT_OF_MEMORY, TOO_SLOW, execute
-from spinalroots.params import Hardnet, Tune
+from spinalroots.params import Hardnet, Transforms, Tune
 
 MEMORY = "peak_memory_over_budget_mb"
 """The constraint: feasible where it is zero or less."""
@@ -37,6 +37,7 @@ class Bench:
     seed: int
     device: str = "cpu"
     class_weights: tuple[float, ...] | None = None
+    transforms: Transforms | None = None
 
 
 def search_space(hardnet: Hardnet, tune: Tune) -> dict[str, list | tuple[float, float]]:
@@ -143,6 +144,7 @@ def request(bench: Bench, values: dict) -> dict:
         "device": bench.device,
         "seed": bench.seed,
         "class_weights": bench.class_weights,
+        "transforms": bench.transforms and bench.transforms.model_dump(),
     }
 
 

@@ -39,6 +39,7 @@ def main(params: Params) -> None:
         len(target.class_names),
         params.seed,
         room.class_weights(params.hardnet, target),
+        params.augment.transforms,
     )
     training = room.sources("train", augmented=model.augmented)
     validation = room.sources("validation")
@@ -49,6 +50,7 @@ def main(params: Params) -> None:
         tuned=plan.tuned.model_dump(),
         target=target.as_dict(),
         class_weights=plan.class_weights,
+        transforms=params.augment.transforms.model_dump(),
         seed=params.seed,
     )
     record = {"hardnet": params.hardnet.model_dump(), "tuned": plan.tuned.model_dump()}

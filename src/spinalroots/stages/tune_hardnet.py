@@ -35,6 +35,7 @@ def main(params: Params) -> None:
         "target": target.as_dict(),
         "seed": params.seed,
         "class_weights": weights,
+        "transforms": params.augment.transforms.model_dump(),
     }
     key = room.fingerprint([*training, *validation], target, **settings)
     folder = tracking.repository_root() / ".cache" / "tune" / key
@@ -48,6 +49,7 @@ def main(params: Params) -> None:
         params.seed,
         "cuda" if on_gpu else "cpu",
         weights,
+        params.augment.transforms,
     )
     write_cases(
         bench.cases,
