@@ -80,7 +80,6 @@ class NnunetTraining(Section):
     skeleton_recall_weight: NonNegative  # of the loss on the roots' centre lines
     class_weights: Literal["none", "balanced"]  # of the cross-entropy
     draw_by_size: bool  # a case is drawn as often as patches fit into it; else all equally often
-    calibrate: bool  # set the threshold of root or not on the validation cases
     precision: Literal["auto", "32"]  # auto: fp16 on a GPU, bf16 on a CPU that is built for it
     device: Literal["auto", "cpu", "cuda"]
     gpus: Count  # more than 1: DistributedDataParallel

@@ -32,10 +32,6 @@ from spinalroots.params import NnunetInference
 CERTAIN = 30.0
 """Logit of the background where the network was not asked."""
 
-DEFAULT_INFERENCE = NnunetInference(
-    tile_step=0.5, tiles_at_once=4, margin_mm=20.0, decoding="entity_first"
-)
-
 
 def box_around(
     centreline: Centreline, scan: Volume, margin_mm: float
@@ -147,10 +143,6 @@ class NnunetPredictor:
         doubt = np.zeros(scan.data.shape, np.float32)
         doubt[box] = self._restored(uncertainty(probabilities), properties, shape)
         return Prediction(*(scan.with_data(values) for values in (labels, foreground, doubt)))
-
-    def slide(self, data: np.ndarray) -> np.ndarray:
-        """Logits (classes, *spatial) of a whole preprocessed image (1, *spatial)."""
-        return self._slide(data, np.ones(data.shape[1:], bool), torch_runner(self.network))
 
     def _preprocess(self, scan: Volume, box: tuple[slice, slice, slice]) -> tuple:
         """nnU-Net's network image (1, *spatial) of the box, what it remembers, and (Z, Y, X)."""

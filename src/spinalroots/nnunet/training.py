@@ -22,13 +22,11 @@ from spinalroots.errors import InputError
 from spinalroots.files import folder_in_one_piece, read_json, write_json
 from spinalroots.models import Model
 from spinalroots.nnunet import environment
-from spinalroots.nnunet.calibration import calibrate
 from spinalroots.nnunet.export import fold_splits
 from spinalroots.nnunet.logger import RUN_ID
 from spinalroots.nnunet.losses import balanced_weights
 from spinalroots.nnunet.network import build_network, save_weights
 from spinalroots.nnunet.planner import read_plans, summary
-from spinalroots.nnunet.predictor import DEFAULT_INFERENCE, NnunetPredictor
 from spinalroots.nnunet.trainer import CHECKPOINT, FINAL, SETTINGS, SpinalrootsTrainer
 from spinalroots.params import NnunetInference, Params
 
@@ -129,13 +127,11 @@ def publish(
         job.plans, environment.CONFIGURATION, len(job.dataset["labels"]), len(checkpoints)
     )
     parts = [network] if len(checkpoints) == 1 else list(network.networks)
-    curves, calibration = [], []
-    for part, checkpoint, split in zip(parts, checkpoints, job.splits, strict=True):
+    curves = []
+    for part, checkpoint in zip(parts, checkpoints, strict=True):
         content = torch.load(checkpoint, "cpu", weights_only=True)
         part.load_state_dict(content["network"])
         curves.append(content["curves"])
-        if job.settings["calibrate"]:
-            calibration.append(_calibrate(job, part, split["val"], device))
     names = ("train_losses", "val_losses", "mean_fg_dice", "lrs")
     with folder_in_one_piece(folder) as staging:
         save_weights(network, staging / "model.safetensors")
@@ -169,27 +165,9 @@ def publish(
                 "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
                 "settings": job.settings,
                 "plans": _summary(job),
-                "calibration": calibration,
                 "folds": [{name: fold[name] for name in names} for fold in curves],
             },
         )
-
-
-def _calibrate(job: Job, network: torch.nn.Module, cases: list[str], device: torch.device) -> dict:
-    """Set the threshold of one fold's network on its own validation cases."""
-    predictor = NnunetPredictor(
-        job.model.name,
-        Target.from_dict(job.cases["target"]),
-        network.eval().to(device),
-        job.plans,
-        job.dataset,
-        environment.CONFIGURATION,
-        DEFAULT_INFERENCE.model_copy(update={"tile_step": 0.75}),
-    )
-    identifier = job.plans["configurations"][environment.CONFIGURATION]["data_identifier"]
-    told = calibrate(predictor, str(job.prepared / identifier), cases)
-    network.to("cpu")
-    return told
 
 
 def _train_fold(job: Job, fold: int, device: torch.device) -> Path:
