@@ -141,6 +141,15 @@ def test_the_tube_is_found_whatever_the_voxel_size_and_the_intensity_scale(spaci
     assert distance.max() < 3.0
 
 
+def test_a_scan_stored_below_zero_gives_the_line_of_the_scan_above_it():
+    scan, truth = _tube()
+    low = scan.with_data(1000 * scan.data - 5000)
+    low.data[0, 0, 0] = -32768  # a lone outlier
+    distance = np.linalg.norm(centreline_image.trace(low).at_height(truth[:, 2]) - truth, axis=1)
+    assert distance.mean() < 1.0
+    assert distance.max() < 3.0
+
+
 def test_the_best_path_is_the_best_of_all_paths():
     evidence = np.random.default_rng(5).uniform(size=(3, 2, 4)).astype(np.float32)
     places = list(itertools.product(range(3), range(2)))

@@ -37,6 +37,8 @@ BRIGHT_PERCENTILE = 94
 """Of the tissue's voxels; CSF and fat lie above it, so that fat cannot outshine CSF."""
 MIDDLE_MM = 50.0
 """Spread of the sac about the middle, left to right: scans are centred on the spine."""
+DARK_PERCENTILE = 1
+"""Of the voxels; below zero it is the grey value of air. Lone outliers lie below it."""
 ALONG_MM = 4.0
 """Smoothing along the spine against noise."""
 RAYS = 16
@@ -107,9 +109,13 @@ def trace(scan: Volume, *, stiffness_mm: float = 6.0, search_mm: float = 2.0) ->
 
 
 def even_out(image: np.ndarray, spacing_mm: float) -> np.ndarray:
-    """Image (X, Y, Z) over its wide surroundings, 0..1: slow shading and the scale are gone."""
+    """Image (X, Y, Z) over its wide surroundings, 0..1: slow shading and the scale are gone.
+
+    An image that lies below zero as a whole was stored with an offset, which is taken off.
+    """
+    image = np.maximum(image - min(float(np.percentile(image, DARK_PERCENTILE)), 0.0), 0)
     level = ndimage.gaussian_filter(image, SURROUNDINGS_MM / spacing_mm, mode="nearest")
-    even = np.maximum(image, 0) / (level + level.max() + 1e-6)
+    even = image / (level + level.max() + 1e-6)
     tissue = even[even > TISSUE * even.mean()]
     return np.clip(even / max(float(np.percentile(tissue, BRIGHT_PERCENTILE)), 1e-6), 0, 1)
 
