@@ -8,8 +8,10 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 from matplotlib.image import imread
 
+from spinalroots import cli
 from spinalroots.anatomy import Root, Scheme, individuals_to_levels
 from spinalroots.dataset.check import check_case, mismatches, wrong_sides
 from spinalroots.dataset.layout import Dataset
@@ -182,6 +184,13 @@ def test_the_stage_writes_a_record_and_a_page_and_strict_fails(tmp_path, monkeyp
     assert "100.0% of entity voxels have no individual label" in page
     with pytest.raises(InputError, match="no individual label"):
         stage.main(params, strict=True)
+    (tmp_path / "reports/check.json").unlink()
+    own = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    own = own.replace("source: phantom", "source: ingested").replace("workers: 2", "workers: 1")
+    (tmp_path / "params.yaml").write_text(own, encoding="utf-8")
+    assert cli.main(["stage", "check", "--scale", "smoke"]) == 0
+    assert cli.main(["stage", "check", "--scale", "smoke", "--strict"]) == 2
+    assert cli.main(["stage", "split", "--scale", "smoke", "--strict"]) == 2
     (tmp_path / "reports/check.json").unlink()
     strict = params.check.model_copy(update={"strict": True})
     with pytest.raises(InputError, match="sub-002"):

@@ -123,6 +123,7 @@ def build_parser() -> argparse.ArgumentParser:
     stage = _command(commands, "stage", _stage, "run one pipeline stage (what dvc.yaml calls)")
     stage.add_argument("name", choices=STAGES, metavar="NAME", help=", ".join(STAGES))
     stage.add_argument("key", nargs="?", help="the row of a matrix stage, such as all-levels")
+    stage.add_argument("--strict", action="store_true", help="check: findings are an error")
     for command in (shown, stage, predict):
         command.add_argument("--params", type=Path, default=Path("params.yaml"), help="%(default)s")
         command.add_argument("--scale", help="smoke, laptop, gpu or paper; wins over the file")
@@ -140,7 +141,14 @@ def _stage(options) -> None:
 
     module = importlib.import_module(f"spinalroots.stages.{options.name}")
     loaded = params.load(options.params, scale=options.scale)
-    module.main(loaded, options.key) if options.key else module.main(loaded)
+    if not options.strict:
+        module.main(loaded, options.key) if options.key else module.main(loaded)
+    elif options.name == "check":
+        module.main(loaded, strict=True)
+    else:
+        raise InputError(
+            "--strict", expected="the stage check", found=options.name, fix="Leave it out."
+        )
 
 
 def _params(options) -> None:
