@@ -54,10 +54,10 @@ COARSE = settings(in_plane_mm=(1.6, 1.6), slice_mm=(3.0, 3.0), subvoxels=1, sagi
 
 @pytest.fixture(scope="module")
 def cases():
-    """Two fine cases with the straight coordinates (u, v, s) of their voxels."""
+    """An axial and a sagittal fine case with the straight coordinates (u, v, s) of their voxels."""
     found = []
     for index in range(2):
-        case = generate(settings(), SEED, index)
+        case = generate(settings(sagittal_share=float(index)), SEED, index)
         axes = [
             case.affine[k, 3] + case.affine[k, k] * np.arange(case.image.shape[k]) for k in range(3)
         ]
@@ -230,7 +230,7 @@ def test_nearly_all_of_every_refined_root_hangs_together(cases):
                 pieces, count = label(case.individuals == course.root.value, np.ones((3, 3, 3)))
                 sizes = np.bincount(pieces.ravel())[1:]
                 assert count >= 1
-                assert sizes.max() > 0.93 * sizes.sum()
+                assert sizes.max() > 0.9 * sizes.sum()
 
 
 def test_left_and_right_mirror_statistically(people):
