@@ -100,6 +100,6 @@ def write_dicom(folder, volume, series="1.2.3.4", seed_uid=1, skip=()):
         }  # fmt: skip
         for key, value in tags.items():
             image.SetMetaData(key, value)
-        writer.SetFileName(str(folder / f"{series}-{(index * 7) % 97:03d}.dcm"))
+        writer.SetFileName(str(folder / f"{series}-{(index * 7) % 9973:04d}.dcm"))
         writer.Execute(image)
     return folder
