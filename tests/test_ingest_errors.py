@@ -292,6 +292,15 @@ def test_a_mask_without_its_subjects_scan_is_an_error_in_bids(tmp_path):
         plan(tmp_path / "bids", tmp_path / "raw")
 
 
+@pytest.mark.parametrize("place", ["sub-002", "derivatives/more"])
+def test_a_linked_folder_is_an_error_in_bids(place, tmp_path):
+    phantom_like(tmp_path / "bids")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "bids" / place).symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    with pytest.raises(InputError, match="a link to one"):
+        plan(tmp_path / "bids", tmp_path / "raw")
+
+
 def test_an_export_never_overwrites(tmp_path):
     dataset = phantom_like(tmp_path / "bids")
     (tmp_path / "out").mkdir()

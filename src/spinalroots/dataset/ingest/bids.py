@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from spinalroots.anatomy import Scheme
-from spinalroots.dataset.ingest.found import Found, MaskFile
+from spinalroots.dataset.ingest.found import Found, MaskFile, require_no_link
 from spinalroots.dataset.ingest.names import (
     Meaning,
     is_aside,
@@ -30,8 +30,12 @@ def find_scans(root: Path) -> list[Found]:
 
     A derivative that is no root, level or tissue mask is left out with a note.
 
-    :raises InputError: no T2w scan; a label that nearly is a root's or a level's.
+    :raises InputError: no T2w scan; a label that nearly is a root's or a level's; a folder that is
+        a link, behind which masks would silently be lost.
     """
+    for folder in (*root.glob("sub-*"), root / "derivatives"):
+        for path in (folder, *folder.rglob("*")):
+            require_no_link(path)
     scans = _scans(root)
     if not scans:
         raise InputError(

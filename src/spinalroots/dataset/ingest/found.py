@@ -54,10 +54,7 @@ def visible(folder: Path) -> list[Path]:
     """
     entries = []
     for path in sorted(Path(folder).iterdir()):
-        if path.is_symlink() and path.is_dir():
-            raise InputError(
-                path, expected="a folder", found="a link to one", fix="Give the folder itself."
-            )
+        require_no_link(path)
         if is_nifti(path) and not path.is_file() and not path.is_dir():
             raise InputError(
                 path,
@@ -70,3 +67,11 @@ def visible(folder: Path) -> list[Path]:
         elif is_nifti(path) and path.is_file():
             raise unknown_name(path)
     return entries
+
+
+def require_no_link(path: Path) -> None:
+    """:class:`InputError` if `path` is a link to a folder."""
+    if path.is_symlink() and path.is_dir():
+        raise InputError(
+            path, expected="a folder", found="a link to one", fix="Give the folder itself."
+        )
