@@ -185,6 +185,20 @@ def test_a_broken_folder_is_a_clear_error_and_data_raw_stays(spoil, raw, tmp_pat
     assert snapshot(raw.parent) == before
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [wrong_grid, wrong_name, two_masks_claim_a_voxel, unknown_level, not_binary, truncated_mask],
+    ids=lambda spoil: spoil.__name__,
+)
+def test_a_corrected_mask_that_is_broken_changes_nothing(spoil, raw, tmp_path):
+    before = snapshot(raw.parent)
+    bad = lab_folder(tmp_path / "corrected", seed=99)
+    spoil(bad)
+    with pytest.raises(InputError, match=BROKEN[spoil]):
+        replace_masks("sub-001", bad, raw)
+    assert snapshot(raw.parent) == before
+
+
 def test_a_mixed_series_is_an_error(raw, tmp_path, small_scan):
     before = snapshot(raw.parent)
     folder = write_dicom(tmp_path / "mixed", small_scan, "1.2.3.4")
