@@ -2,6 +2,7 @@ import mlflow
 import pytest
 
 from spinalroots import tracking
+from spinalroots.stages import train_hardnet
 
 
 def runs():
@@ -60,3 +61,33 @@ def test_a_killed_run_is_continued_and_a_finished_one_is_not(tmp_path):
         pass
     assert first.info.run_id == second.info.run_id != third.info.run_id
     assert len(runs()) == 2
+
+
+def test_an_epoch_that_was_logged_before_the_kill_is_not_logged_again():
+    def train(epochs):
+        with tracking.run("a", kind="training", resume_key="curve"):
+            log = train_hardnet.resumed_log()
+            for epoch, loss in epochs:
+                log({"loss": loss}, epoch)
+                if epoch == 1 and loss == 0.5:
+                    raise RuntimeError("killed before the checkpoint of epoch 1")
+
+    with pytest.raises(RuntimeError):
+        train([(0, 1.0), (1, 0.5)])
+    train([(1, 0.6), (2, 0.3)])
+    (run,) = runs()
+    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
+    assert [(entry.step, entry.value) for entry in history] == [(0, 1.0), (1, 0.5), (2, 0.3)]
+    assert run.info.status == "FINISHED"
+
+
+def test_only_children_that_ended_well_count_as_finished():
+    with tracking.run("study", kind="study"):
+        with tracking.run("trial-0", kind="trial", nested=True):
+            pass
+        with pytest.raises(RuntimeError), tracking.run("trial-1", kind="trial", nested=True):
+            raise RuntimeError("killed")
+        assert tracking.finished_children() == {"trial-0"}
+    with tracking.run("other", kind="study"):
+        assert tracking.finished_children() == set()
+        assert tracking.last_step("loss") == -1

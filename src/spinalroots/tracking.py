@@ -74,6 +74,31 @@ def run(
         yield active
 
 
+def last_step(metric: str) -> int:
+    """Last step at which the active run has `metric`; -1 for none.
+
+    A training that was killed after it logged a step and before it saved one repeats that step.
+    """
+    import mlflow
+
+    history = mlflow.MlflowClient().get_metric_history(mlflow.active_run().info.run_id, metric)
+    return max((entry.step for entry in history), default=-1)
+
+
+def finished_children() -> set[str]:
+    """Names of the active run's nested runs that have ended well."""
+    import mlflow
+
+    active = mlflow.active_run().info
+    found = mlflow.search_runs(
+        [active.experiment_id],
+        filter_string=f"tags.`mlflow.parentRunId` = '{active.run_id}' "
+        "and attributes.status = 'FINISHED'",
+        output_format="list",
+    )
+    return {child.info.run_name for child in found}
+
+
 def provenance() -> dict[str, str]:
     """Tags that tell where a run came from: git revision, DVC stage, experiment, data hashes."""
     tags = {

@@ -79,7 +79,7 @@ def main(params: Params) -> None:
             room.read_cases(validation, spec, target, workers=params.workers),
             tracking.repository_root() / ".cache" / "hardnet" / key,
             name=NAME,
-            log=_mlflow_log if main_process else None,
+            log=resumed_log() if main_process else None,
         )
         if not main_process:
             return
@@ -96,6 +96,17 @@ def main(params: Params) -> None:
                 training=record["tuned"],
             )
         _mlflow_log({"best_validation_dice": trained.dice}, trained.epochs)
+
+
+def resumed_log():
+    """Logs epochs that the active MLflow run does not have yet."""
+    known = tracking.last_step("loss")
+
+    def log(metrics: dict[str, float], epoch: int) -> None:
+        if epoch > known:
+            _mlflow_log(metrics, epoch)
+
+    return log
 
 
 def _mlflow_log(metrics: dict[str, float], step: int) -> None:

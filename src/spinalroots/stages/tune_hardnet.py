@@ -65,9 +65,13 @@ def main(params: Params) -> None:
         resume_key=f"tune-{key}",
     ):
         study = open_study(bench, f"hardnet-{key}")
+        logged = tracking.finished_children()
+        for trial in finished(study):  # one that ended just before the study was killed
+            if _name(trial) not in logged:
+                _log(trial, tags, key)
         with tqdm(total=tune.trials, initial=len(finished(study)), desc="trials") as bar:
             while len(finished(study)) < tune.trials:
-                _log(run_next(study, bench), tags)
+                _log(run_next(study, bench), tags, key)
                 bar.update()
         with folder_in_one_piece(BEST.parent) as out:
             found = write_report(
@@ -82,17 +86,22 @@ def main(params: Params) -> None:
         )
 
 
-def _log(trial, tags: dict[str, str]) -> None:
+def _name(trial) -> str:
+    return f"trial-{trial.number}"
+
+
+def _log(trial, tags: dict[str, str], key: str) -> None:
     """A finished trial as a nested MLflow run."""
     import mlflow
 
     outcome = trial.user_attrs["outcome"]
     with tracking.run(
-        f"trial-{trial.number}",
+        _name(trial),
         kind="trial",
         tags={**tags, "outcome": outcome},
         params=trial.params,
         nested=True,
+        resume_key=f"tune-{key}-{_name(trial)}",
     ):
         numbers = {
             name: float(value)
