@@ -161,9 +161,9 @@ def test_a_mirrored_patch_takes_its_labels_along_and_keeps_their_names():
 def test_a_patch_changes_as_a_scan_would_and_its_padding_stays():
     image = np.random.default_rng(0).uniform(0.1, 1, (6, 6, 5)).astype(np.float32)
     image[:2] = 0
-    only = limits(gamma=1.0, noise=1.0, bias_field=1.0)
+    only = limits(gamma=1.0, noise=1.0)
     drawn = draw(only, np.random.default_rng(3))
-    assert set(drawn) == {"gamma", "noise", "bias_field"}
+    assert set(drawn) == {"gamma", "noise"}
     expected, _ = apply_arrays(drawn, image, {}, (1.0, 1.0, 2.0))
     changed, _ = augmented(only, np.random.default_rng(3), image, [], (1.0, 1.0, 2.0))
     assert not changed[:2].any()
@@ -173,7 +173,7 @@ def test_a_patch_changes_as_a_scan_would_and_its_padding_stays():
 
 def test_what_is_too_dear_for_a_patch_is_left_to_the_offline_augmentation():
     image = np.random.default_rng(0).uniform(0.1, 1, (6, 6, 5)).astype(np.float32)
-    dear = limits(rotation=1.0, elastic=1.0, motion=1.0)
+    dear = limits(rotation=1.0, elastic=1.0, motion=1.0, bias_field=1.0, blur=1.0)
     changed, _ = augmented(dear, np.random.default_rng(3), image, [], (1.0, 1.0, 1.0))
     assert np.array_equal(changed, image)
 
@@ -183,7 +183,7 @@ def test_what_is_too_dear_for_a_patch_is_left_to_the_offline_augmentation():
     [PatchShape(2, 8, 1, neighbours=0), PatchShape(2, 8, 1, neighbours=3), PatchShape(3, 8, 8)],
 )
 def test_patches_of_every_shape_are_augmented(shape):
-    always = limits(flip=1.0, gamma=1.0, noise=1.0, bias_field=1.0, blur=1.0)
+    always = limits(flip=1.0, gamma=1.0, noise=1.0)
     options = {"samples": 2, "epoch": 0, "seed": 5, "foreground": 1.0, "skeleton": True}
     plain = Patches([case()], shape, **options)[1]
     changed = Patches([case()], shape, augmentation=always, **options)[1]

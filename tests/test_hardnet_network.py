@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from spinalroots.errors import InputError
+from spinalroots.hardnet import network as network_module
 from spinalroots.hardnet.network import PRESETS, NetworkConfig, SegmentationHardnet, parameter_count
 
 
@@ -26,6 +27,22 @@ def test_logits_lie_on_the_grid_of_the_input(dim, stem):
     settings = config(dim, in_plane_stem_stride=stem)
     x = image(settings)
     assert SegmentationHardnet(settings)(x).shape == (2, 5, *x.shape[2:])
+
+
+@pytest.mark.parametrize(("dim", "layout"), [(2, torch.channels_last), (3, torch.channels_last_3d)])
+def test_laying_out_gradients_changes_their_layout_only(dim, layout, monkeypatch):
+    settings = config(dim)
+
+    def gradients():
+        torch.manual_seed(0)
+        model = SegmentationHardnet(settings).to(memory_format=layout)
+        model(image(settings).contiguous(memory_format=layout)).square().mean().backward()
+        return [parameter.grad for parameter in model.parameters()]
+
+    laid_out = gradients()
+    monkeypatch.setattr(network_module, "_like", lambda tensor: lambda gradient: gradient)
+    for one, other in zip(laid_out, gradients(), strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
 
 
 def test_a_one_voxel_thread_reaches_the_output_through_the_stem():
