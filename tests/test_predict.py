@@ -133,6 +133,16 @@ def test_a_folder_that_cannot_be_written_to_is_refused_first(kind, place, monkey
     assert capsys.readouterr().err.startswith(f"error: {out}: expected a folder")
 
 
+def test_a_full_disk_ends_with_an_error_and_no_files(place, smoke_params, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(predict, "_preview", full)
+    with pytest.raises(predict.InputError, match="No space left"):
+        run(place, smoke_params)
+    assert not (place / "out").exists()
+
+
 def _params() -> str:
     return os.path.join(os.path.dirname(__file__), "..", "params.yaml")
 

@@ -89,11 +89,19 @@ def predict_file(
         "warnings": warnings,
         "note": "A pre-annotation for an expert to correct, not a diagnosis.",
     }
-    with files_together(out) as folder:
-        _write(folder / stem, scan, maps, prediction)
-        centreline.write(folder / f"{stem}_centreline.json")
-        write_json(folder / f"{stem}_prediction.json", record)
-        _preview(folder / f"{stem}_preview.png", scan, maps[Scheme.LEVELS], centreline)
+    try:
+        with files_together(out) as folder:
+            _write(folder / stem, scan, maps, prediction)
+            centreline.write(folder / f"{stem}_centreline.json")
+            write_json(folder / f"{stem}_prediction.json", record)
+            _preview(folder / f"{stem}_preview.png", scan, maps[Scheme.LEVELS], centreline)
+    except OSError as error:
+        raise InputError(
+            out,
+            expected="a folder with room for the results",
+            found=f"an error while writing ({error.strerror or error})",
+            fix="Free some space, or give another folder; nothing was kept.",
+        ) from error
     return Path(out)
 
 
