@@ -122,11 +122,18 @@ def test_without_a_feasible_trial_the_fallback_is_named_as_such(tmp_path, monkey
     assert not record["feasible"]
 
 
-def test_a_trial_killed_from_outside_is_infeasible_and_the_study_goes_on(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+        "import numpy as np; np.empty(2**52)",
+        "import sys; sys.exit('RuntimeError: CUDA error: out of memory')",
+    ],
+)
+def test_a_trial_out_of_memory_is_infeasible_and_the_study_goes_on(code, tmp_path, monkeypatch):
     real = subprocess.Popen
 
     def doomed(command, **options):
-        code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
         return real([sys.executable, "-c", code], **options)
 
     monkeypatch.setattr(subprocess, "Popen", doomed)

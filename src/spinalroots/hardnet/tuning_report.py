@@ -6,9 +6,9 @@ from pathlib import Path
 
 import optuna
 import pandas as pd
+from optuna.trial import FrozenTrial
 
 from spinalroots.files import write_bytes, write_json, write_text
-from spinalroots.hardnet.trial_process import COMPLETE
 from spinalroots.hardnet.tuning import best_trial, feasible, finished
 
 FIGURES = ("dice", "dice_levels", "peak_memory_mb", "outcome")
@@ -39,6 +39,17 @@ def importance(study: optuna.Study) -> dict[str, float]:
     )
 
 
+def _varied(study: optuna.Study) -> tuple[dict[str, float], list[str]]:
+    """Importance of what was varied, and the names of what had one choice only."""
+    single = [
+        name
+        for name, choices in study.trials[0].distributions.items()
+        if choices.single()
+    ]  # fmt: skip
+    shares = importance(study)
+    return {name: share for name, share in shares.items() if name not in single}, single
+
+
 def write_report(study: optuna.Study, folder: Path, budget_mb: float, fallback: dict) -> dict:
     """Write best_params.json, trials.csv, pareto.png and importance.png; return the first.
 
@@ -59,38 +70,58 @@ def write_report(study: optuna.Study, folder: Path, budget_mb: float, fallback: 
     table = trials_table(study)
     write_text(folder / "trials.csv", table.to_csv(index=False, lineterminator="\n"))
     write_bytes(folder / "pareto.png", _pareto_picture(study, budget_mb))
-    write_bytes(folder / "importance.png", _importance_picture(importance(study)))
+    write_bytes(folder / "importance.png", _importance_picture(*_varied(study)))
     return record
 
 
 def _pareto_picture(study: optuna.Study, budget_mb: float) -> bytes:
     figure, axes = _axes()
-    front = {trial.number for trial in study.best_trials if feasible(trial)}
-    for trial in finished(study):
-        peak = trial.user_attrs.get("peak_memory_mb")
-        if peak is None:
-            continue
-        complete = trial.user_attrs["outcome"] == COMPLETE
-        colour = "tab:green" if feasible(trial) else "tab:red"
-        value = trial.user_attrs.get("dice") or 0.0
-        axes.scatter(peak, value, c=colour, marker="o" if complete else "x", s=50)
-        axes.annotate(f" {trial.number}", (peak, value))
-    chosen = sorted(t.values[::-1] for t in finished(study) if t.number in front and t.values)
-    if chosen:
-        axes.plot(*zip(*chosen, strict=True), c="tab:green", lw=1, label="Pareto front")
-    axes.axvline(budget_mb, c="tab:red", ls="--", lw=1, label="memory budget")
+    known = [trial for trial in finished(study) if trial.user_attrs.get("peak_memory_mb")]
+    kinds = {
+        "within the budget": ("tab:green", "o", lambda trial: feasible(trial) and trial.values),
+        "stopped early": ("tab:orange", "X", lambda trial: feasible(trial) and not trial.values),
+        "over the budget": ("tab:red", "X", lambda trial: not feasible(trial)),
+    }
+    for label, (colour, marker, belongs) in kinds.items():
+        points = [_point(trial) for trial in known if belongs(trial)]
+        if points:
+            axes.scatter(*zip(*points, strict=True), c=colour, marker=marker, s=55, label=label)
+    for trial in known:
+        axes.annotate(str(trial.number), _point(trial), (6, 4), textcoords="offset points")
+    front = sorted(_point(trial) for trial in study.best_trials if feasible(trial))
+    if front:
+        axes.plot(*zip(*front, strict=True), c="tab:green", lw=1, zorder=0, label="Pareto front")
+    peaks = [_point(trial)[0] for trial in known]
+    if peaks and budget_mb < min(peaks) + 3 * (max(peaks) - min(peaks)) + 50:
+        axes.axvline(budget_mb, c="tab:red", ls="--", lw=1, label=f"budget {budget_mb:g} MB")
+    best = best_trial(study)
+    if best:
+        axes.scatter(*_point(best), s=190, facecolors="none", edgecolors="k", label="chosen")
     axes.set(xlabel="peak memory (MB)", ylabel="binary Dice on validation cases")
-    axes.set_title("Trials: o complete, x stopped; red: over the budget", fontsize=9)
-    axes.legend(loc="lower right", fontsize=8)
+    axes.set_title(f"Trials, by number; memory budget {budget_mb:g} MB", fontsize=10)
+    axes.margins(0.08)
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", fontsize=8, frameon=False)
     return _png(figure)
 
 
-def _importance_picture(shares: dict[str, float]) -> bytes:
+def _point(trial: FrozenTrial) -> tuple[float, float]:
+    """Peak memory in MB and Dice; 0 where a trial was stopped before it had one."""
+    return trial.user_attrs["peak_memory_mb"], trial.user_attrs.get("dice") or 0.0
+
+
+def _importance_picture(shares: dict[str, float], fixed: list[str]) -> bytes:
     figure, axes = _axes()
     if shares:
         names = sorted(shares, key=shares.get)
-        axes.barh(names, [shares[name] for name in names])
-        axes.set(xlabel="share of the variance of Dice (fANOVA)")
+        bars = axes.barh([name.replace("_", " ") for name in names], [shares[n] for n in names])
+        axes.bar_label(bars, fmt="{:.0%}", padding=3, fontsize=8)
+        axes.set(xlabel="share of the variance of binary Dice (fANOVA)", xlim=(0, 1))
+        axes.xaxis.set_major_formatter("{x:.0%}")
+        axes.grid(axis="x", alpha=0.3)
+        axes.set_axisbelow(True)
+        if fixed:
+            axes.set_title("one choice only: " + ", ".join(fixed).replace("_", " "), fontsize=8)
     else:
         axes.text(0.5, 0.5, "fewer than three complete trials that differ", ha="center")
         axes.set_axis_off()
@@ -100,7 +131,7 @@ def _importance_picture(shares: dict[str, float]) -> bytes:
 def _axes():
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 4), dpi=110, layout="constrained")
+    figure = Figure(figsize=(7.5, 4), dpi=110, layout="constrained")
     return figure, figure.subplots()
 
 
