@@ -12,6 +12,7 @@ import numpy as np
 from spinalroots import __version__
 from spinalroots.anatomy import Scheme, label_names
 from spinalroots.dataset import label_tables
+from spinalroots.device import choose_device
 from spinalroots.errors import InputError
 from spinalroots.files import files_together, write_json
 from spinalroots.imaging.volume import Volume, read_image, write_probability, write_volume
@@ -54,7 +55,7 @@ def predict_file(
     scan = read_image(scan_path)
     _require_extent(scan_path, scan)
     name = model or params.predict.model
-    device = _device(device)
+    device = choose_device(device, "--device")
     predictor = load_predictor(Path(models_root) / name, device)
     runner, export = _recommended(models_root, name) if device == "cpu" else (None, None)
     search = params.centreline
@@ -142,21 +143,6 @@ def _require_extent(path: Path, scan: Volume, smallest_mm: float = 20.0) -> None
             f"values {scan.data.min():g} to {scan.data.max():g}",
             fix="Give a T2 scan that contains the spinal canal.",
         )
-
-
-def _device(wanted: str) -> str:
-    import torch
-
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted not in {"cpu", "cuda"} or (wanted == "cuda" and not torch.cuda.is_available()):
-        raise InputError(
-            "--device",
-            expected="auto, cpu, or cuda where there is one",
-            found=repr(wanted),
-            fix="Leave it out.",
-        )
-    return wanted
 
 
 def _recommended(models_root: Path, name: str):
