@@ -11,6 +11,7 @@ from pathlib import Path
 def main(request_path: str) -> None:
     """Run a few optimizer steps on random patches of the request's size."""
     import numpy as np
+    import torchio  # noqa: F401  # the first augmented patch would import it during a step
 
     from spinalroots.hardnet.data import Case
     from spinalroots.hardnet.learning import Plan
