@@ -74,12 +74,13 @@ def draw(
             found=", ".join(sorted(unknown)),
             fix="Correct the names.",
         )
-    streams = rng.spawn(len(SPATIAL + INTENSITY))
+    seeds = rng.bit_generator.seed_seq.spawn(len(SPATIAL + INTENSITY))
     plan: Plan = {}
-    for name, stream in zip(SPATIAL + INTENSITY, streams, strict=True):
-        limit = getattr(limits, name)
-        happens = stream.random() < limit.probability
-        if happens and (only is None or name in only):
+    for name, seed in zip(SPATIAL + INTENSITY, seeds, strict=True):
+        if only is not None and name not in only:
+            continue
+        stream, limit = np.random.default_rng(seed), getattr(limits, name)
+        if stream.random() < limit.probability:
             plan[name] = _DRAW[name](limit, stream)
     return plan
 
