@@ -135,6 +135,19 @@ def exported(tmp_path_factory):
     return network, root
 
 
+def test_every_convolution_but_the_first_reads_int8(exported):
+    import openvino
+
+    _, root = exported
+    graph = openvino.Core().read_model(root / "openvino-int8" / "model.xml")
+    reads = [
+        op.input_value(0).get_node().get_type_name()
+        for op in graph.get_ordered_ops()
+        if op.get_type_name() == "Convolution"
+    ]
+    assert [kind == "FakeQuantize" for kind in reads] == [False, True, True]
+
+
 @pytest.fixture
 def stub_model(monkeypatch):
     """load_predictor gives the stub, so that PyTorch exports find their architecture."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spinalroots.inference import Runner
-from spinalroots.quantize.export import quiet
+from spinalroots.quantize.export import quiet, spared
 from spinalroots.quantize.runtimes import one_by_one
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def quantize_controlled(
             validate,
             max_drop=max_loss,
             preset=nncf.QuantizationPreset.MIXED,
+            ignored_scope=spared(graph),
             subset_size=len(calibration),
             advanced_accuracy_restorer_parameters=nncf.AdvancedAccuracyRestorerParameters(
                 max_num_iterations=MAX_REVERTED, num_ranking_workers=1
