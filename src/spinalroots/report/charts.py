@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from html import escape
 
 _ROW = 34
-_LABEL_WIDTH = 310
-_PLOT_WIDTH = 560
+_LABEL_WIDTH = 370
+_PLOT_WIDTH = 500
 _TOP = 30
 
 
