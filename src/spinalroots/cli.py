@@ -56,6 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)
         return 130
+    finally:
+        gc.freeze()  # else Python looks through all of them once more before it ends
 
 
 def build_parser() -> argparse.ArgumentParser:
