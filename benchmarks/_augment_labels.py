@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from spinalroots import params
-from spinalroots.anatomy import REFINED_ROOTS
 from spinalroots.augment import labels, transforms
+from spinalroots.pipeline import params
+from spinalroots.registry.anatomy import REFINED_ROOTS
 
 SHAPE = (60, 80, 280)
 SPACING_MM = (0.9, 0.9, 1.2)

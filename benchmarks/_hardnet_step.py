@@ -13,12 +13,13 @@ def main(request_path: str) -> None:
     import numpy as np
     import torchio  # noqa: F401  # the first augmented patch would import it during a step
 
-    from spinalroots.hardnet.data import Case
-    from spinalroots.hardnet.learning import Plan
-    from spinalroots.hardnet.memory import peak_memory_mb
-    from spinalroots.hardnet.short import short_training
-    from spinalroots.hardnet.straighten import Stack
-    from spinalroots.params import Hardnet, Transforms, Tunable
+    from spinalroots.compute.memory import peak_memory_mb
+    from spinalroots.hardnet.data.patches import Case
+    from spinalroots.hardnet.data.straighten import Stack
+    from spinalroots.hardnet.training.short import short_training
+    from spinalroots.hardnet.training.step import Plan
+    from spinalroots.settings.augment import Transforms
+    from spinalroots.settings.hardnet import Hardnet, Tunable
 
     request = json.loads(Path(request_path).read_text(encoding="utf-8"))
     tuned = Tunable.model_validate(request["tuned"])

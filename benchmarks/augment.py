@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks._augment_labels import SHAPE, SPACING_MM, rasterise, root_curves, score_methods
-from spinalroots import params
-from spinalroots.anatomy import Scheme, individuals_to_levels
 from spinalroots.augment import dataset
 from spinalroots.augment.dataset import Variant
 from spinalroots.dataset.layout import Dataset
 from spinalroots.imaging.volume import Volume, write_volume
+from spinalroots.pipeline import params
+from spinalroots.registry.anatomy import Scheme, individuals_to_levels
 
 VARIANTS = 8
 SEED = 0

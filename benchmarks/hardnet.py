@@ -17,19 +17,20 @@ from pathlib import Path
 
 import numpy as np
 
-from spinalroots import params
-from spinalroots.anatomy import Scheme
 from spinalroots.dataset.layout import Dataset
 from spinalroots.files import read_json, write_json
-from spinalroots.hardnet import cases as room
-from spinalroots.hardnet.learning import Plan, build
-from spinalroots.hardnet.network import parameter_count
+from spinalroots.hardnet.data import cases as room
+from spinalroots.hardnet.network.segmentation import parameter_count
 from spinalroots.hardnet.predictor import HardnetPredictor, input_shape
+from spinalroots.hardnet.training.step import Plan, build
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, read_image
-from spinalroots.models import MODELS
-from spinalroots.params import Hardnet, NnunetPlan, Tunable
-from spinalroots.stages.train_hardnet import input_spec, tuned_values
+from spinalroots.pipeline import params
+from spinalroots.pipeline.stages.train_hardnet import input_spec, tuned_values
+from spinalroots.registry.anatomy import Scheme
+from spinalroots.registry.models import MODELS
+from spinalroots.settings.hardnet import Hardnet, Tunable
+from spinalroots.settings.nnunet import NnunetPlan
 
 TILE_STEP = 0.5
 """nnU-Net's own shift between tiles, as a share of a tile."""
@@ -90,10 +91,10 @@ def against_resenc(hardnet: Hardnet, tuned: Tunable) -> list[dict]:
 def planned_resenc(classes: int):
     """Network, patch (Z, Y, X) and spacing of the ResEncM plan for our training cases."""
     from spinalroots.nnunet import environment
-    from spinalroots.nnunet.export import find_cases, write_raw_dataset
     from spinalroots.nnunet.network import build_network
     from spinalroots.nnunet.planner import plan
     from spinalroots.nnunet.preprocess import write_fingerprint
+    from spinalroots.nnunet.raw_data import find_cases, write_raw_dataset
 
     model = MODELS["nnunet-all-levels"]
     split = read_json(room.SPLIT)

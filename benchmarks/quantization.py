@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from spinalroots.inference import Runner
-from spinalroots.quantize import export, runtimes
-from spinalroots.quantize.variants import REFERENCE, Precision, Runtime, Variant, runs_here
+from spinalroots.exports import runtimes
+from spinalroots.inference.predictor import Runner
+from spinalroots.quantize import export
+from spinalroots.registry.variants import REFERENCE, Precision, Runtime, Variant, runs_here
 
 PATCH = (224, 96, 80)
 """Voxels along superior, anterior and right."""

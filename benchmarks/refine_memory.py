@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.flood_fill import SHAPE, scene
-from spinalroots import params as parameters
-from spinalroots.anatomy import REFINED_ROOTS, Scheme, individuals_to_levels
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import SelectedCase
 from spinalroots.imaging.volume import Volume, write_volume
+from spinalroots.pipeline import params as parameters
 from spinalroots.refine.dataset import refine_case
+from spinalroots.registry.anatomy import REFINED_ROOTS, Scheme, individuals_to_levels
 
 
 def run() -> dict:

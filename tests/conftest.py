@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spinalroots import params as parameters
 from spinalroots.imaging.volume import Volume
+from spinalroots.pipeline import params as parameters
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "real"
@@ -57,7 +57,7 @@ def raw(tmp_path) -> Path:
     """data/raw/ingested with one case in it."""
     from lab_scans import lab_folder
 
-    from spinalroots.dataset.ingest import ingest, plan
+    from spinalroots.ingest import ingest, plan
 
     root = tmp_path / "data" / "raw" / "ingested"
     ingest(plan(lab_folder(tmp_path / "earlier", seed=99), root), root)

@@ -9,9 +9,9 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
-from spinalroots.anatomy import Root, Scheme, individuals_to_levels
 from spinalroots.dataset.layout import Dataset
 from spinalroots.imaging.volume import Grid, Volume, write_volume
+from spinalroots.registry.anatomy import Root, Scheme, individuals_to_levels
 
 SHAPE = (14, 16, 12)
 RAS = np.diag([0.7, 0.8, 1.9, 1.0])

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from spinalroots.anatomy import REFINED_ROOTS, Scheme, individuals_to_levels
 from spinalroots.dataset.layout import Dataset
 from spinalroots.files import write_json
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, write_volume
-from spinalroots.params import Params
+from spinalroots.pipeline.params import Params
+from spinalroots.registry.anatomy import REFINED_ROOTS, Scheme, individuals_to_levels
 
 SHAPE = (24, 20, 40)
 TRAINING, VALIDATION, TEST = ["sub-01", "sub-02"], ["sub-03"], ["sub-04"]

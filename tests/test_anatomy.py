@@ -3,7 +3,8 @@ import itertools
 import numpy as np
 import pytest
 
-from spinalroots.anatomy import (
+from spinalroots.errors import InputError
+from spinalroots.registry.anatomy import (
     LEVELS,
     REFINED_ROOTS,
     ROOTS,
@@ -18,8 +19,7 @@ from spinalroots.anatomy import (
     levels_of,
     swap_sides,
 )
-from spinalroots.errors import InputError
-from spinalroots.models import MODELS
+from spinalroots.registry.models import MODELS
 
 
 def test_there_are_120_roots_and_22_refined_ones():

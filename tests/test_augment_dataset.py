@@ -15,16 +15,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spinalroots import params as parameters
-from spinalroots.anatomy import Root, Scheme, individuals_to_levels
 from spinalroots.augment import dataset
 from spinalroots.augment.dataset import Variant
 from spinalroots.dataset.layout import Dataset
 from spinalroots.files import read_json
-from spinalroots.hardnet import cases
+from spinalroots.hardnet.data import cases
 from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
-from spinalroots.nnunet.export import find_cases
-from spinalroots.stages import augment as stage
+from spinalroots.nnunet.raw_data import find_cases
+from spinalroots.pipeline import params as parameters
+from spinalroots.pipeline.stages import augment as stage
+from spinalroots.registry.anatomy import Root, Scheme, individuals_to_levels
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = (22, 24, 60)

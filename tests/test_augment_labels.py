@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from spinalroots import params
-from spinalroots.anatomy import REFINED_ROOTS, Scheme, individuals_to_levels
 from spinalroots.augment import labels, transforms
+from spinalroots.pipeline import params
+from spinalroots.registry.anatomy import REFINED_ROOTS, Scheme, individuals_to_levels
 
 ROOT = Path(__file__).resolve().parents[1]
 NEIGHBOURS = np.ones((3, 3, 3))

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from spinalroots import params
-from spinalroots.anatomy import Root, Scheme
 from spinalroots.augment import transforms
 from spinalroots.errors import InputError
+from spinalroots.pipeline import params
+from spinalroots.registry.anatomy import Root, Scheme
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = (24, 30, 36)

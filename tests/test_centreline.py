@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spinalroots import params
-from spinalroots.anatomy import Scheme
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
 from spinalroots.imaging import centreline_image, outline
@@ -18,7 +16,9 @@ from spinalroots.imaging.centreline_mask import from_masks
 from spinalroots.imaging.curves import smooth
 from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
 from spinalroots.phantom.case import generate
-from spinalroots.stages import centreline as stage
+from spinalroots.pipeline import params
+from spinalroots.pipeline.stages import centreline as stage
+from spinalroots.registry.anatomy import Scheme
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT / ".." / "shared" / "real"

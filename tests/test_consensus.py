@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spinalroots.anatomy import Scheme
 from spinalroots.errors import InputError
 from spinalroots.refine.consensus import STAPLE_MARGIN_VOX, consensus, majority, staple
+from spinalroots.registry.anatomy import Scheme
 
 
 def cube():

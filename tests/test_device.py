@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spinalroots.device import choose_device
+from spinalroots.compute.device import choose_device
 from spinalroots.errors import InputError
 
 

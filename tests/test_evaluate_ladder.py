@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from spinalroots.anatomy import Region, Root, Target, individuals_to_levels
-from spinalroots.evaluate.reference import RootMaps
-from spinalroots.evaluate.scores import measure
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
+from spinalroots.metrics.reference import RootMaps
+from spinalroots.metrics.scores import measure
+from spinalroots.registry.anatomy import Region, Root, Target, individuals_to_levels
 
 AFFINE = np.diag([0.5, 0.5, 1.0, 1.0])
 CENTRELINE = Centreline(np.array([[10.0, 10.0, 0.0], [10.0, 10.0, 60.0]]), "truth")

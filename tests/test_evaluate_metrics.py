@@ -6,21 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spinalroots.anatomy import Root
-from spinalroots.evaluate.boxes import bounding_box, label_boxes
-from spinalroots.evaluate.calibration import reliability
-from spinalroots.evaluate.effort import (
+from spinalroots.imaging.centreline import Centreline
+from spinalroots.metrics.boxes import bounding_box, label_boxes
+from spinalroots.metrics.calibration import reliability
+from spinalroots.metrics.effort import (
     Effort,
     axial_contour,
     correction_effort,
     correction_effort_per_label,
 )
-from spinalroots.evaluate.instances import detect_roots, side_accuracy
-from spinalroots.evaluate.levels import entry_error_mm, level_error_mm
-from spinalroots.evaluate.overlap import dice, dice_per_label, mean_present, overlap_table
-from spinalroots.evaluate.surface import hd95_mm, surface, surface_dice
-from spinalroots.evaluate.topology import cl_dice, skeleton
-from spinalroots.imaging.centreline import Centreline
+from spinalroots.metrics.instances import detect_roots, side_accuracy
+from spinalroots.metrics.levels import entry_error_mm, level_error_mm
+from spinalroots.metrics.overlap import dice, dice_per_label, mean_present, overlap_table
+from spinalroots.metrics.surface import hd95_mm, surface, surface_dice
+from spinalroots.metrics.topology import cl_dice, skeleton
+from spinalroots.registry.anatomy import Root
 
 ROOT = Path(__file__).resolve().parents[1]
 SPACING = np.array([0.5, 0.8, 2.0])

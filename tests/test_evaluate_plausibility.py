@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 
-from spinalroots.anatomy import Root, swap_sides
-from spinalroots.evaluate import plausibility
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
+from spinalroots.quality import plausibility
+from spinalroots.registry.anatomy import Root, swap_sides
 
 AFFINE = np.diag([0.5, 0.5, 1.0, 1.0])
 AFFINE[:3, 3] = [-10.0, -10.0, 0.0]

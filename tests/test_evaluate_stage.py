@@ -8,18 +8,21 @@ import pandas as pd
 import pytest
 from joblib.externals.loky import get_reusable_executor
 
-from spinalroots import anatomy, tracking
-from spinalroots.anatomy import Root, Scheme, individuals_to_levels
 from spinalroots.dataset.layout import UNTRAINED, Dataset
 from spinalroots.errors import InputError
-from spinalroots.evaluate import appearance, expert_scores, scored
-from spinalroots.evaluate.reference import paste, read_annotation, require_unseen
-from spinalroots.evaluate.tables import CASE_COLUMNS, TABLE_COLUMNS, summary
+from spinalroots.expert import scores as expert_scores
+from spinalroots.expert import versions as scored
 from spinalroots.files import write_json
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Grid, Volume, write_volume
-from spinalroots.models import MODELS
-from spinalroots.stages import evaluate
+from spinalroots.metrics.reference import paste, read_annotation, require_unseen
+from spinalroots.metrics.tables import CASE_COLUMNS, TABLE_COLUMNS, summary
+from spinalroots.pipeline import tracking
+from spinalroots.pipeline.stages import evaluate
+from spinalroots.quality import appearance
+from spinalroots.registry import anatomy
+from spinalroots.registry.anatomy import Root, Scheme, individuals_to_levels
+from spinalroots.registry.models import MODELS
 
 AFFINE = np.diag([0.5, 0.5, 1.0, 1.0])
 AFFINE[:3, 3] = [-8.0, -8.0, 5.0]

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from spinalroots.evaluate.statistics import bootstrap_interval, compare, summarise
+from spinalroots.metrics.statistics import bootstrap_interval, compare, summarise
 
 DRAWS = {"seed": 7, "resamples": 2000}
 

@@ -10,8 +10,9 @@ import pytest
 from spinalroots.cli import main
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
-from spinalroots.evaluate import expert_scores, scored
-from spinalroots.evaluate.expert_scores import Row
+from spinalroots.expert import scores as expert_scores
+from spinalroots.expert import versions as scored
+from spinalroots.expert.scores import Row
 from spinalroots.imaging.volume import Volume, write_volume
 
 GOOD = {

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spinalroots import params
-from spinalroots.anatomy import REFINED_ROOTS, individuals_to_levels
 from spinalroots.imaging import centreline_image
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.centreline_mask import from_masks
 from spinalroots.imaging.volume import Volume
 from spinalroots.phantom.case import generate
+from spinalroots.pipeline import params
 from spinalroots.postprocess.sides import split_sides
+from spinalroots.registry.anatomy import REFINED_ROOTS, individuals_to_levels
 
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spinalroots.hardnet.blocks import HarDBlock, kept, links, width
-from spinalroots.hardnet.network import parameter_count
+from spinalroots.hardnet.network.blocks import HarDBlock, kept, links, width
+from spinalroots.hardnet.network.segmentation import parameter_count
 from spinalroots.hardnet.reference import BACKBONES, FcHardnet70, classifier
 
 

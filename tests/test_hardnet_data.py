@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spinalroots import params
 from spinalroots.augment.transforms import apply_arrays, draw
-from spinalroots.hardnet.augmentation import augmented
-from spinalroots.hardnet.data import Case, Patches, PatchShape, draw_patch, take_patch
-from spinalroots.hardnet.straighten import (
+from spinalroots.hardnet.data.augmentation import augmented
+from spinalroots.hardnet.data.patches import Case, Patches, PatchShape, draw_patch, take_patch
+from spinalroots.hardnet.data.straighten import (
     InputSpec,
     Stack,
     bend_back,
@@ -22,6 +21,7 @@ from spinalroots.hardnet.straighten import (
 )
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
+from spinalroots.pipeline import params
 
 ROOT = Path(__file__).parents[1]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spinalroots.hardnet.landmark import conus_slice, core_brightness, heights
+from spinalroots.hardnet.data.landmark import conus_slice, core_brightness, heights
 
 
 def sac(conus: int, slices: int = 60, size: int = 21) -> np.ndarray:

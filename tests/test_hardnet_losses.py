@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from spinalroots.anatomy import Target
-from spinalroots.hardnet.learning import rate, shrunk
-from spinalroots.hardnet.losses import (
+from spinalroots.hardnet.training.losses import (
     UNKNOWN_ROOT,
     LossWeights,
     entity_loss,
@@ -20,7 +18,9 @@ from spinalroots.hardnet.losses import (
     soft_dice,
     total,
 )
-from spinalroots.hardnet.scores import dice, stack_dice
+from spinalroots.hardnet.training.scores import dice, stack_dice
+from spinalroots.hardnet.training.step import rate, shrunk
+from spinalroots.registry.anatomy import Target
 
 ALL = LossWeights(entity=1.0, level=1.0)
 

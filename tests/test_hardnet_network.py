@@ -8,8 +8,13 @@ import pytest
 import torch
 
 from spinalroots.errors import InputError
-from spinalroots.hardnet import network as network_module
-from spinalroots.hardnet.network import PRESETS, NetworkConfig, SegmentationHardnet, parameter_count
+from spinalroots.hardnet.network import segmentation as network_module
+from spinalroots.hardnet.network.segmentation import (
+    PRESETS,
+    NetworkConfig,
+    SegmentationHardnet,
+    parameter_count,
+)
 
 
 def config(dim=3, preset="tiny", **options):

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from spinalroots.anatomy import Target
 from spinalroots.errors import InputError
-from spinalroots.hardnet.network import NetworkConfig, SegmentationHardnet
+from spinalroots.hardnet.data.straighten import InputSpec, Stack
+from spinalroots.hardnet.network.segmentation import NetworkConfig, SegmentationHardnet
 from spinalroots.hardnet.predictor import HardnetPredictor, input_shape
-from spinalroots.hardnet.straighten import InputSpec, Stack
 from spinalroots.hardnet.windows import probabilities, starts
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
+from spinalroots.registry.anatomy import Target
 
 TARGET = Target.of("levels", "sacral")
 

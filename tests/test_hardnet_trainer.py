@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from spinalroots import params
-from spinalroots.anatomy import Target
 from spinalroots.errors import InputError
-from spinalroots.hardnet.data import Case
-from spinalroots.hardnet.learning import Plan, build
-from spinalroots.hardnet.short import mean_dice, short_training
-from spinalroots.hardnet.straighten import InputSpec, Stack
-from spinalroots.params import Tunable
+from spinalroots.hardnet.data.patches import Case
+from spinalroots.hardnet.data.straighten import InputSpec, Stack
+from spinalroots.hardnet.training.short import mean_dice, short_training
+from spinalroots.hardnet.training.step import Plan, build
+from spinalroots.pipeline import params
+from spinalroots.registry.anatomy import Target
+from spinalroots.settings.hardnet import Tunable
 
 ROOT = Path(__file__).parents[1]
 TARGET = Target.of("levels", "sacral")
@@ -71,7 +71,7 @@ def plan(**changes) -> Plan:
 
 
 def run(folder: Path, log=None, **changes):
-    from spinalroots.hardnet.trainer import train
+    from spinalroots.hardnet.training.trainer import train
 
     cases = [case(seed) for seed in range(3)]
     return train(

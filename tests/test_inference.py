@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from spinalroots.anatomy import Target
 from spinalroots.errors import InputError
-from spinalroots.inference import decode, uncertainty
+from spinalroots.inference.decoding import decode, uncertainty
+from spinalroots.registry.anatomy import Target
 
 TARGET = Target.of("levels", "sacral")
 

@@ -19,16 +19,16 @@ from lab_scans import (
     write_mask,
 )
 
-from spinalroots.anatomy import ROOTS, Root, Scheme, level_value
 from spinalroots.dataset.annotations import maps, rater_path, read_map
-from spinalroots.dataset.export import export_case
-from spinalroots.dataset.ingest import ingest, plan, replace_masks
-from spinalroots.dataset.ingest.dicom import read_series
-from spinalroots.dataset.ingest.names import meaning_of
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
 from spinalroots.files import read_json
 from spinalroots.imaging.volume import read_image, read_labels
+from spinalroots.ingest import ingest, plan, replace_masks
+from spinalroots.ingest.dicom import read_series
+from spinalroots.ingest.export import export_case
+from spinalroots.ingest.names import meaning_of
+from spinalroots.registry.anatomy import ROOTS, Root, Scheme, level_value
 
 # What comes in comes in exactly
 

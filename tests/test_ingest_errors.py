@@ -19,10 +19,10 @@ from lab_scans import (
     write_mask,
 )
 
-from spinalroots.dataset.export import export_case
-from spinalroots.dataset.ingest import ingest, plan, replace_masks
 from spinalroots.errors import InputError
 from spinalroots.imaging.volume import Volume
+from spinalroots.ingest import ingest, plan, replace_masks
+from spinalroots.ingest.export import export_case
 
 
 def wrong_grid(folder):

@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spinalroots.anatomy import Scheme
-from spinalroots.dataset.export import export_case
-from spinalroots.dataset.ingest import ingest, plan
 from spinalroots.dataset.layout import Dataset
-from spinalroots.evaluate.reference import read_annotation
 from spinalroots.files import read_json
 from spinalroots.imaging.volume import read_image, read_labels
-from spinalroots.models import MODELS
+from spinalroots.ingest import ingest, plan
+from spinalroots.ingest.export import export_case
+from spinalroots.metrics.reference import read_annotation
 from spinalroots.phantom.dataset import write_dataset
-from spinalroots.stages import augment, centreline, check, refine, split
+from spinalroots.pipeline.stages import augment, centreline, check, refine, split
+from spinalroots.registry.anatomy import Scheme
+from spinalroots.registry.models import MODELS
 
 ANNOTATED, BARE = [f"sub-00{number}" for number in (1, 2, 3)], "sub-004"
 

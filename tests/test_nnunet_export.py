@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from nnunet_case import TEST, TRAINING, VALIDATION, write_case, write_inputs
 
-from spinalroots.anatomy import Scheme, Target
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
 from spinalroots.files import read_json
-from spinalroots.nnunet.export import find_cases, fold_splits, write_raw_dataset
+from spinalroots.nnunet.raw_data import find_cases, fold_splits, write_raw_dataset
+from spinalroots.registry.anatomy import Scheme, Target
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from spinalroots import params as parameters
 from spinalroots.files import read_json, write_json
 from spinalroots.nnunet import environment
 from spinalroots.nnunet.planner import plan, read_plans, summary
+from spinalroots.pipeline import params as parameters
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "Dataset103_all_levels"

@@ -18,7 +18,6 @@ from nnunet_case import tiny, write_inputs
 from safetensors.torch import load_file
 
 from spinalroots.files import read_json
-from spinalroots.models import MODELS
 from spinalroots.nnunet import environment
 from spinalroots.nnunet.randomness import random_state, seed_everything, set_random_state
 from spinalroots.nnunet.trainer import (
@@ -28,7 +27,8 @@ from spinalroots.nnunet.trainer import (
     by_size,
 )
 from spinalroots.nnunet.training import Job, working_folder
-from spinalroots.stages import prepare_nnunet, train_nnunet
+from spinalroots.pipeline.stages import prepare_nnunet, train_nnunet
+from spinalroots.registry.models import MODELS
 
 ROW = "all-levels"
 MODEL = Path("models") / f"nnunet-{ROW}"
@@ -107,7 +107,7 @@ def test_kill_9_costs_no_epoch_and_leaves_no_gap(project, tmp_path):
     params = tiny(project, epochs=5, iterations=3).model_dump(mode="json")
     (tmp_path / "effective.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     code = (
-        "import yaml; from spinalroots.params import Params; from spinalroots.stages import "
+        "import yaml; from spinalroots.pipeline.params import Params; from spinalroots.pipeline.stages import "
         "train_nnunet; train_nnunet.main(Params.model_validate(yaml.safe_load(open("
         f"'effective.yaml'))), '{ROW}')"
     )

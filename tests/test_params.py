@@ -4,8 +4,8 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from spinalroots import params
 from spinalroots.errors import InputError
+from spinalroots.pipeline import params
 
 RECORD = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 SCALES = ("smoke", "laptop", "gpu", "paper")

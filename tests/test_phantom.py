@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation, label
 
-from spinalroots.anatomy import REFINED_LEVELS, ROOTS, Root, Scheme, Side, Type
 from spinalroots.dataset.layout import Dataset
 from spinalroots.imaging.volume import read_image, read_labels
-from spinalroots.params import Annotator, Phantom
 from spinalroots.phantom.annotator import annotate, draw_plan
 from spinalroots.phantom.case import generate
 from spinalroots.phantom.dataset import annotated_case, write_dataset
 from spinalroots.phantom.roots import lay_courses
 from spinalroots.phantom.sections import Sections
 from spinalroots.phantom.subject import draw_subject
+from spinalroots.registry.anatomy import REFINED_LEVELS, ROOTS, Root, Scheme, Side, Type
+from spinalroots.settings.phantom import Annotator, Phantom
 
 SEED = 11
 MISTAKES = Annotator(

@@ -14,9 +14,9 @@ import pytest
 import yaml
 from pipeline import Copy
 
-from spinalroots.anatomy import Scheme, label_names
 from spinalroots.dataset.layout import Dataset
-from spinalroots.models import MODELS
+from spinalroots.registry.anatomy import Scheme, label_names
+from spinalroots.registry.models import MODELS
 
 pytestmark = pytest.mark.slow
 

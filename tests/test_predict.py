@@ -10,11 +10,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from spinalroots import cli, inference, predict
-from spinalroots.anatomy import Target
-from spinalroots.evaluate import appearance
+from spinalroots import cli
 from spinalroots.imaging.volume import Grid, Volume, read_image, write_volume
-from spinalroots.inference import Prediction
+from spinalroots.inference import predictor as inference
+from spinalroots.inference.predictor import Prediction
+from spinalroots.predict import scan as predict
+from spinalroots.quality import appearance
+from spinalroots.registry.anatomy import Target
 
 TARGET = Target.of("levels", "sacral")
 AFFINE = np.diag([1.2, 1.2, 1.5, 1.0])

@@ -11,26 +11,18 @@ import pytest
 import torch
 from torch import nn
 
-from spinalroots import params as parameters
-from spinalroots.anatomy import Root, Scheme, Target
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
+from spinalroots.exports import runtimes
 from spinalroots.files import read_json, write_json
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, write_volume
-from spinalroots.inference import Prediction
-from spinalroots.quantize import (
-    accuracy,
-    cases,
-    choose,
-    compare,
-    export,
-    figure,
-    measure,
-    report,
-    runtimes,
-)
-from spinalroots.quantize.variants import (
+from spinalroots.inference.predictor import Prediction
+from spinalroots.pipeline import params as parameters
+from spinalroots.pipeline.stages import quantize as stage
+from spinalroots.quantize import accuracy, cases, choose, compare, export, figure, measure, report
+from spinalroots.registry.anatomy import Root, Scheme, Target
+from spinalroots.registry.variants import (
     REFERENCE,
     VARIANTS,
     Precision,
@@ -39,7 +31,6 @@ from spinalroots.quantize.variants import (
     chosen,
     runs_here,
 )
-from spinalroots.stages import quantize as stage
 
 INPUT_SHAPE = (1, 8, 8, 8)
 

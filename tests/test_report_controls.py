@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from spinalroots.files import write_text
-from spinalroots.models import MODELS
+from spinalroots.registry.models import MODELS
 from spinalroots.report import controls
 from spinalroots.report.blocks import Table
-from spinalroots.report.shelf import Shelf
+from spinalroots.report.inputs import Shelf
 
 WITH, ALONE = "nnunet-sacral-levels", "nnunet-sacral-levels-alone"
 

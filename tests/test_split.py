@@ -7,13 +7,13 @@ from itertools import chain
 import pandas as pd
 import pytest
 
-from spinalroots.anatomy import Scheme
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import selected_cases
 from spinalroots.dataset.split import require_disjoint, split_cases
 from spinalroots.errors import InputError
 from spinalroots.files import read_json, write_bytes
-from spinalroots.stages import split as stage
+from spinalroots.pipeline.stages import split as stage
+from spinalroots.registry.anatomy import Scheme
 
 
 def phantoms(count):

@@ -1,8 +1,8 @@
 import mlflow
 import pytest
 
-from spinalroots import tracking
-from spinalroots.stages import train_hardnet
+from spinalroots.pipeline import tracking
+from spinalroots.pipeline.stages import train_hardnet
 
 
 def runs():

@@ -13,11 +13,10 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from spinalroots import params
-from spinalroots.hardnet import tuning
-from spinalroots.hardnet.trial import read_cases, write_cases
-from spinalroots.hardnet.trial_process import BEHIND, OVER_BUDGET, execute, watch
-from spinalroots.hardnet.tuning import (
+from spinalroots.hardnet.tuning import study as tuning
+from spinalroots.hardnet.tuning.process import BEHIND, OVER_BUDGET, execute, watch
+from spinalroots.hardnet.tuning.report import write_report
+from spinalroots.hardnet.tuning.study import (
     Bench,
     best_trial,
     feasible,
@@ -26,7 +25,8 @@ from spinalroots.hardnet.tuning import (
     run_next,
     search_space,
 )
-from spinalroots.hardnet.tuning_report import write_report
+from spinalroots.hardnet.tuning.trial import read_cases, write_cases
+from spinalroots.pipeline import params
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_hardnet_trainer import SPEC, TARGET, case, plan

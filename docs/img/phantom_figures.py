@@ -15,10 +15,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.lines import Line2D
 
-from spinalroots import params
-from spinalroots.anatomy import REFINED_LEVELS, Scheme, label_colour, level_value
 from spinalroots.imaging.volume import read_image
 from spinalroots.phantom.case import generate
+from spinalroots.pipeline import params
+from spinalroots.registry.anatomy import REFINED_LEVELS, Scheme, label_colour, level_value
 
 HERE = Path(__file__).parent
 CASES = (0, 2, 5)

@@ -143,9 +143,9 @@ def _command(commands, name: str, run, summary: str) -> argparse.ArgumentParser:
 
 
 def _stage(options) -> None:
-    from spinalroots import params
+    from spinalroots.pipeline import params
 
-    module = importlib.import_module(f"spinalroots.stages.{options.name}")
+    module = importlib.import_module(f"spinalroots.pipeline.stages.{options.name}")
     loaded = params.load(options.params, scale=options.scale)
     if not options.strict:
         module.main(loaded, options.key) if options.key else module.main(loaded)
@@ -160,7 +160,7 @@ def _stage(options) -> None:
 def _params(options) -> None:
     import yaml
 
-    from spinalroots import params
+    from spinalroots.pipeline import params
 
     loaded = params.load(options.params, scale=options.scale)
     print(
@@ -169,8 +169,8 @@ def _params(options) -> None:
 
 
 def _labels(options) -> None:
-    from spinalroots.anatomy import Scheme
     from spinalroots.dataset import label_tables
+    from spinalroots.registry.anatomy import Scheme
 
     if options.scheme not in set(Scheme):
         raise InputError(
@@ -183,7 +183,8 @@ def _labels(options) -> None:
 
 
 def _predict(options) -> None:
-    from spinalroots import params, predict
+    from spinalroots.pipeline import params
+    from spinalroots.predict import scan as predict
 
     folder = predict.predict_file(
         options.scan,
@@ -197,7 +198,7 @@ def _predict(options) -> None:
 
 
 def _ingest(options) -> None:
-    from spinalroots.dataset import ingest
+    from spinalroots import ingest
 
     if options.replace:
         if len(options.source) != 1 or options.dry_run:
@@ -243,15 +244,16 @@ def _version(folder: Path) -> None:
 
 
 def _export(options) -> None:
-    from spinalroots.dataset.export import export_case
     from spinalroots.dataset.layout import Dataset
+    from spinalroots.ingest.export import export_case
 
     export_case(Dataset(options.root), options.case, options.out)
     print(f"wrote {options.out}")
 
 
 def _score(options) -> None:
-    from spinalroots.evaluate import expert_scores, scored
+    from spinalroots.expert import scores as expert_scores
+    from spinalroots.expert import versions as scored
 
     cases = expert_scores.known_cases()
     row = expert_scores.Row(
@@ -277,8 +279,8 @@ def _score(options) -> None:
 
 def _reconstruct(options) -> None:
     from spinalroots import reconstruct
-    from spinalroots.anatomy import Scheme, label_names
     from spinalroots.imaging.volume import read_labels
+    from spinalroots.registry.anatomy import Scheme, label_names
 
     allowed = set(label_names(Scheme.INDIVIDUALS))
     reconstruct.case(read_labels(options.individuals, allowed), options.out)

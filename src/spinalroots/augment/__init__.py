@@ -1,0 +1,1 @@
+"""Variants of the training cases that balance the classes."""

@@ -24,15 +24,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spinalroots.anatomy import Scheme
 from spinalroots.augment import labels, transforms
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
 from spinalroots.files import folder_in_one_piece, read_json, write_json
 from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
+from spinalroots.registry.anatomy import Scheme
 
 if TYPE_CHECKING:
-    from spinalroots.params import Augment
+    from spinalroots.settings.augment import Augment
 
 HALO_MM = 10.0
 """Kept around a crop while it is turned, then cut off: real tissue comes in at its ends."""

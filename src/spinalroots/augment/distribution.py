@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from spinalroots.anatomy import Scheme, Target, label_names
 from spinalroots.augment.balance import effective_classes, entropy, rarest_ratio
 from spinalroots.dataset.layout import Dataset
+from spinalroots.registry.anatomy import Scheme, Target, label_names
 
 STAGES = ("raw", "refined", "augmented")
 LOST_BY_TRANSFORMS = "the plan reached the target, but transforms moved rare roots out of the grid"

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from spinalroots.anatomy import Scheme, label_colour
 from spinalroots.augment.distribution import STAGES
 from spinalroots.files import write_bytes
 from spinalroots.imaging.volume import Volume
+from spinalroots.registry.anatomy import Scheme, label_colour
 
 _STAGE_COLOURS = {"raw": "#b8bec8", "refined": "#4c86c6", "augmented": "#e0803a"}
 

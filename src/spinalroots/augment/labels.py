@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from spinalroots.anatomy import Scheme
+from spinalroots.registry.anatomy import Scheme
 
 ROOT_SCHEMES = (Scheme.INDIVIDUALS, Scheme.LEVELS, Scheme.ENTITY)
 

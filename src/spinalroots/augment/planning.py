@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from spinalroots.anatomy import LEVELS, Scheme, individuals_to_levels
 from spinalroots.augment.balance import Balance, crop_candidates, plan_variants
 from spinalroots.augment.dataset import Variant
 from spinalroots.augment.distribution import count_slices, stack
 from spinalroots.dataset.layout import Dataset
 from spinalroots.imaging.volume import read_labels
+from spinalroots.registry.anatomy import LEVELS, Scheme, individuals_to_levels
 
 if TYPE_CHECKING:
-    from spinalroots.params import Augment
+    from spinalroots.settings.augment import Augment
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spinalroots.anatomy import Scheme, swap_sides
 from spinalroots.augment.labels import warp_labels
 from spinalroots.errors import InputError
+from spinalroots.registry.anatomy import Scheme, swap_sides
 
 if TYPE_CHECKING:
     import torchio as tio
 
-    from spinalroots.params import Augment, Transforms
+    from spinalroots.settings.augment import Augment, Transforms
 
 Plan = dict[str, dict[str, Any]]
 """Transform name → its drawn arguments; only what happens is listed."""
@@ -94,7 +94,7 @@ def apply_arrays(
     """Scan and label maps with the plan applied, on the same grid.
 
     :param image: (X, Y, Z) float32, any unit and offset.
-    :param label_maps: scheme → (X, Y, Z) uint8 stored label values (:mod:`spinalroots.anatomy`).
+    :param label_maps: scheme → (X, Y, Z) uint8 stored label values (:mod:`spinalroots.registry.anatomy`).
         Thin roots stay connected and the root schemes agree with each other (:func:`warp_labels`).
     :param spacing_mm: (3,) voxel edges.
     :returns: new arrays; voxels from outside the scan repeat its border and carry no label.

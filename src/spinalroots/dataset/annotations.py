@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from spinalroots.anatomy import Scheme, label_names
 from spinalroots.dataset.layout import Dataset
 from spinalroots.imaging.volume import Volume, read_image, read_labels, require_same_grid
+from spinalroots.registry.anatomy import Scheme, label_names
 
 _DESCRIPTION = re.compile(r"_desc-rater([0-9A-Za-z]+)_")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spinalroots.anatomy import Scheme, label_colour, label_names
 from spinalroots.files import write_text
+from spinalroots.registry.anatomy import Scheme, label_colour, label_names
 
 
 def bids(scheme: Scheme | str, only: set[int] | None = None) -> str:

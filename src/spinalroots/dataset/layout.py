@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from spinalroots.anatomy import Scheme
 from spinalroots.dataset import label_tables
 from spinalroots.errors import InputError
 from spinalroots.files import write_json, write_text
+from spinalroots.registry.anatomy import Scheme
 
 _LABEL_SUFFIX = {
     Scheme.ENTITY: "label-roots_mask",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from spinalroots.dataset.layout import Dataset
 
 if TYPE_CHECKING:
-    from spinalroots.params import Params
+    from spinalroots.pipeline.params import Params
 
 RAW = Path("data/raw")
 PHANTOM = "phantom"

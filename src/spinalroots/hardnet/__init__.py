@@ -1,0 +1,1 @@
+"""HarDNet on squares around the centreline."""

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from spinalroots.anatomy import Target
 from spinalroots.errors import InputError
 from spinalroots.files import read_json, write_bytes, write_json
-from spinalroots.hardnet.network import NetworkConfig, SegmentationHardnet
-from spinalroots.hardnet.straighten import InputSpec, Stack, bend_back, network_stack
+from spinalroots.hardnet.data.straighten import InputSpec, Stack, bend_back, network_stack
+from spinalroots.hardnet.network.segmentation import NetworkConfig, SegmentationHardnet
 from spinalroots.hardnet.windows import probabilities, windows
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
-from spinalroots.inference import Prediction, Runner, decode, torch_runner, uncertainty
+from spinalroots.inference.decoding import decode, uncertainty
+from spinalroots.inference.predictor import Prediction, Runner, torch_runner
+from spinalroots.registry.anatomy import Target
 
 SLICES_AT_ONCE = 16
 """Slices of one batch of a 2D network."""
@@ -25,7 +26,7 @@ SLICES_AT_ONCE = 16
 
 @dataclass
 class HardnetPredictor:
-    """Implements :class:`spinalroots.inference.Predictor`; see there.
+    """Implements :class:`spinalroots.inference.predictor.Predictor`; see there.
 
     `spec`: voxel size of the squares; `overlap`, `mirroring`, `decoding`: see params.yaml.
     """

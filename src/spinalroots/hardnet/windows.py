@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from spinalroots.hardnet.straighten import Stack
-from spinalroots.inference import Runner
+from spinalroots.hardnet.data.straighten import Stack
+from spinalroots.inference.predictor import Runner
 
 
 def starts(length: int, window: int, overlap: float) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from spinalroots.models import MODELS, Model
+from spinalroots.registry.models import MODELS, Model
 
 DATA = Path("data/nnunet")
 """Below it, one folder a row: `raw` and `preprocessed` as nnU-Net names them."""

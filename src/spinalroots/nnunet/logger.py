@@ -27,7 +27,7 @@ class MlflowLogger:
     def __init__(self, run_id: str, prefix: str = ""):
         from mlflow import MlflowClient, set_tracking_uri
 
-        from spinalroots.tracking import tracking_uri
+        from spinalroots.pipeline.tracking import tracking_uri
 
         set_tracking_uri(tracking_uri())
         self.client, self.run_id, self.prefix = MlflowClient(), run_id, prefix

@@ -18,7 +18,7 @@ from nnunetv2.experiment_planning.experiment_planners.residual_unets import (
 )
 from nnunetv2.preprocessing.resampling.resample_torch import resample_torch_fornnunet
 
-from spinalroots.params import NnunetPlan
+from spinalroots.settings.nnunet import NnunetPlan
 
 SMALL_PLANS = "nnUNetResEncUNetSmallPlans"
 HEIGHT_TO_WIDTH = 2.5

@@ -21,13 +21,14 @@ from nnunetv2.inference.sliding_window_prediction import (
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from scipy.special import softmax
 
-from spinalroots.anatomy import Target
 from spinalroots.files import read_json
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
-from spinalroots.inference import Prediction, Runner, decode, torch_runner, uncertainty
+from spinalroots.inference.decoding import decode, uncertainty
+from spinalroots.inference.predictor import Prediction, Runner, torch_runner
 from spinalroots.nnunet.network import build_network, load_weights
-from spinalroots.params import NnunetInference
+from spinalroots.registry.anatomy import Target
+from spinalroots.settings.inference import NnunetInference
 
 CERTAIN = 30.0
 """Logit of the background where the network was not asked."""
@@ -64,7 +65,7 @@ def near(centreline: Centreline, part: Volume, margin_mm: float) -> np.ndarray:
 
 @dataclass
 class NnunetPredictor:
-    """Implements :class:`spinalroots.inference.Predictor`."""
+    """Implements :class:`spinalroots.inference.predictor.Predictor`."""
 
     name: str
     target: Target

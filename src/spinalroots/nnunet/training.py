@@ -14,21 +14,22 @@ import numpy as np
 import torch
 from nnunetv2.paths import nnUNet_results
 
-from spinalroots import tracking
-from spinalroots.anatomy import Target
-from spinalroots.device import choose_device
-from spinalroots.energy import EnergyMeter
+from spinalroots.compute.device import choose_device
+from spinalroots.compute.energy import EnergyMeter
 from spinalroots.errors import InputError
 from spinalroots.files import folder_in_one_piece, read_json, write_json
-from spinalroots.models import Model
 from spinalroots.nnunet import environment
-from spinalroots.nnunet.export import fold_splits
 from spinalroots.nnunet.logger import RUN_ID
 from spinalroots.nnunet.losses import balanced_weights
 from spinalroots.nnunet.network import build_network, save_weights
 from spinalroots.nnunet.planner import read_plans, summary
+from spinalroots.nnunet.raw_data import fold_splits
 from spinalroots.nnunet.trainer import CHECKPOINT, FINAL, SETTINGS, SpinalrootsTrainer
-from spinalroots.params import NnunetInference, Params
+from spinalroots.pipeline import tracking
+from spinalroots.pipeline.params import Params
+from spinalroots.registry.anatomy import Target
+from spinalroots.registry.models import Model
+from spinalroots.settings.inference import NnunetInference
 
 _ONLY_HOW = ("device", "gpus", "augmentation_workers", "country", "folds")
 """Training parameters that say where and how it runs, not what comes out."""
@@ -107,7 +108,7 @@ def train(params: Params, model: Model, prepared: Path, published: Path) -> None
         EnergyMeter(job.settings["country"], state / "energy.json") as meter,
     ):
         checkpoints = [_train_fold(job, fold, device) for fold in range(len(job.splits))]
-    publish(job, checkpoints, asdict(meter.total), device, published, params.nnunet.inference)
+    publish(job, checkpoints, asdict(meter.total), device, published, params.inference.nnunet)
     _log_totals(run.info.run_id, asdict(meter.total))
 
 

@@ -1,0 +1,1 @@
+"""Synthetic scans: a person's anatomy, the scanner, an annotator's mistakes."""

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import binary_dilation
 
-from spinalroots.anatomy import LEVELS, Root, Type, individuals_to_levels
-from spinalroots.params import Annotator
 from spinalroots.phantom.case import CSF, Case
+from spinalroots.registry.anatomy import LEVELS, Root, Type, individuals_to_levels
+from spinalroots.settings.phantom import Annotator
 
 LEVEL_FREQUENCY = {
     "T9": 0.15, "T10": 0.55, "T11": 0.65, "T12": 0.85, "L1": 1.0, "L2": 1.0, "L3": 1.0,

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from nibabel import orientations
 
-from spinalroots.anatomy import individuals_to_levels
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Grid
-from spinalroots.params import Phantom
 from spinalroots.phantom.artefacts import Faults, apply_faults, draw_faults
 from spinalroots.phantom.contrast import Contrast, draw_contrast
 from spinalroots.phantom.roots import Course, lay_courses
@@ -19,6 +17,8 @@ from spinalroots.phantom.sections import Sections
 from spinalroots.phantom.spine import Curve, build_curve
 from spinalroots.phantom.subject import Subject, draw_subject
 from spinalroots.phantom.tubes import Filling, Tube, centre_voxels, fill
+from spinalroots.registry.anatomy import individuals_to_levels
+from spinalroots.settings.phantom import Phantom
 
 WHITE_MATTER, CSF, FAT = 1, 2, 3  # values of the tissue map, in the order of anatomy.TISSUES
 

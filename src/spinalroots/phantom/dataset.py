@@ -10,13 +10,13 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from spinalroots.anatomy import LEVELS, REFINED_LEVELS, Scheme
 from spinalroots.dataset.layout import Dataset
 from spinalroots.files import folder_in_one_piece, write_json
 from spinalroots.imaging.volume import Volume, write_volume
-from spinalroots.params import Phantom
 from spinalroots.phantom.annotator import Annotation, annotate, draw_plan
 from spinalroots.phantom.case import Case, generate
+from spinalroots.registry.anatomy import LEVELS, REFINED_LEVELS, Scheme
+from spinalroots.settings.phantom import Phantom
 
 
 def case_name(index: int) -> str:

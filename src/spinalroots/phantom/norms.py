@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from spinalroots.anatomy import LEVELS
+from spinalroots.registry.anatomy import LEVELS
 
 SIMULATED_LEVELS: tuple[str, ...] = LEVELS[LEVELS.index("T9") : LEVELS.index("S4") + 1]
 """Levels with roots in the field of view. S5 is thinner than any voxel and is left out."""

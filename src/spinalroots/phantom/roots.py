@@ -15,10 +15,10 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.sparse import csr_array
 
-from spinalroots.anatomy import Root, Side, Type
 from spinalroots.phantom import norms
 from spinalroots.phantom.sections import Sections
 from spinalroots.phantom.subject import Subject
+from spinalroots.registry.anatomy import Root, Side, Type
 
 STEP_MM = 1.0
 """Distance of the samples of a course along s."""

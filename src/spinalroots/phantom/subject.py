@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spinalroots.anatomy import ROOTS, Root, Type
 from spinalroots.phantom import norms
+from spinalroots.registry.anatomy import ROOTS, Root, Type
 
 
 @dataclass(frozen=True)

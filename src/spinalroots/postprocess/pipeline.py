@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from spinalroots.anatomy import Scheme, Target, individuals_to_levels
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
-from spinalroots.params import Postprocess
 from spinalroots.postprocess.cleanup import drop_islands
 from spinalroots.postprocess.sides import split_sides
+from spinalroots.registry.anatomy import Scheme, Target, individuals_to_levels
+from spinalroots.settings.results import Postprocess
 
 
 def run(

@@ -15,10 +15,10 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
-from spinalroots.anatomy import LEVELS, Root, Side, Type
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Grid
 from spinalroots.postprocess.midline import MidSurface, find_pairs
+from spinalroots.registry.anatomy import LEVELS, Root, Side, Type
 
 ROUNDS = 3
 """Sides and surface are found in turn this often."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spinalroots.inference import Runner
+from spinalroots.exports.runtimes import one_by_one
+from spinalroots.inference.predictor import Runner
 from spinalroots.quantize.export import quiet, spared
-from spinalroots.quantize.runtimes import one_by_one
 
 if TYPE_CHECKING:
     import openvino

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spinalroots.anatomy import Scheme, Target
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import PHANTOM, SelectedCase
 from spinalroots.errors import InputError
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, read_image, read_labels
+from spinalroots.registry.anatomy import Scheme, Target
 
 if TYPE_CHECKING:
-    from spinalroots.inference import Predictor
+    from spinalroots.inference.predictor import Predictor
 
 TRUTH = Dataset(Path("data/truth"))
 REFINED = Dataset(Path("data/refined"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from spinalroots.quantize.compare import Row
-from spinalroots.quantize.variants import REFERENCE
+from spinalroots.registry.variants import REFERENCE
 
 SAME_SIZE, SAME_SIZE_MB = 1.2, 1.0
 """Exports up to a fifth or a megabyte larger than the smallest count as equally small, since

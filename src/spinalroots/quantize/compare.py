@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 import pandas as pd
 
-from spinalroots.evaluate.overlap import dice, mean_present
-from spinalroots.evaluate.statistics import compare, summarise
+from spinalroots.metrics.overlap import dice, mean_present
+from spinalroots.metrics.statistics import compare, summarise
 from spinalroots.quantize.measure import Measurement
-from spinalroots.quantize.variants import Variant
+from spinalroots.registry.variants import Variant
 
 RESAMPLES = 2000
 """Of the bootstrap over cases."""

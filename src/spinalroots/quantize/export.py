@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spinalroots.exports.runtimes import DESCRIPTION
 from spinalroots.files import write_json
-from spinalroots.quantize.runtimes import DESCRIPTION
-from spinalroots.quantize.variants import Precision, Runtime, Variant
+from spinalroots.registry.variants import Precision, Runtime, Variant
 
 if TYPE_CHECKING:
     import onnx

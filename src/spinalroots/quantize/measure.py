@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from spinalroots.inference import Predictor, Runner, load_predictor
+from spinalroots.exports.runtimes import load_runner
+from spinalroots.inference.predictor import Predictor, Runner
+from spinalroots.predict.load import load_predictor
 from spinalroots.quantize.cases import Case
-from spinalroots.quantize.runtimes import load_runner
 
 _PRELOAD = [
     "spinalroots",  # first: it switches the others' telemetry off

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from spinalroots import tracking
-from spinalroots.models import MODELS
-from spinalroots.params import Params
+from spinalroots.pipeline import tracking
+from spinalroots.pipeline.params import Params
 from spinalroots.quantize.compare import Row, frame
+from spinalroots.registry.models import MODELS
 
 
 def to_mlflow(rows: list[Row], params: Params, picture: Path) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from spinalroots.anatomy import Root, Scheme, label_colour
 from spinalroots.errors import InputError
 from spinalroots.files import folder_in_one_piece, write_bytes, write_json, write_text
 from spinalroots.imaging.volume import Volume
 from spinalroots.reconstruct import picture
 from spinalroots.reconstruct.surfaces import root_surface
 from spinalroots.reconstruct.trajectories import Trajectory, trace_root
+from spinalroots.registry.anatomy import Root, Scheme, label_colour
 
 
 def case(

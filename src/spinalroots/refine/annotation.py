@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spinalroots.anatomy import Scheme, individuals_to_levels
 from spinalroots.dataset.annotations import Map, raters, read_map
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
 from spinalroots.imaging.volume import Volume
 from spinalroots.refine.consensus import Agreement, consensus
+from spinalroots.registry.anatomy import Scheme, individuals_to_levels
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spinalroots.anatomy import Scheme, Target, individuals_to_levels, levels_of
 from spinalroots.errors import InputError
 from spinalroots.refine.annotation import Annotation
 from spinalroots.refine.crop import Box, annotated_box
 from spinalroots.refine.flood_fill import Filled, flood_fill
+from spinalroots.registry.anatomy import Scheme, Target, individuals_to_levels, levels_of
 
 if TYPE_CHECKING:
-    from spinalroots.params import Refine
+    from spinalroots.settings.dataset import Refine
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from itertools import combinations
 
 import numpy as np
 
-from spinalroots.anatomy import Scheme
 from spinalroots.errors import InputError
 from spinalroots.refine.flood_fill import bounding_box
+from spinalroots.registry.anatomy import Scheme
 
 STAPLE_MARGIN_VOX = 2
 """Background around the raters' masks that STAPLE judges specificity by."""

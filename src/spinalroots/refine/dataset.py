@@ -11,7 +11,6 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from spinalroots.anatomy import Scheme, label_names
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import SelectedCase
 from spinalroots.errors import InputError
@@ -21,9 +20,10 @@ from spinalroots.refine.annotation import Annotation, read_annotation
 from spinalroots.refine.case import Refined, refine, selection
 from spinalroots.refine.crop import place_back
 from spinalroots.refine.measure import Gain, gain
+from spinalroots.registry.anatomy import Scheme, label_names
 
 if TYPE_CHECKING:
-    from spinalroots.params import Refine
+    from spinalroots.settings.dataset import Refine
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spinalroots.anatomy import ROOTS, Scheme, label_colour
+from spinalroots.registry.anatomy import ROOTS, Scheme, label_colour
 
 if TYPE_CHECKING:
     import pandas as pd

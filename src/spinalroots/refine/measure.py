@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spinalroots.anatomy import Target
+from spinalroots.registry.anatomy import Target
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from spinalroots.refine.case import selection
 from spinalroots.refine.dataset import CaseResult
 
 if TYPE_CHECKING:
-    from spinalroots.params import Refine
+    from spinalroots.settings.dataset import Refine
 
 
 def gain_table(results: list[CaseResult], params: Refine) -> pd.DataFrame:

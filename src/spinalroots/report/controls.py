@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
-from spinalroots.anatomy import Region
-from spinalroots.evaluate.baseline import EMPTY, UNTRAINED
-from spinalroots.evaluate.scores import BINARY_DICE
-from spinalroots.evaluate.tables import values_of
-from spinalroots.models import MODELS
+from spinalroots.metrics.baseline import EMPTY, UNTRAINED
+from spinalroots.metrics.scores import BINARY_DICE
+from spinalroots.metrics.tables import values_of
+from spinalroots.registry.anatomy import Region
+from spinalroots.registry.models import MODELS
 from spinalroots.report import paper
 from spinalroots.report.blocks import Section, Table, Text, missing
-from spinalroots.report.shelf import Shelf, number, signed
+from spinalroots.report.inputs import Shelf, number, signed
 
 RAW, AUGMENTED = "nnunet-all-individuals-raw", "nnunet-all-individuals"
 

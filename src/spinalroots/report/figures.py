@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from spinalroots.anatomy import Scheme
 from spinalroots.files import write_bytes
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
+from spinalroots.registry.anatomy import Scheme
 from spinalroots.report import overlays
 
 AXIAL_ROWS, AXIAL_COLUMNS = 3, 2

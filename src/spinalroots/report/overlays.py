@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spinalroots.anatomy import Scheme, label_colour, label_names
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
+from spinalroots.registry.anatomy import Scheme, label_colour, label_names
 
 TRUTH_COLOUR = "#4cc9f0"
 PREDICTION_COLOUR = "#ff9f1c"

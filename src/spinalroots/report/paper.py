@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spinalroots.models import Model
+from spinalroots.registry.models import Model
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
-from spinalroots.anatomy import REFINED_LEVELS
-from spinalroots.evaluate.scores import BINARY_DICE
-from spinalroots.evaluate.tables import HUMAN, SIMULATED, values_of
-from spinalroots.models import MODELS
+from spinalroots.metrics.scores import BINARY_DICE
+from spinalroots.metrics.tables import HUMAN, SIMULATED, values_of
+from spinalroots.registry.anatomy import REFINED_LEVELS
+from spinalroots.registry.models import MODELS
 from spinalroots.report import paper
 from spinalroots.report.blocks import Drawing, Folded, Section, Table, Text, missing
 from spinalroots.report.charts import Strip, curves, heat_grid, strip_chart
-from spinalroots.report.shelf import Shelf, cell, mean_sd, number, signed
+from spinalroots.report.inputs import Shelf, cell, mean_sd, number, signed
 
 NOT_COMPARABLE = (
     "The test cases are synthetic scans with exact masks. The paper's numbers come from patients "

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from spinalroots.models import MODELS
+from spinalroots.registry.models import MODELS
 from spinalroots.report import paper
 from spinalroots.report.blocks import Drawing, Folded, Section, Table, Text, missing
 from spinalroots.report.charts import curves
-from spinalroots.report.making import pictures, table_of
-from spinalroots.report.shelf import Shelf, cell, number
+from spinalroots.report.inputs import Shelf, cell, number
+from spinalroots.report.methods import pictures, table_of
 
 _STAGE = {"nnunet": "train_nnunet", "hardnet": "train_hardnet"}
 

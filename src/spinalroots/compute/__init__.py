@@ -1,0 +1,1 @@
+"""Where and how networks run: device, number format, threads, memory, energy."""

@@ -1,7 +1,0 @@
-"""A person's own scans into data/raw: first a plan that reads and judges, then the writing."""
-
-from spinalroots.dataset.ingest.planning import PlannedCase, plan
-from spinalroots.dataset.ingest.report import CaseReport
-from spinalroots.dataset.ingest.writing import ingest, replace_masks
-
-__all__ = ["CaseReport", "PlannedCase", "ingest", "plan", "replace_masks"]

@@ -1,0 +1,1 @@
+"""The human expert's scores, and which prediction each is about."""

@@ -1,0 +1,200 @@
+"""The human expert's scores: data/expert_scores.csv, validated, append-only.
+
+0.5 says that the pre-annotation was no help, 1.0 that nothing was left to do (the paper, III). A
+score is about one version of a prediction and is never counted for another one. The simulated score
+lives elsewhere (:mod:`spinalroots.metrics.effort`), and the two never meet in one mean.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import fcntl
+import io
+import math
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from spinalroots.dataset.layout import CASE_NAME
+from spinalroots.dataset.selection import RAW
+from spinalroots.errors import InputError
+from spinalroots.expert.versions import VERSION
+from spinalroots.files import write_text
+from spinalroots.metrics.effort import NO_HELP, NOTHING_LEFT
+from spinalroots.metrics.scores import regions_of
+from spinalroots.registry.anatomy import Region
+from spinalroots.registry.models import MODELS
+
+
+@dataclass(frozen=True)
+class Row:
+    """One expert's judgement of one model's prediction for one case.
+
+    `minutes_without` and `minutes_with` are the annotation times without and with the
+    pre-annotation, if they were taken; `date` is ISO (2025-03-31) or empty. `prediction` is the
+    version of the masks that were scored (:mod:`spinalroots.expert.versions`); empty: not known.
+    """
+
+    case: str
+    model: str
+    region: str
+    rater: str
+    score: float
+    minutes_without: float | None = None
+    minutes_with: float | None = None
+    comment: str = ""
+    date: str = ""
+    prediction: str = ""
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+OPTIONAL = ("date", "prediction")
+
+
+def read(path: Path, known_cases: Collection[str] | None = None) -> list[Row]:
+    """All rows of the file, validated; a missing file means that nobody has scored yet.
+
+    :param known_cases: cases that may occur; None allows any well-formed name.
+    :raises InputError: naming the file and the line of the first bad row.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return []
+    reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+    header = reader.fieldnames or []
+    required = [name for name in COLUMNS if name not in OPTIONAL]
+    if not set(required) <= set(header) <= set(COLUMNS):
+        raise InputError(
+            path,
+            expected=f"the columns {', '.join(COLUMNS)}",
+            found=", ".join(header) or "an empty file",
+            fix="Restore the header; `spinalroots score` writes it for you.",
+        )
+    return [validated(record, f"{path}, line {reader.line_num}", known_cases) for record in reader]
+
+
+def append(path: Path, row: Row | dict, *, known_cases: Collection[str] | None = None) -> Row:
+    """Validate `row` and add it at the end of the file; earlier rows are never touched.
+
+    Writers take turns (a lock on the folder), each writes the whole file anew and puts it in
+    place at once: two at the same time lose nothing, and a kill leaves the old file.
+
+    :param row: a :class:`Row`, or its fields by name (numbers may be text).
+    :return: the row as written.
+    :raises InputError: the row, or the file that is there already, is not valid.
+    """
+    path = Path(path)
+    record = asdict(row) if isinstance(row, Row) else dict(row)
+    checked = validated(record, "expert score", known_cases)
+    with _only_writer(path):
+        rows = [*read(path), checked]
+        stream = io.StringIO()
+        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(
+            {name: "" if value is None else value for name, value in asdict(each).items()}
+            for each in rows
+        )
+        write_text(path, stream.getvalue())
+    return checked
+
+
+def known_cases(raw: Path = RAW) -> set[str]:
+    """Names of all cases below data/raw, synthetic and real: those that may be scored."""
+    return {path.parts[-3] for path in Path(raw).glob("*/sub-*/anat/*_T2w.nii.gz")}
+
+
+def validated(record: dict, where: str, known_cases: Collection[str] | None = None) -> Row:
+    """The record as a :class:`Row`.
+
+    No region stands for the model's own.
+
+    :raises InputError: unknown case, model or region, no rater, a score outside 0.5…1.0, minutes
+        that are no positive number, a date that is not ISO, a malformed version, an unknown
+        column.
+    """
+
+    def refuse(column: str, expected: str, fix: str = "Correct the row.") -> InputError:
+        found = repr(record.get(column)) if record.get(column) not in (None, "") else "nothing"
+        return InputError(f"{where}: {column}", expected=expected, found=found, fix=fix)
+
+    if unknown := [name for name in record if name not in COLUMNS]:
+        raise InputError(
+            where,
+            expected=f"the columns {', '.join(COLUMNS)}",
+            found=f"{unknown[0]!r}",
+            fix="Remove it, or put text with commas in quotes.",
+        )
+    text = {name: str(record.get(name) or "").strip() for name in COLUMNS}
+    if not CASE_NAME.match(text["case"]) or (
+        known_cases is not None and text["case"] not in known_cases
+    ):
+        known = f" such as {min(known_cases)}" if known_cases else " such as sub-001"
+        raise refuse("case", f"the name of a known case{known}", "Name a case of the data set.")
+    if text["model"] not in MODELS:
+        raise refuse("model", f"one of {', '.join(MODELS)}")
+    own = regions_of(MODELS[text["model"]].region)
+    text["region"] = text["region"] or str(own[0])
+    if text["region"] not in own:
+        raise refuse("region", f"what {text['model']} segments: {', '.join(own)}")
+    if not text["rater"]:
+        raise refuse("rater", "who scored (initials are enough)", "Name the rater.")
+    score = _number(record.get("score"))
+    if score is None or not NO_HELP <= score <= NOTHING_LEFT:
+        raise refuse("score", "a number from 0.5 (no help) to 1.0 (nothing left to do)")
+    minutes = {name: _number(record.get(name)) for name in ("minutes_without", "minutes_with")}
+    for name, value in minutes.items():
+        if text[name] and (value is None or value < 0):
+            raise refuse(name, "minutes, 0 or more, or nothing")
+    if text["date"] and not _is_date(text["date"]):
+        raise refuse("date", "a date such as 2025-03-31, or nothing")
+    if text["prediction"] and not VERSION.match(text["prediction"]):
+        raise refuse("prediction", "a version of 12 hexadecimal digits, or nothing")
+    named = ("case", "model", "region", "rater", "comment", "date", "prediction")
+    return Row(score=score, **minutes, **{name: text[name] for name in named})
+
+
+def mean_per_case(rows: list[Row], model: str, region: Region | str) -> dict[str, float]:
+    """Case → mean score of its raters, for one model and one region.
+
+    A rater who scored a case again has changed their mind: the later row counts.
+    """
+    scores: dict[str, dict[str, float]] = {}
+    for row in rows:
+        if row.model == model and row.region == Region(region):
+            scores.setdefault(row.case, {})[row.rater] = row.score
+    return {
+        case: math.fsum(by_rater.values()) / len(by_rater)
+        for case, by_rater in sorted(scores.items())
+    }
+
+
+def _number(value: object) -> float | None:
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def _only_writer(path: Path) -> Iterator[None]:
+    """Hold a lock on the file's folder: other writers wait. A killed process drops it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)

@@ -1,0 +1,1 @@
+"""Running a network that was exported for another runtime."""

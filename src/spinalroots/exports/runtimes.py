@@ -1,0 +1,154 @@
+"""Running an export: one :data:`~spinalroots.inference.predictor.Runner` whatever the runtime.
+
+An export is a folder `models/exports/<model>/<runtime>-<precision>/` with `export.json` and the
+weights. Nothing in it is a pickle. Exports are static: one network input at a time.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+
+from spinalroots.errors import InputError
+from spinalroots.files import read_json
+from spinalroots.inference.predictor import Runner
+from spinalroots.predict.load import load_predictor
+from spinalroots.registry.variants import Precision, Runtime
+
+if TYPE_CHECKING:
+    import torch
+
+EXPORTS = "exports"
+"""Folder below models/ that holds the exports."""
+
+DESCRIPTION = "export.json"
+RECOMMENDED = "recommended.json"
+
+
+def threads() -> int:
+    """Threads that every runtime is given: OMP_NUM_THREADS, or this process's physical cores."""
+    if explicit := os.environ.get("OMP_NUM_THREADS", "").split(",")[0]:
+        return int(explicit)
+    physical = psutil.cpu_count(logical=False) or 1
+    return max(1, min(physical, len(psutil.Process().cpu_affinity())))
+
+
+def load_runner(folder: Path) -> Runner:
+    """The runner of an export folder.
+
+    A PyTorch export holds weights only: its architecture comes from the model's own folder,
+    `models/<model>`.
+
+    :raises InputError: the folder holds no export, or the PyTorch export's model is missing.
+    """
+    folder = Path(folder)
+    description = folder / DESCRIPTION
+    if not description.is_file():
+        raise InputError(
+            description,
+            expected="an export",
+            found="no such file",
+            fix="Run `dvc repro quantize` or `dvc pull`.",
+        )
+    record = read_json(description)
+    runtime = Runtime(record["runtime"])
+    if runtime is Runtime.OPENVINO:
+        return openvino_runner(folder / record["file"], Precision(record["precision"]))
+    if runtime is Runtime.ONNXRUNTIME:
+        return onnx_runner(folder / record["file"])
+    network = load_predictor(folder.parents[2] / record["model"]).network
+    return pytorch_runner(network, folder / record["file"], Precision(record["precision"]))
+
+
+def recommended_runner(models_root: Path, model: str) -> tuple[Runner, str] | tuple[None, None]:
+    """Runner and name (such as ``openvino-int8``) of the export recommended for a model.
+
+    (None, None) where nothing was recommended: the caller then runs the trained network itself.
+    """
+    exports = Path(models_root) / EXPORTS
+    if not (exports / RECOMMENDED).is_file():
+        return None, None
+    record = read_json(exports / RECOMMENDED).get(model)
+    if record is None:
+        return None, None
+    return load_runner(exports / model / record["export"]), record["export"]
+
+
+def one_by_one(run: Runner) -> Runner:
+    """A runner for batches (B, C, *spatial) out of one that takes (1, C, *spatial)."""
+
+    def batched(batch: np.ndarray) -> np.ndarray:
+        return np.concatenate([run(single[None]) for single in batch])
+
+    return batched
+
+
+def openvino_runner(path: Path, precision: Precision) -> Runner:
+    """OpenVINO on the CPU, from an IR file.
+
+    The arithmetic is pinned, because OpenVINO would otherwise use bf16 on any processor that has
+    it: bf16 for bf16, fp32 for what int8 leaves over, and for fp16, where only the weights shrink.
+    """
+    import openvino
+
+    hint = "bf16" if precision is Precision.BF16 else "f32"
+    compiled = openvino.Core().compile_model(
+        str(path),
+        "CPU",
+        {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": hint,
+            "INFERENCE_NUM_THREADS": threads(),
+        },
+    )
+    request = compiled.create_infer_request()
+
+    def run(single: np.ndarray) -> np.ndarray:
+        request.infer([np.ascontiguousarray(single, np.float32)], share_inputs=True)
+        return np.array(request.get_output_tensor(0).data, np.float32)
+
+    return one_by_one(run)
+
+
+def onnx_runner(path: Path) -> Runner:
+    """ONNX Runtime on the CPU, from an ONNX file."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def run(single: np.ndarray) -> np.ndarray:
+        return session.run(None, {name: np.ascontiguousarray(single, np.float32)})[0]
+
+    return one_by_one(run)
+
+
+def pytorch_runner(network: torch.nn.Module, weights: Path, precision: Precision) -> Runner:
+    """PyTorch on the CPU, in eval mode; `network` gives the architecture and gets the weights.
+
+    bf16 weights are stored, widened on loading, and the layers computed under autocast: a plain
+    bf16 network fails on a CPU, where some layers (average pooling) exist in fp32 only.
+    """
+    import torch
+    from safetensors.torch import load_model
+
+    torch.set_num_threads(threads())
+    bf16 = precision is Precision.BF16
+    load_model(network, str(weights))
+    network.eval()
+
+    def run(batch: np.ndarray) -> np.ndarray:
+        with (
+            torch.inference_mode(),
+            torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16),
+        ):
+            return network(torch.from_numpy(np.ascontiguousarray(batch))).float().numpy()
+
+    return run

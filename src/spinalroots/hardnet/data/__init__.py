@@ -1,0 +1,1 @@
+"""From a scan to what the network sees: straightened stacks, patches, heights."""

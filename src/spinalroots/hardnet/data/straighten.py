@@ -1,0 +1,138 @@
+"""From a scan to what HarDNet sees, and back: the stack of squares around the centreline.
+
+The straightened volume (S, S, Z) has a fixed voxel size in plane and along the axis; its middle
+column follows the centreline. Grey values are scaled by what lies near the centreline, so that fat
+and muscle, which may be cropped away in training data, do not change the roots' contrast.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from spinalroots.hardnet.data.landmark import heights
+from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.resample import resample_axis, resampled_length, same_spacing
+from spinalroots.imaging.slices import Squares, cut, place, restore
+from spinalroots.imaging.volume import Grid, Volume
+
+CORE_MM = 9.0
+"""Grey values are scaled by the voxels within this distance of the centreline: cord and sac."""
+
+RANGE_PERCENTILES = (2.0, 98.0)
+"""Percentiles of the core that become 0 and 1."""
+
+LIMITS = (-1.0, 2.5)
+"""Scaled grey values are clipped to these: fat or a vessel may be brighter than CSF."""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """`square_mm`: edge of the square; `voxel_mm`: in plane; `slice_mm`: along the axis, None keeps
+    the scan's slices."""
+
+    square_mm: float
+    voxel_mm: float
+    slice_mm: float | None = None
+
+    @property
+    def size_vox(self) -> int:
+        """Edge of the square in voxels."""
+        return max(1, round(self.square_mm / self.voxel_mm))
+
+    def as_dict(self) -> dict:
+        """Plain values for a JSON file."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The way back: `grid` of the scan, `box` of it that the squares need, `squares` inside it."""
+
+    grid: Grid
+    box: tuple[slice, slice, slice]
+    squares: Squares
+
+
+def plan(grid: Grid, centreline: Centreline, spec: InputSpec) -> Placement:
+    """Where the squares of a scan on `grid` (RAS+) lie."""
+    middle = centreline.in_slices(grid)[:, :2]
+    reach = spec.square_mm / 2 / grid.spacing_mm[:2] + 2
+    low = np.clip(np.floor((middle - reach).min(axis=0)), 0, np.array(grid.shape[:2]) - 1)
+    high = np.clip(np.ceil((middle + reach).max(axis=0)) + 1, low + 1, grid.shape[:2])
+    box = (
+        *(slice(int(a), int(b)) for a, b in zip(low, high, strict=True)),
+        slice(0, grid.shape[2]),
+    )
+    shape = tuple(part.stop - part.start for part in box)
+    affine = grid.affine.copy()
+    affine[:3, 3] += grid.affine[:3, :3] @ [part.start for part in box]
+    thickness = spec.slice_mm or float(grid.spacing_mm[2])
+    ratio = 1.0
+    if not same_spacing(grid.spacing_mm[2], thickness):
+        ratio = thickness / grid.spacing_mm[2]
+    step = np.diag([1.0, 1.0, ratio, 1.0])
+    step[2, 3] = (ratio - 1) / 2
+    slices = resampled_length(shape[2], grid.spacing_mm[2], thickness)
+    inner = Grid((*shape[:2], slices), affine @ step)
+    return Placement(grid, box, place(inner, centreline, spec.square_mm, spec.voxel_mm))
+
+
+def straighten(data: np.ndarray, placement: Placement, *, labels: bool = False) -> np.ndarray:
+    """The stack (S, S, Z) of `data` (X, Y, Z); 0 where a square leaves the scan."""
+    squares, grid = placement.squares, placement.grid
+    part = resample_axis(
+        data[placement.box],
+        2,
+        grid.spacing_mm[2],
+        squares.grid.spacing_mm[2],
+        squares.grid.shape[2],
+        nearest=labels,
+    )
+    return cut(part, squares, labels=labels)
+
+
+def bend_back(values: np.ndarray, placement: Placement, *, fill: float = 0) -> np.ndarray:
+    """The (..., x, y, Z) box of the scan that a stack (..., S, S, Z) of real numbers shows.
+
+    Put it into the scan at `placement.box`; voxels of the box that no square holds are `fill`.
+    """
+    squares, grid = placement.squares, placement.grid
+    part = restore(values, squares, fill=fill)
+    return resample_axis(
+        part, part.ndim - 1, squares.grid.spacing_mm[2], grid.spacing_mm[2], grid.shape[2]
+    )
+
+
+def normalised(values: np.ndarray, inside: np.ndarray, voxel_mm: float) -> np.ndarray:
+    """Grey values (S, S, Z) scaled so that the core's percentiles become 0 and 1; padding is 0.
+
+    :param inside: (S, S, Z) bool, voxels that lie in the scan (:meth:`Squares.inside`).
+    """
+    offset = (np.arange(values.shape[0]) - (values.shape[0] - 1) / 2) * voxel_mm
+    core = (offset[:, None] ** 2 + offset[None, :] ** 2 <= CORE_MM**2)[..., None] & inside
+    seen = values[core] if core.any() else values[inside]
+    if seen.size == 0:
+        return np.zeros_like(values)
+    low, high = np.percentile(seen, RANGE_PERCENTILES)
+    scaled = (values - low) / max(high - low, 1e-6)
+    return np.where(inside, scaled.clip(*LIMITS), 0).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What the network sees of a scan: `image` (S, S, Z) float32, normalised, and `heights` (Z,)
+    above the conus (:mod:`spinalroots.hardnet.data.landmark`)."""
+
+    image: np.ndarray
+    heights: np.ndarray
+
+
+def network_stack(scan: Volume, centreline: Centreline, spec: InputSpec) -> tuple[Stack, Placement]:
+    """A scan's :class:`Stack`, and the way back."""
+    placement = plan(scan.grid, centreline, spec)
+    values = straighten(scan.data, placement)
+    image = normalised(values, placement.squares.inside(), spec.voxel_mm)
+    slice_mm = float(placement.squares.grid.spacing_mm[2])
+    return Stack(image, heights(image, spec.voxel_mm, slice_mm)), placement

@@ -1,0 +1,1 @@
+"""The network: HarDNet blocks, down and up again."""

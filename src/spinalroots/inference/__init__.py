@@ -1,0 +1,1 @@
+"""What a predictor is, and how probabilities become labels."""

@@ -1,0 +1,63 @@
+"""What the two families of networks have in common when a scan goes in and labels come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.volume import Volume
+from spinalroots.registry.anatomy import Target
+
+if TYPE_CHECKING:
+    import torch
+
+Runner = Callable[[np.ndarray], np.ndarray]
+"""Runs a network: (B, C, *spatial) float32 → logits (B, classes, *spatial) float32."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """`labels`: stored label values (uint8) on the scan's RAS+ grid; `foreground`: P(any root);
+    `uncertainty`: see :func:`uncertainty`, if the predictor gives it."""
+
+    labels: Volume
+    foreground: Volume
+    uncertainty: Volume | None = None
+
+
+class Predictor(Protocol):
+    """A trained model with all that is needed to go from a scan to labels."""
+
+    name: str
+    target: Target
+    network: torch.nn.Module
+    """fp32, eval mode: (B, C, *spatial) → logits (B, classes, *spatial)."""
+    input_shape: tuple[int, ...]
+    """(C, *spatial) of one network input; fixed, so that exports can be static."""
+
+    def inputs(self, scan: Volume, centreline: Centreline) -> Iterator[np.ndarray]:
+        """The network inputs (C, *spatial) float32 that the scan is cut into."""
+        ...
+
+    def predict(
+        self, scan: Volume, centreline: Centreline, runner: Runner | None = None
+    ) -> Prediction:
+        """Labels and root probability on the scan's RAS+ grid; `runner` replaces the network."""
+        ...
+
+
+def torch_runner(network: torch.nn.Module) -> Runner:
+    """Runs the network as it is, in inference mode, on the device that it lies on."""
+    import torch
+
+    device = next(network.parameters()).device
+
+    def run(batch: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return network(torch.from_numpy(batch).to(device)).float().cpu().numpy()
+
+    return run

@@ -1,0 +1,154 @@
+"""Scans as labs keep them: a folder per scan, an image and a binary mask per root, level or tissue.
+
+    patient-7/image.nii.gz          or a DICOM series, here or in one sub-folder
+    patient-7/L3_D_L.nii.gz         one root        patient-7/roots.nii.gz   all roots
+    patient-7/L3.nii.gz             one level       patient-7/CSF.nii.gz     a tissue: WM, CSF, fat
+    patient-7/rater-B/L3_D_L.nii.gz another person's masks
+
+Masks may lie in sub-folders of any name; a sub-folder named `rater-B` says who drew them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spinalroots.errors import InputError
+from spinalroots.ingest.dicom import has_dicom
+from spinalroots.ingest.found import Found, MaskFile, visible
+from spinalroots.ingest.names import (
+    OTHER_FORMATS,
+    Meaning,
+    is_aside,
+    is_nifti,
+    looks_like_scan,
+    meaning_of,
+    rater_of,
+    shared_prefix,
+    stem_of,
+    unknown_name,
+)
+
+
+def find_scans(folder: Path) -> list[Found]:
+    """The scans in `folder`: itself if it is a scan's folder, else one in every sub-folder.
+
+    :raises InputError: nothing to read, or a name that is neither a scan nor a mask.
+    """
+    if _is_scan_folder(folder):
+        return [read_folder(folder)]
+    subfolders = [path for path in visible(folder) if path.is_dir()]
+    found = [scan for path in subfolders if _holds_something(path) for scan in find_scans(path)]
+    if not found:
+        raise InputError(
+            folder,
+            expected="NIfTI files or a DICOM series",
+            found="none",
+            fix="Give the folder of a scan, of several scans, or a BIDS data set.",
+        )
+    return found
+
+
+def read_folder(folder: Path) -> Found:
+    """The scan and the masks of one scan's folder; `scan` is None if there are masks only.
+
+    :raises InputError: two scans, or a name that is neither a scan nor a mask.
+    """
+    files = _nifti_files(folder)
+    scan, rest, notes = _pick_scan(folder, files)
+    beside = stem_of(scan) if scan is not None and scan.is_file() else ""
+    masks = []
+    for path in rest:
+        meaning = meaning_of(path, shared_prefix(beside, stem_of(path)))
+        if meaning is not None:
+            masks.append(MaskFile(path, _with_rater(meaning, path, folder)))
+        elif is_aside(path):
+            notes.append(f"{path.name} is not used")
+        else:
+            raise unknown_name(path)
+    return Found(folder.name, scan, tuple(masks), folder.name, tuple(notes))
+
+
+def _is_scan_folder(folder: Path) -> bool:
+    """Files lie here, or only in sub-folders that belong to one scan (raters', masks')."""
+    if has_dicom(folder) or any(is_nifti(path) for path in visible(folder) if path.is_file()):
+        return True
+    return any(rater_of(path.name) for path in visible(folder) if path.is_dir())
+
+
+def _holds_something(folder: Path) -> bool:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return any(is_nifti(path) for path in files) or any(
+        has_dicom(parent) for parent in {path.parent for path in files}
+    )
+
+
+def _nifti_files(folder: Path) -> list[Path]:
+    """NIfTI files of the folder and its sub-folders, those of the folder itself first.
+
+    :raises InputError: a mask in another format, which would silently be lost.
+    """
+    entries = visible(folder)
+    for path in entries:
+        if path.suffix.lower() in OTHER_FORMATS and meaning_of(path.with_suffix(".nii")):
+            raise InputError(
+                path,
+                expected="masks as NIfTI files (.nii.gz)",
+                found=f"a mask as {path.suffix}",
+                fix="Save it as NIfTI: 3D Slicer, ITK-SNAP and SimpleITK all can.",
+            )
+    files = [path for path in entries if path.is_file() and is_nifti(path)]
+    for subfolder in (path for path in entries if path.is_dir()):
+        files += _nifti_files(subfolder)
+    return files
+
+
+def _pick_scan(folder: Path, files: list[Path]) -> tuple[Path | None, list[Path], list[str]]:
+    """The scan, the other files, and notes. The scan is what no mask's name fits."""
+    series = [path for path in (folder, *_subfolders(folder)) if has_dicom(path)]
+    if len(series) > 1:
+        raise InputError(
+            folder,
+            expected="one scan in a scan's folder",
+            found=f"DICOM files in {len(series)} folders beside NIfTI files",
+            fix="Give every scan a folder of its own.",
+        )
+    if series:
+        return series[0], files, []
+    candidates = _candidates([path for path in files if path.parent == folder])
+    if len(candidates) > 1:
+        raise InputError(
+            folder,
+            expected="one scan in a scan's folder, and masks with known names",
+            found=", ".join(path.name for path in candidates),
+            fix="Give every scan a folder of its own; name masks like L3_D_L, L3, roots or CSF.",
+        )
+    if not candidates:
+        return None, files, []
+    return candidates[0], [path for path in files if path != candidates[0]], []
+
+
+def _candidates(files: list[Path]) -> list[Path]:
+    """Files that may be the scan: best those named like one, at worst a nearly valid mask's name
+    with a scan's word in it, such as `S12_image` of patient S12."""
+    unnamed, nearly = [], []
+    for path in files:
+        try:
+            if meaning_of(path) is None and not is_aside(path):
+                unnamed.append(path)
+        except InputError:
+            if looks_like_scan(path):
+                nearly.append(path)
+    return [path for path in unnamed if looks_like_scan(path)] or unnamed or nearly
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return [path for path in visible(folder) if path.is_dir()]
+
+
+def _with_rater(meaning: Meaning, path: Path, folder: Path) -> Meaning:
+    """The rater of the file's name, else of the sub-folder that it lies in."""
+    if meaning.rater:
+        return meaning
+    between = path.parent.relative_to(folder).parts
+    rater = next((rater for part in reversed(between) if (rater := rater_of(part))), "")
+    return Meaning(meaning.scheme, meaning.value, rater)

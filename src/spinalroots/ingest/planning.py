@@ -1,0 +1,165 @@
+"""Reading and judging everything before a single byte is written."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spinalroots.dataset.layout import CASE_NAME, Dataset
+from spinalroots.errors import InputError
+from spinalroots.files import read_json
+from spinalroots.imaging.volume import Volume, read_image
+from spinalroots.ingest import bids, dicom, lab
+from spinalroots.ingest.assemble import Key, label_maps
+from spinalroots.ingest.found import Found
+from spinalroots.ingest.names import is_nifti
+from spinalroots.ingest.report import CaseReport, report_of
+
+_NUMBERED = re.compile(r"^sub-(\d+)$")
+_RESERVED = re.compile(r"^sub-ph\d+$|aug\d+$")
+"""Names of phantoms, and of what augmentation makes of a case."""
+
+
+@dataclass(frozen=True)
+class PlannedCase:
+    """A scan that has been read and found good, and the name that it will get.
+
+    `origin`: what it was called, for the person at the keyboard; it is stored nowhere.
+    `subject`: case name of the first scan of the same person in this plan.
+    `grid`: the scan's own grid in words; `scan_sha256`: of its voxels and geometry.
+    """
+
+    name: str
+    origin: str
+    subject: str
+    found: Found
+    grid: str
+    scan_sha256: str
+    report: CaseReport
+
+    def lines(self) -> list[str]:
+        """What would be done, as lines of text."""
+        return [f"{self.origin} -> {self.name}: {self.grid}", *self.report.lines()]
+
+
+def plan(
+    sources: Path | Sequence[Path],
+    root: Path = Path("data/raw/ingested"),
+    *,
+    case: str | None = None,
+) -> list[PlannedCase]:
+    """Read and validate every scan in `sources` and its masks; nothing is written.
+
+    :param sources: NIfTI file, lab folder, BIDS data set or DICOM folder; or several of them.
+    :param case: name for the one scan in `sources`; by default the next free number.
+    :raises InputError: anything that cannot be used, and a scan that is there already.
+    """
+    sources = [Path(sources)] if isinstance(sources, str | Path) else [Path(s) for s in sources]
+    found = [(source, scan) for source in sources for scan in find(source)]
+    names = _names(len(found), Dataset(root), case)
+    known = known_scans(Dataset(root))
+    subjects: dict[tuple[Path, str], str] = {}
+    cases = []
+    for (source, scan), name in zip(found, names, strict=True):
+        volume, maps, notes = read_found(scan)
+        digest = scan_sha256(volume)
+        if digest in known:
+            raise InputError(
+                scan.require_scan(),
+                expected="a scan that is not there yet",
+                found=f"the same scan as {known[digest]}",
+                fix=f"To bring corrected masks in: spinalroots ingest --replace {known[digest]} "
+                "MASKS.",
+            )
+        known[digest] = name
+        subject = subjects.setdefault((source, scan.subject or name), name)
+        report = report_of(maps, [*scan.notes, *notes])
+        cases.append(
+            PlannedCase(name, scan.origin, subject, scan, str(volume.native), digest, report)
+        )
+    return cases
+
+
+def find(source: Path) -> list[Found]:
+    """The scans in a source, files listed but not read.
+
+    :raises InputError: no such source, or nothing usable in it.
+    """
+    source = Path(source)
+    if source.is_dir():
+        return bids.find_scans(source) if bids.is_bids(source) else lab.find_scans(source)
+    if not source.is_file() or not is_nifti(source):
+        raise InputError(
+            source,
+            expected="a NIfTI file, a lab folder, a BIDS data set or a DICOM folder",
+            found="another file" if source.is_file() else "no such file or folder",
+            fix="Check the path; of a DICOM series give the folder.",
+        )
+    return [Found(source.name, source, subject=source.name)]
+
+
+def read_found(found: Found) -> tuple[Volume, dict[Key, np.ndarray], list[str]]:
+    """The scan in RAS+, its label maps by (rater, scheme), and notes."""
+    path = found.require_scan()
+    scan = dicom.read_series(path) if path.is_dir() else read_image(path)
+    if scan.data.min() == scan.data.max() or _is_binary(scan.data):
+        raise InputError(
+            path,
+            expected="a scan with grey values",
+            found="at most two different values: a mask, or an empty image",
+            fix="Give the scan; name a mask like L3_D_L, L3, roots or CSF.",
+        )
+    maps, notes = label_maps(found.masks, path, scan)
+    return scan, maps, notes
+
+
+def known_scans(dataset: Dataset) -> dict[str, str]:
+    """Digest → case name of the scans that are there already."""
+    sidecars = sorted(Path(dataset.root).glob("sub-*/anat/*_T2w.json"))
+    records = [(read_json(path), path.parent.parent.name) for path in sidecars]
+    return {record["scan_sha256"]: name for record, name in records if "scan_sha256" in record}
+
+
+def scan_sha256(volume: Volume) -> str:
+    """Digest of the voxels and the geometry (to 1e-3 mm) of a scan in RAS+."""
+    digest = hashlib.sha256(np.round(volume.affine, 3).astype("<f4").tobytes())
+    digest.update(repr(volume.data.shape).encode())
+    digest.update(np.ascontiguousarray(volume.data, dtype="<f4").data)
+    return digest.hexdigest()
+
+
+def _is_binary(data: np.ndarray) -> bool:
+    low, high = data.min(), data.max()
+    return bool(((data == low) | (data == high)).all())
+
+
+def _names(count: int, dataset: Dataset, case: str | None) -> list[str]:
+    """The new names: `case`, or the numbers after the highest that is taken."""
+    if case is None:
+        numbers = [
+            int(match[1])
+            for path in Path(dataset.root).glob("sub-*")
+            if (match := _NUMBERED.match(path.name))
+        ]
+        first = max(numbers, default=0) + 1
+        return [f"sub-{number:03d}" for number in range(first, first + count)]
+    if not CASE_NAME.match(case) or _RESERVED.search(case) or count != 1:
+        raise InputError(
+            f"case {case!r}",
+            expected="sub- with letters and digits (not sub-ph1, not …aug1), for one scan",
+            found=f"{case!r} for {count} scan(s)",
+            fix="Leave the name out, and the next free number is taken.",
+        )
+    if (Path(dataset.root) / case).exists():
+        raise InputError(
+            f"case {case}",
+            expected="a name that is not taken",
+            found=f"a case of that name in {dataset.root}",
+            fix="Choose another name, or bring corrected masks in with --replace.",
+        )
+    return [case]

@@ -1,0 +1,211 @@
+"""From values per case to tables: Table I, metrics for DVC, paired comparisons, expert scores.
+
+`cases` is always the long table with the columns of :data:`CASE_COLUMNS`, a value a row.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+
+from spinalroots.expert import scores as expert_scores
+from spinalroots.metrics.baseline import UNTRAINED
+from spinalroots.metrics.calibration import BINS, Reliability
+from spinalroots.metrics.scores import BINARY_DICE, SIMULATED_SCORE, regions_of
+from spinalroots.metrics.statistics import compare, summarise
+from spinalroots.registry.anatomy import Region
+from spinalroots.registry.models import MODELS, Model
+
+CASE_COLUMNS = ("model", "case", "source", "metric", "label", "value")
+TABLE_COLUMNS = (
+    "model",
+    "region",
+    "target",
+    "augmented",
+    "n_cases",
+    "binary_dice_mean",
+    "binary_dice_sd",
+    "expert_score_mean",
+    "expert_score_sd",
+    "expert_score_source",
+)
+SIMULATED, HUMAN = "simulated", "human"
+
+_OF_A_CASE = (
+    "binary_dice",
+    UNTRAINED,
+    "cl_dice",
+    "surface_dice",
+    "level_dice_mean",
+    "root_dice_mean",
+    "instance_precision",
+    "instance_recall",
+    "instance_f1",
+    "side_accuracy",
+    SIMULATED_SCORE,
+)
+_DISTANCES = ("hd95_mm", "level_error_mm", "entry_error_mm")
+_COMPARED = (BINARY_DICE, "level_dice_mean", "root_dice_mean", SIMULATED_SCORE)
+
+
+def values_of(cases: pd.DataFrame, model: str, metric: str, label: str) -> pd.Series:
+    """Case → value of one model's metric about one label, ordered by case."""
+    chosen = cases[
+        (cases["model"] == model) & (cases["metric"] == metric) & (cases["label"] == label)
+    ]
+    return chosen.set_index("case")["value"].sort_index()
+
+
+def models_in(cases: pd.DataFrame) -> list[Model]:
+    """The models that were scored, in the order of the registry."""
+    scored = set(cases["model"])
+    return [model for name, model in MODELS.items() if name in scored]
+
+
+def table_models(cases: pd.DataFrame, human: list[expert_scores.Row]) -> pd.DataFrame:
+    """Table I: a row per model with the simulated expert score, and one more where humans scored.
+
+    The human row's Dice is over the scored cases only, so that a row speaks of one set of cases.
+    SD is the sample SD (n − 1), 0 for a single case.
+    """
+    rows = []
+    for model in models_in(cases):
+        dice = values_of(cases, model.name, BINARY_DICE, model.region)
+        simulated = values_of(cases, model.name, SIMULATED_SCORE, model.region)
+        rows.append(_row(model, dice, simulated, SIMULATED))
+        given = expert_scores.mean_per_case(human, model.name, model.region)
+        given = pd.Series(given, dtype=float).reindex(dice.index).dropna()
+        if len(given):
+            rows.append(_row(model, dice[given.index], given, HUMAN))
+    return pd.DataFrame(rows, columns=list(TABLE_COLUMNS))
+
+
+def table_expert_scores(cases: pd.DataFrame, human: list[expert_scores.Row]) -> pd.DataFrame:
+    """Expert score per model, region and source: the two sources in rows of their own."""
+    rows = []
+    for model in models_in(cases):
+        for region in regions_of(model.region):
+            simulated = values_of(cases, model.name, SIMULATED_SCORE, region)
+            given = pd.Series(
+                expert_scores.mean_per_case(human, model.name, region), dtype=float
+            ).reindex(sorted(set(cases["case"])))
+            for source, scores in ((SIMULATED, simulated), (HUMAN, given.dropna())):
+                if len(scores):
+                    mean, sd = _mean_sd(scores)
+                    rows.append((model.name, str(region), source, len(scores), mean, sd))
+    columns = ["model", "region", "expert_score_source", "n_cases", "mean", "sd"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def metrics(cases: pd.DataFrame, *, seed: int, resamples: int) -> dict[str, dict[str, float]]:
+    """Model → metric → mean over cases (scores, with the binary Dice's 95 % interval) or median.
+
+    Distances have a median over cases, or over cases and levels, as a missed level is infinitely
+    far; `missed_levels` is the share of levels that are missed or invented. What is not finite is
+    left out.
+    """
+    found = {}
+    for model in models_in(cases):
+        record = {}
+        for metric in _OF_A_CASE:
+            values = values_of(cases, model.name, metric, model.region)
+            if values.notna().any():
+                record[metric] = values.mean()
+        dice = values_of(cases, model.name, BINARY_DICE, model.region)
+        summary = summarise(dice.to_numpy(), seed=seed, resamples=resamples)
+        record |= {"binary_dice_low": summary.low, "binary_dice_high": summary.high}
+        own = cases[cases["model"] == model.name]
+        for metric in _DISTANCES:
+            values = own.loc[own["metric"] == metric, "value"].dropna()
+            record[f"{metric}_median"] = values.median() if len(values) else float("nan")
+        errors = own.loc[own["metric"] == "level_error_mm", "value"].dropna()
+        record["missed_levels"] = np.isinf(errors).mean() if len(errors) else float("nan")
+        found[model.name] = {
+            name: round(float(value), 6) for name, value in record.items() if math.isfinite(value)
+        }
+    return found
+
+
+def summary(cases: pd.DataFrame, *, seed: int, resamples: int) -> pd.DataFrame:
+    """Every metric by model and label over cases: n, mean, SD (n − 1), 95 % bootstrap interval.
+
+    What is absent from both masks is left out. `missed` counts infinite distances, of a mask missed
+    or invented; the mean is over the others.
+    """
+    rows = []
+    for place, group in cases.groupby(["model", "metric", "label"], sort=False):
+        values = group["value"].to_numpy(float)
+        missed = np.isinf(values)
+        found = summarise(values[~missed], seed=seed, resamples=resamples)
+        rows.append((*place, found.n, found.mean, found.sd, found.low, found.high, missed.sum()))
+    columns = ["model", "metric", "label", "n_cases", "mean", "sd", "ci_low", "ci_high", "missed"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def comparisons(cases: pd.DataFrame, *, seed: int, resamples: int) -> pd.DataFrame:
+    """Every pair of models on the roots that both know, region by region; see `statistics.compare`.
+
+    A whole-spine model meets a region model on that region's roots only.
+    """
+    rows = []
+    for metric, region in itertools.product(_COMPARED, Region):
+        scored = {
+            model.name: values
+            for model in models_in(cases)
+            if len(values := values_of(cases, model.name, metric, region))
+        }
+        for first, second in itertools.combinations(scored, 2):
+            both = pd.concat([scored[first], scored[second]], axis=1, join="inner")
+            result = compare(*both.to_numpy(float).T, seed=seed, resamples=resamples)
+            if result.n:
+                rows.append(
+                    {
+                        "metric": metric,
+                        "region": str(region),
+                        "model_a": first,
+                        "model_b": second,
+                        "n_cases": result.n,
+                        "mean_a": both.iloc[:, 0].mean(),
+                        "mean_b": both.iloc[:, 1].mean(),
+                        "mean_difference": result.mean_difference,
+                        "ci_low": result.low,
+                        "ci_high": result.high,
+                        "wilcoxon_p": result.p_value,
+                        "effect_size": result.effect_size,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def calibration(curves: dict[str, Reliability]) -> pd.DataFrame:
+    """Reliability curves as a table: a row per model and bin of predicted probability."""
+    rows = [
+        (model, index / BINS, curve.voxels[index], mean, observed)
+        for model, curve in curves.items()
+        for index, (mean, observed) in enumerate(
+            zip(curve.mean_probability, curve.observed, strict=True)
+        )
+    ]
+    columns = ["model", "bin_low", "voxels", "mean_probability", "observed"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _row(model: Model, dice: pd.Series, scores: pd.Series, source: str) -> tuple:
+    return (
+        model.name,
+        str(model.region),
+        str(model.scheme),
+        model.augmented,
+        len(dice),
+        *_mean_sd(dice),
+        *_mean_sd(scores),
+        source,
+    )
+
+
+def _mean_sd(values: pd.Series) -> tuple[float, float]:
+    values = values.dropna()
+    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0

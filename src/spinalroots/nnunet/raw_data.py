@@ -1,0 +1,156 @@
+"""Refined and augmented cases as a raw data set of nnU-Net.
+
+Images stay where they are and are named by a relative path; only labels are written anew, as
+consecutive classes. The validation cases are those of the split, test cases never enter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spinalroots.dataset.layout import Dataset
+from spinalroots.errors import InputError
+from spinalroots.files import read_json, write_json
+from spinalroots.imaging.volume import read_image, read_labels, require_same_grid, write_volume
+from spinalroots.registry.anatomy import Scheme, Target
+
+_MAP = {Scheme.ENTITY: Scheme.ENTITY, Scheme.LEVELS: Scheme.LEVELS}
+"""Label map that a target is encoded from; any other target takes the individual map."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image with its label map; `parent` is the case it was augmented from, or itself."""
+
+    name: str
+    parent: str
+    image: Path
+    labels: Path
+
+
+def find_cases(
+    datasets: list[Dataset], parents: list[str], scheme: Scheme
+) -> tuple[list[Case], list[str]]:
+    """Cases of the `datasets` that are, or were augmented from, one of the `parents`.
+
+    :returns: the cases that have the label map for `scheme`, and the names of those that lack it.
+    """
+    wanted = _MAP.get(scheme, Scheme.INDIVIDUALS)
+    found, lacking = [], []
+    for dataset in datasets:
+        for name in dataset.cases_if_any():
+            parent = _parent(dataset, name)
+            if parent not in parents:
+                continue
+            if dataset.has(name, wanted):
+                found.append(Case(name, parent, dataset.image(name), dataset.labels(name, wanted)))
+            else:
+                lacking.append(name)
+    return found, lacking
+
+
+def write_raw_dataset(
+    folder: Path, target: Target, training: list[Case], validation: list[Case]
+) -> dict:
+    """Write dataset.json, labelsTr and cases.json; return the content of cases.json.
+
+    cases.json tells where every case came from and what for, with hashes and voxels by class.
+    """
+    if not training or not validation:
+        raise InputError(
+            folder,
+            expected=f"training and validation cases with a map for {target.scheme}",
+            found=f"{len(training)} training and {len(validation)} validation cases",
+            fix="Annotate more cases, or give the split larger shares.",
+        )
+    record = {}
+    roles = [(case, "training") for case in training]
+    roles += [(case, "validation") for case in validation]
+    for case, role in roles:
+        label = folder / "labelsTr" / f"{case.name}.nii.gz"
+        counts = _write_labels(case, label, target)
+        record[case.name] = {
+            "parent": case.parent,
+            "role": role,
+            "image": os.path.relpath(case.image, folder),
+            "label": os.path.relpath(label, folder),
+            "sha256": [_sha256(case.image), _sha256(label)],
+            "voxels": counts.tolist(),
+        }
+    write_json(
+        folder / "dataset.json",
+        {
+            "channel_names": {"0": "T2"},
+            "labels": {name: index for index, name in enumerate(target.class_names)},
+            "numTraining": len(record),
+            "file_ending": ".nii.gz",
+            "overwrite_image_reader_writer": "NibabelIO",
+            "dataset": {
+                name: {"images": [entry["image"]], "label": entry["label"]}
+                for name, entry in record.items()
+            },
+        },
+    )
+    cases = {"target": target.as_dict(), "cases": record}
+    write_json(folder / "cases.json", cases)
+    return cases
+
+
+def fold_splits(cases: dict[str, dict], folds: int) -> list[dict]:
+    """nnU-Net's splits: one with the given validation cases, or a cross-validation over all.
+
+    In the cross-validation a case and what was augmented from it are always on the same side, and
+    only cases as they were scanned are validated on.
+
+    :param cases: the entries of cases.json.
+    """
+    if folds == 1:
+        return [
+            {
+                "train": sorted(name for name in cases if cases[name]["role"] == "training"),
+                "val": sorted(name for name in cases if cases[name]["role"] == "validation"),
+            }
+        ]
+    parents = sorted({case["parent"] for case in cases.values()})
+    if len(parents) < folds:
+        raise InputError(
+            "nnunet.training.folds",
+            expected=f"at least {folds} scans for {folds} folds",
+            found=str(len(parents)),
+            fix="Use folds: 1.",
+        )
+    splits = []
+    for fold in range(folds):
+        held_out = set(parents[fold::folds])
+        splits.append(
+            {
+                "train": sorted(
+                    name for name, case in cases.items() if case["parent"] not in held_out
+                ),
+                "val": sorted(name for name in cases if name in held_out),
+            }
+        )
+    return splits
+
+
+def _parent(dataset: Dataset, name: str) -> str:
+    sidecar = dataset.sidecar(name)
+    return read_json(sidecar).get("parent", name) if sidecar.is_file() else name
+
+
+def _write_labels(case: Case, path: Path, target: Target) -> np.ndarray:
+    """Write the classes of a case on its image's grid; return the voxels of each class."""
+    labels = read_labels(case.labels)
+    require_same_grid(case.labels, labels, case.image, read_image(case.image))
+    classes = target.encode(labels.data)
+    write_volume(path, labels.with_data(classes), native=labels.native)
+    return np.bincount(classes.ravel(), minlength=len(target.class_names))
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -1,0 +1,1 @@
+"""Parameters, provenance, tracking, and one short module per stage."""

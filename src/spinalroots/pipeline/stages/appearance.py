@@ -1,0 +1,33 @@
+"""Stage `appearance`: what the training scans look like, for the warning about unlike ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from joblib import Parallel, delayed
+
+from spinalroots.dataset.selection import SelectedCase, selected_cases
+from spinalroots.files import read_json
+from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.volume import read_image
+from spinalroots.pipeline.params import Params
+from spinalroots.quality import appearance
+
+CENTRELINES = Path("data/centreline/raw")
+SPLIT = Path("data/split.json")
+OUT = Path("models") / appearance.FILE
+
+
+def main(params: Params) -> None:
+    """Write the features of every training scan."""
+    training = set(read_json(SPLIT)["train"])
+    cases = [case for case in selected_cases(params) if case.name in training]
+    measured = Parallel(n_jobs=min(params.workers, len(cases)))(
+        delayed(_measure)(case) for case in cases
+    )
+    appearance.write(OUT, {case.name: found for case, found in zip(cases, measured, strict=True)})
+
+
+def _measure(case: SelectedCase) -> dict[str, float]:
+    scan = read_image(case.dataset.image(case.name))
+    return appearance.measure(scan, Centreline.read(CENTRELINES / f"{case.name}.json"))

@@ -1,0 +1,125 @@
+"""Stage `augment`: balanced variants of the training cases, with the plan and the distribution."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from spinalroots.augment import dataset, distribution, figures
+from spinalroots.augment.balance import class_weights
+from spinalroots.augment.dataset import Variant
+from spinalroots.augment.planning import plan_dataset
+from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.selection import selected_cases
+from spinalroots.files import folder_in_one_piece, read_json, write_json, write_text
+from spinalroots.imaging.volume import read_image, read_labels
+from spinalroots.pipeline.params import Params
+from spinalroots.pipeline.tracking import repository_root
+from spinalroots.registry.anatomy import Scheme
+
+REFINED = Dataset(Path("data/refined"))
+SPLIT = Path("data/split.json")
+AUGMENTED = Dataset(Path("data/augmented"))
+REPORTS = Path("reports")
+SHEET_PARENTS, SHEET_VARIANTS = 3, 5
+
+Counts = dict[str, dict[Scheme, np.ndarray]]
+"""Stage → scheme → (cases, 256) voxels of each label value in the training cases."""
+
+
+def main(params: Params) -> None:
+    """Plan, make and describe the augmented data set."""
+    train = read_json(SPLIT)["train"]
+    plan = plan_dataset(REFINED, train, params.augment)
+    _write_csv("augmentation_plan.csv", plan.table())
+    folders = dataset.make_all(
+        REFINED,
+        plan.variants,
+        params.augment,
+        params.seed,
+        cache=repository_root() / ".cache" / "augment",
+        workers=params.workers,
+    )
+    records = [read_json(Dataset(folder).sidecar(name)) for name, folder in folders.items()]
+    counts = _count(params, train, records)
+    with folder_in_one_piece(AUGMENTED.root) as staging:
+        dataset.collect(folders, staging)
+        Dataset(staging).write_description("Augmented cases", _participants(plan.variants))
+        write_json(staging / "class_weights.json", _class_weights(counts))
+    table = distribution.table(counts)
+    _write_csv("class_distribution.csv", table)
+    figures.write_distribution(REPORTS / "figures" / "class_distribution.png", table)
+    outcome = distribution.outcome(
+        counts, plan.scheme, target_ratio=params.augment.target_ratio, limit=plan.balance.limit
+    )
+    write_json(REPORTS / "augmentation.json", outcome)
+    _contact_sheet(train, plan.variants, plan.scheme)
+
+
+def _count(params: Params, train: list[str], records: list[dict]) -> Counts:
+    raw = {case.name: case.dataset for case in selected_cases(params)}
+    counts: Counts = {stage: {} for stage in distribution.STAGES}
+    for scheme in distribution.COUNTED:
+        refined = [distribution.count_file(REFINED, case, scheme) for case in train]
+        variants = [distribution.from_record(record, scheme) for record in records]
+        counts["raw"][scheme] = distribution.stack(
+            distribution.count_file(raw[case], case, scheme) for case in train if case in raw
+        )
+        counts["refined"][scheme] = distribution.stack(refined)
+        counts["augmented"][scheme] = distribution.stack(refined + variants)
+    return counts
+
+
+def _participants(variants: tuple[Variant, ...]) -> pd.DataFrame:
+    """As real or synthetic as the parent; `slices` lets a trainer draw cases by their size."""
+    people = REFINED.participants()
+    source = people["source"] if "source" in people else pd.Series(dtype=str)
+    rows = [
+        (one.name, one.parent, source.get(one.parent, "unknown"), one.last - one.first + 1)
+        for one in variants
+    ]
+    columns = ["participant_id", "parent", "source", "slices"]
+    return pd.DataFrame(rows, columns=columns).set_index("participant_id")
+
+
+def _class_weights(counts: Counts) -> dict[str, dict[int, float]]:
+    return {
+        str(scheme): class_weights(dict(enumerate(counts["augmented"][scheme].sum(0).tolist())))
+        for scheme in distribution.COUNTED
+    }
+
+
+def _contact_sheet(train: list[str], variants: tuple[Variant, ...], scheme: Scheme) -> None:
+    """The parents with most variants, each with some of them: different crops before equal ones."""
+    by_parent = {case: [one for one in variants if one.parent == case] for case in train}
+    rows = []
+    for parent in sorted(train, key=lambda case: -len(by_parent[case]))[:SHEET_PARENTS]:
+        seen = Counter()
+        turns = []
+        for one in by_parent[parent]:
+            turns.append((seen[one.levels], one))
+            seen[one.levels] += 1
+        own = [one for _, one in sorted(turns, key=lambda turn: turn[0])][:SHEET_VARIANTS]
+        rows.append([_tile(REFINED, parent, parent, scheme)])
+        rows[-1] += [_tile(AUGMENTED, one.name, _caption(one), scheme) for one in own]
+    figures.write_contact_sheet(REPORTS / "figures" / "augmentation_sheet.png", rows, scheme)
+
+
+def _caption(variant: Variant) -> str:
+    """Name, levels, and the transforms that happened to it."""
+    happened = read_json(AUGMENTED.sidecar(variant.name))["transforms"]
+    words = ", ".join(name.replace("_", " ") for name in happened)
+    return "\n".join([variant.name, variant.levels, *textwrap.wrap(words, 24)])
+
+
+def _tile(source: Dataset, case: str, caption: str, scheme: Scheme) -> figures.Tile:
+    roots = read_labels(source.labels(case, scheme)) if source.has(case, scheme) else None
+    return caption, read_image(source.image(case)), roots
+
+
+def _write_csv(name: str, table: pd.DataFrame) -> None:
+    write_text(REPORTS / name, table.to_csv(index=False, lineterminator="\n"))

@@ -1,0 +1,83 @@
+"""Stage `centreline`: every scan's from the image alone, every prepared case's from its tissues."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.selection import selected_cases
+from spinalroots.files import folder_in_one_piece, write_text
+from spinalroots.imaging import slices, slices_figure
+from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.centreline_image import find
+from spinalroots.imaging.centreline_mask import from_masks, shows_the_sac
+from spinalroots.imaging.volume import read_image, read_labels
+from spinalroots.pipeline.params import Params
+from spinalroots.registry.anatomy import Scheme
+
+REFINED = Dataset(Path("data/refined"))
+AUGMENTED = Dataset(Path("data/augmented"))
+TRUTH = Path("data/truth/centreline")
+CENTRELINES = Path("data/centreline")
+TABLE = Path("reports/centreline.csv")
+FIGURE = Path("reports/figures/slices.png")
+
+
+def main(params: Params) -> None:
+    """Write a centreline for every case, and how far the image-only ones are from the truth."""
+    raw = selected_cases(params)
+    prepared = [(data, case) for data in (REFINED, AUGMENTED) for case in data.cases_if_any()]
+    with folder_in_one_piece(CENTRELINES) as staging:
+        jobs = [
+            delayed(_write)(found.dataset, found.name, params, staging / "raw", False)
+            for found in raw
+        ]
+        jobs += [delayed(_write)(data, case, params, staging, True) for data, case in prepared]
+        results = Parallel(n_jobs=params.workers, return_as="generator")(jobs)
+        for _ in tqdm(results, total=len(jobs), desc="centreline", unit="case"):
+            pass
+    rows = [_compare(found.name) for found in raw]
+    table = pd.DataFrame(rows, columns=["case", "source", "mean_mm", "max_mm"])
+    write_text(TABLE, table.to_csv(index=False, lineterminator="\n", float_format="%.3f"))
+    _draw(*prepared[0], params)
+
+
+def _write(data: Dataset, case: str, params: Params, folder: Path, masks: bool) -> None:
+    settings = params.centreline
+    line = None
+    if masks and data.has(case, Scheme.TISSUES):
+        tissues = read_labels(data.labels(case, Scheme.TISSUES))
+        if shows_the_sac(tissues):
+            line = from_masks(tissues, stiffness_mm=settings.stiffness_mm)
+    if line is None:
+        line = find(
+            read_image(data.image(case)),
+            method=settings.method,
+            stiffness_mm=settings.stiffness_mm,
+            search_mm=settings.search_mm,
+        )
+    line.write(folder / f"{case}.json")
+
+
+def _compare(case: str) -> tuple[str, str, float, float]:
+    """How far the line found in the image is from the true one, where there is a truth."""
+    found = Centreline.read(CENTRELINES / "raw" / f"{case}.json")
+    path = TRUTH / f"{case}.json"
+    if not path.is_file():
+        return case, found.source, np.nan, np.nan
+    truth = Centreline.read(path).points_mm
+    distance = np.linalg.norm(found.at_height(truth[:, 2]) - truth, axis=1)
+    return case, found.source, distance.mean(), distance.max()
+
+
+def _draw(data: Dataset, case: str, params: Params) -> None:
+    """The picture of what the slices are."""
+    scan = read_image(data.image(case))
+    line = Centreline.read(CENTRELINES / f"{case}.json")
+    stack = slices.extract(scan, line, params.centreline.figure_mm)
+    slices_figure.write(FIGURE, scan, line, stack)

@@ -1,0 +1,32 @@
+"""Stage `check`: what is in the raw data, and what looks wrong about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from spinalroots.dataset.selection import selected_cases
+from spinalroots.files import write_json, write_text
+from spinalroots.pipeline.params import Params
+from spinalroots.quality.check import check_case
+from spinalroots.quality.check_page import page, record, require_clean
+
+REPORTS = Path("reports")
+
+
+def main(params: Params, strict: bool | None = None) -> None:
+    """Write reports/check.json and reports/check.html.
+
+    :param strict: wins over `check.strict`.
+    :raises InputError: findings, if strict; the reports are written all the same.
+    """
+    selected = selected_cases(params)
+    jobs = (delayed(check_case)(case, params.check) for case in selected)
+    results = Parallel(n_jobs=params.workers, return_as="generator")(jobs)
+    cases = list(tqdm(results, total=len(selected), desc="check", unit="case"))
+    write_json(REPORTS / "check.json", record(cases))
+    write_text(REPORTS / "check.html", page(cases))
+    if params.check.strict if strict is None else strict:
+        require_clean(cases)

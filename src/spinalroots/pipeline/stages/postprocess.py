@@ -1,0 +1,59 @@
+"""Stage `postprocess`: every model's predictions cleaned up, with sides, on the scans' grids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from spinalroots import postprocess
+from spinalroots.dataset.layout import Dataset
+from spinalroots.errors import InputError
+from spinalroots.files import folder_in_one_piece
+from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.volume import read_labels, write_volume
+from spinalroots.pipeline.params import Params
+from spinalroots.registry.anatomy import Scheme
+from spinalroots.registry.models import MODELS, Model
+
+PREDICTED = Path("data/predictions")
+CENTRELINES = Path("data/centreline/raw")
+POSTPROCESSED = Path("data/postprocessed")
+
+
+def main(params: Params) -> None:
+    """Postprocess the predictions of every model that has any."""
+    models = [model for name, model in MODELS.items() if (PREDICTED / name).is_dir()]
+    if not models:
+        raise InputError(
+            PREDICTED,
+            expected="a folder of predictions per model",
+            found="none",
+            fix="Run `dvc repro`, which predicts first.",
+        )
+    with folder_in_one_piece(POSTPROCESSED) as staging:
+        jobs = [(model, case) for model in models for case in predicted_cases(model)]
+        results = Parallel(n_jobs=min(params.workers, len(jobs)), return_as="generator")(
+            delayed(_write_case)(staging, model, case, params) for model, case in jobs
+        )
+        for _ in tqdm(results, total=len(jobs), desc="postprocess", unit="case"):
+            pass
+        for model in models:
+            Dataset(staging / model.name).write_description(f"Predictions of {model.name}")
+
+
+def predicted_cases(model: Model) -> list[str]:
+    """Cases of which the model has a prediction, sorted."""
+    folder = Dataset(PREDICTED / model.name)
+    labels = (PREDICTED / model.name / "derivatives" / "labels").glob("sub-*")
+    return sorted(path.name for path in labels if folder.has(path.name, model.scheme))
+
+
+def _write_case(staging: Path, model: Model, case: str, params: Params) -> None:
+    labels = read_labels(Dataset(PREDICTED / model.name).labels(case, model.scheme))
+    centreline = Centreline.read(CENTRELINES / f"{case}.json")
+    maps = postprocess.run(labels, model.target(), centreline, params.postprocess)
+    for scheme in (Scheme.ENTITY, Scheme.LEVELS, Scheme.INDIVIDUALS):
+        path = Dataset(staging / model.name).labels(case, scheme)
+        write_volume(path, maps[scheme], native=labels.native)

@@ -1,0 +1,45 @@
+"""Stage `prepare_nnunet@ROW`: refined and augmented cases → data/nnunet/ROW, planned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spinalroots.dataset.layout import Dataset
+from spinalroots.files import folder_in_one_piece, read_json
+from spinalroots.nnunet import environment
+from spinalroots.nnunet.raw_data import find_cases, write_raw_dataset
+from spinalroots.pipeline.params import Params
+from spinalroots.registry.models import MODELS
+
+REFINED, AUGMENTED, SPLIT = Path("data/refined"), Path("data/augmented"), Path("data/split.json")
+
+
+def main(params: Params, row: str) -> None:
+    """Export, fingerprint, plan and preprocess the data of one row of the comparison."""
+    from spinalroots.nnunet.planner import plan, summary
+    from spinalroots.nnunet.preprocess import preprocess, write_fingerprint
+
+    model = MODELS[f"nnunet-{row}"]
+    target = model.target(other_roots=params.nnunet.other_roots)
+    split = read_json(SPLIT)
+    sources = [Dataset(REFINED), *([Dataset(AUGMENTED)] if model.augmented else [])]
+    training, lacking = find_cases(sources, split["train"], target.scheme)
+    validation, lacking_too = find_cases(sources[:1], split["validation"], target.scheme)
+    if lacking or lacking_too:
+        print(f"{row}: left out for want of a map: {', '.join(lacking + lacking_too)}")
+
+    name = environment.dataset_name(model)
+    # The small planner's resampling is quicker than starting processes for it.
+    prefer = "processes" if params.nnunet.plan.planner == "resenc_m" else "threads"
+    # The staging folder lies beside its final place, so relative paths in it stay right.
+    with (
+        folder_in_one_piece(environment.DATA / row) as root,
+        environment.folders(root, workers=1),
+    ):
+        raw, preprocessed = root / "raw" / name, root / "preprocessed" / name
+        write_raw_dataset(raw, target, training, validation)
+        write_fingerprint(raw, preprocessed, params.workers, prefer)
+        plans = plan(name, params.nnunet.plan)
+        chosen = environment.CONFIGURATION
+        preprocess(raw, preprocessed, plans, chosen, params.workers, prefer)
+        print(f"{row}: {len(training)} training cases, {summary(plans, chosen)}")

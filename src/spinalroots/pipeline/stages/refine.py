@@ -1,0 +1,31 @@
+"""Stage `refine`: 120 classes to those that matter, flood fill into the entity mask, crop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.selection import selected_cases
+from spinalroots.files import write_json, write_text
+from spinalroots.pipeline.params import Params
+from spinalroots.refine.dataset import refine_dataset
+from spinalroots.refine.figure import draw
+from spinalroots.refine.summary import gain_table, summary
+
+REFINED = Path("data/refined")
+TRUTH = Path("data/truth")
+REPORTS = Path("reports")
+
+
+def main(params: Params) -> None:
+    """Write data/refined, and what it gained into reports/."""
+    results = refine_dataset(
+        selected_cases(params), REFINED, Dataset(TRUTH), params.refine, params.workers
+    )
+    bare = [result.name for result in results if not result.refined]
+    if bare:
+        print(f"left out, as they have no root of the chosen classes: {', '.join(bare)}")
+    table = gain_table(results, params.refine)
+    write_text(REPORTS / "refinement.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_json(REPORTS / "refinement.json", summary(results, table))
+    draw(REPORTS / "figures" / "refinement.png", results, table)

@@ -1,0 +1,122 @@
+"""Stage `report`: one page for people, everything inside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.selection import PHANTOM, selected_cases
+from spinalroots.files import write_text
+from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.volume import read_image
+from spinalroots.metrics.reference import read_annotation, read_maps, read_truth
+from spinalroots.pipeline.params import Params
+from spinalroots.registry.models import MODELS, Model
+from spinalroots.report import controls, figures, page, paper, results, training
+from spinalroots.report import methods as making
+from spinalroots.report.blocks import Folded, Picture, Section, Text, missing
+from spinalroots.report.inputs import Shelf
+
+PREDICTED = Path("data/postprocessed")
+TRUTH = Dataset(Path("data/truth"))
+REFINED = Dataset(Path("data/refined"))
+CENTRELINES = Path("data/centreline/raw")
+PAGE = Path("reports/index.html")
+LEAD = (
+    "T2 MRI of the lower spine in, a mask for every nerve root out. This page shows how well the "
+    "models of one run of the pipeline do that, on scans that none of them has seen."
+)
+
+
+def main(params: Params) -> None:
+    """Gather what the other stages wrote and write reports/index.html."""
+    shelf = Shelf(Path("."))
+    cases = {case.name: case for case in selected_cases(params)}
+    sources = {name: case.source for name, case in cases.items()}
+    test = (shelf.json("data/split.json") or {}).get("test", [])
+    synthetic = any(sources.get(name) == PHANTOM for name in test)
+    sections = [
+        results.table_one(shelf, synthetic),
+        controls.section(shelf),
+        results.levels(shelf),
+        _pictures(shelf, [cases[name] for name in test[: params.report.overlay_cases]]),
+        results.expert(shelf),
+        results.warnings(shelf),
+        results.calibration(shelf),
+        making.reconstruction(shelf),
+        making.quantization(shelf),
+        making.data(shelf, sources),
+        training.section(shelf),
+        making.parameters(params),
+    ]
+    write_text(
+        PAGE,
+        page.render(
+            "Spinal nerve roots",
+            LEAD,
+            _facts(params, sources, test),
+            [Text("Pre-annotations for research. Not a medical device.", "caution")],
+            sections,
+        ),
+    )
+
+
+def _facts(params: Params, sources: dict[str, str], test: list[str]) -> list[tuple[str, str]]:
+    real = sum(source != PHANTOM for source in sources.values())
+    trained = sum((PREDICTED / name).is_dir() for name in MODELS)
+    return [
+        ("Scale", str(params.scale)),
+        ("Seed", str(params.seed)),
+        ("Synthetic cases", str(len(sources) - real)),
+        ("Real cases", str(real)),
+        ("Test cases", str(len(test))),
+        ("Models", f"{trained} of {len(MODELS)}"),
+    ]
+
+
+def _pictures(shelf: Shelf, cases: list) -> Section:
+    """Truth and prediction on the scan, for the best whole-spine model of each family."""
+    section = Section("pictures", "Truth and prediction")
+    shown = _best_models(shelf)
+    if not shown or not cases:
+        section.blocks.append(missing("prediction of a test case", "evaluate"))
+        return section
+    section.blocks.append(
+        Text(
+            "Lengthwise: roots coloured by level, seen through the whole canal. Axial squares: the "
+            "truth's outline in blue, the prediction's in orange. The patient's right, or front, "
+            "is on the left."
+        )
+    )
+    pictures = [_comparison(case, model) for case in cases for model in shown]
+    section.blocks.extend(pictures[: len(shown)])
+    if len(cases) > 1:
+        section.blocks.append(Folded("More test cases", pictures[len(shown) :]))
+    return section
+
+
+def _comparison(case, model: Model) -> Picture:
+    target = model.target()
+    scan = read_image(case.dataset.image(case.name))
+    predicted = read_maps(Dataset(PREDICTED / model.name), case.name).restricted(target)
+    if case.source == PHANTOM:
+        truth = read_truth(TRUTH, case.name, target)
+    else:
+        truth = read_annotation(REFINED, case.name, target, scan.grid)
+    centreline = Centreline.read(CENTRELINES / f"{case.name}.json")
+    kind = "synthetic" if case.source == PHANTOM else "real; the truth is its refined annotation"
+    return Picture.of_bytes(
+        figures.comparison(scan, truth.levels, predicted.levels, centreline),
+        f"{case.name} ({kind}), {paper.title(model)}.",
+    )
+
+
+def _best_models(shelf: Shelf) -> list[Model]:
+    """Of each family the whole-spine model with the highest binary Dice that has predictions."""
+    metrics = shelf.json("reports/metrics.json") or {}
+    best: dict[str, Model] = {}
+    for name in sorted(metrics, key=lambda name: -(metrics[name].get("binary_dice") or 0)):
+        model = MODELS.get(name)
+        if model and model.region == "all" and (PREDICTED / name).is_dir():
+            best.setdefault(model.family, model)
+    return [model for model in MODELS.values() if model in best.values()]

@@ -1,0 +1,30 @@
+"""Stage `split`: training, validation and test cases, by subject."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.split import split_cases
+from spinalroots.files import write_json
+from spinalroots.pipeline.params import Params
+from spinalroots.registry.anatomy import Scheme
+
+REFINED = Path("data/refined")
+SPLIT = Path("data/split.json")
+
+
+def main(params: Params) -> None:
+    """Write data/split.json."""
+    dataset = Dataset(REFINED)
+    table = dataset.participants()
+    cases = dataset.cases()
+    split = split_cases(
+        {case: str(table.loc[case, "subject"]) for case in cases},
+        {case: str(table.loc[case, "source"]) for case in cases},
+        validation=params.split.validation,
+        test=params.split.test,
+        seed=params.seed,
+        levels_only=frozenset(c for c in cases if not dataset.has(c, Scheme.INDIVIDUALS)),
+    )
+    write_json(SPLIT, split)

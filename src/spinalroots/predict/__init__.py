@@ -1,0 +1,1 @@
+"""A trained model from its folder; a scan in, masks out."""

@@ -1,0 +1,1 @@
+"""What looks wrong: about a scan, a mask, or the raw data."""

@@ -1,0 +1,65 @@
+"""The models that are trained and compared: the six rows of the paper's Table I, and HarDNet.
+
+The region rows come twice: as they are, and `alone`, to measure what the class `other roots` does.
+
+Free of torch, so that the command line, the pipeline and the report can ask it at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spinalroots.registry.anatomy import Region, Scheme, Target
+
+
+@dataclass(frozen=True)
+class Model:
+    """One row of the comparison.
+
+    `name` is also the folder below models/ and data/predictions/; `family` is nnunet or hardnet.
+    """
+
+    name: str
+    family: str
+    region: Region
+    scheme: Scheme
+    augmented: bool
+    alone: bool = False
+    """A region's model that never knows the class `other roots`: its neighbours are background."""
+
+    @property
+    def row(self) -> str:
+        """The name without its family: what `dvc repro train_nnunet@ROW` takes."""
+        return self.name.removeprefix(f"{self.family}-")
+
+    def target(self, *, other_roots: bool = False) -> Target:
+        """The roots that count for this row; `other_roots` only matters for a region."""
+        aware = other_roots and self.region is not Region.ALL and not self.alone
+        return Target.of(self.scheme, self.region, other_roots=aware)
+
+    @property
+    def twin(self) -> str:
+        """Name of the same model `alone`."""
+        return f"{self.name}-alone"
+
+
+def _nnunet(row: str, region: Region, scheme: Scheme, **others: bool) -> Model:
+    return Model(f"nnunet-{row}", "nnunet", region, scheme, **{"augmented": True, **others})
+
+
+MODELS: dict[str, Model] = {
+    model.name: model
+    for model in (
+        _nnunet("all-individuals-raw", Region.ALL, Scheme.INDIVIDUALS, augmented=False),
+        _nnunet("all-individuals", Region.ALL, Scheme.INDIVIDUALS),
+        _nnunet("all-levels", Region.ALL, Scheme.LEVELS),
+        _nnunet("sacral-levels", Region.SACRAL, Scheme.LEVELS),
+        _nnunet("lumbar-levels", Region.LUMBAR, Scheme.LEVELS),
+        _nnunet("thoracic-levels", Region.THORACIC, Scheme.LEVELS),
+        _nnunet("sacral-levels-alone", Region.SACRAL, Scheme.LEVELS, alone=True),
+        _nnunet("lumbar-levels-alone", Region.LUMBAR, Scheme.LEVELS, alone=True),
+        _nnunet("thoracic-levels-alone", Region.THORACIC, Scheme.LEVELS, alone=True),
+        Model("hardnet-all-levels", "hardnet", Region.ALL, Scheme.LEVELS, augmented=True),
+    )
+}
+"""Every model by name."""

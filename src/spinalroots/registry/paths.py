@@ -1,0 +1,31 @@
+"""Where the pipeline's files lie, below the folder that a stage runs in. Nothing else spells them."""
+
+from pathlib import Path
+
+RAW = Path("data/raw")
+"""Below it one data set a source: `phantom`, and what a person brought in."""
+PHANTOM, INGESTED = RAW / "phantom", RAW / "ingested"
+TRUTH = Path("data/truth")
+"""What only a phantom has; for measuring, never for training."""
+REFINED, AUGMENTED = Path("data/refined"), Path("data/augmented")
+SPLIT = Path("data/split.json")
+CENTRELINES = Path("data/centreline")
+"""Of refined and augmented cases, from their masks."""
+SCAN_CENTRELINES = CENTRELINES / "raw"
+"""Of whole scans, from the image alone."""
+NNUNET = Path("data/nnunet")
+"""A folder a row: `raw` and `preprocessed` as nnU-Net names them."""
+PREDICTIONS, POSTPROCESSED = Path("data/predictions"), Path("data/postprocessed")
+EXPERT_SCORES = Path("data/expert_scores.csv")
+
+MODELS = Path("models")
+"""A folder a model, with all that a prediction needs."""
+TRAINED = MODELS / "trained"
+"""Weights as the trainings leave them."""
+EXPORTS = MODELS / "exports"
+APPEARANCE = MODELS / "appearance.json"
+
+REPORTS = Path("reports")
+FIGURES = REPORTS / "figures"
+TUNING = REPORTS / "tuning"
+RECONSTRUCTION = REPORTS / "reconstruction"

@@ -1,0 +1,153 @@
+"""Sections about how the results came about: data, training, exports, surfaces, parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from spinalroots.pipeline.params import Params
+from spinalroots.report import paper
+from spinalroots.report.blocks import Folded, Picture, Section, Table, Text, missing
+from spinalroots.report.inputs import Shelf, cell
+
+_CAPTIONS = {
+    "refinement.png": "Cases with each root before and after refinement; Dice if truth is known.",
+    "class_distribution.png": "Voxels per root before and after pre-processing and augmentation.",
+    "augmentation_sheet.png": "Training cases (left), and what augmentation made of them.",
+    "slices.png": "Squares cut out around the centreline: what HarDNet sees.",
+    "quantization.png": "Size, time and Dice of every export.",
+}
+
+
+def data(shelf: Shelf, sources: dict[str, str]) -> Section:
+    """Which cases were used, and what was done to them before training."""
+    section = Section("data", "The data")
+    split = shelf.json("data/split.json")
+    if split is None:
+        section.blocks.append(missing("split", "split"))
+    else:
+        section.blocks.append(_split_table(split, sources))
+    section.blocks.extend(_check(shelf))
+    section.blocks.extend(
+        pictures(shelf, "refine", "picture of the refinement", "reports/figures/refinement*.png")
+    )
+    refinement = shelf.table("reports/refinement.csv")
+    if refinement is not None:
+        caption = "Dice against the truth, which only synthetic cases have; voxels of all cases."
+        section.blocks.append(Folded("Refinement, root by root", [table_of(refinement, caption)]))
+    section.blocks.extend(
+        pictures(
+            shelf,
+            "augment",
+            "picture of the augmentation",
+            "reports/figures/class_distribution*.png",
+            "reports/figures/augmentation*.png",
+        )
+    )
+    section.blocks.extend(pictures(shelf, "centreline", "slices", "reports/figures/slices*.png"))
+    lines = shelf.table("reports/centreline.csv")
+    if lines is not None:
+        caption = "How far the centreline found in the image alone is from the true one, in mm."
+        section.blocks.append(Folded("Centreline, case by case", [table_of(lines, caption)]))
+    return section
+
+
+def _check(shelf: Shelf) -> list:
+    """What the check of the raw data found, counted."""
+    record = shelf.json("reports/check.json")
+    if record is None:
+        return [missing("check of the raw data", "check")]
+    kinds = record.get("findings_by_kind", {})
+    found = ", ".join(f"{kind} ({count})" for kind, count in kinds.items()) or "nothing"
+    return [
+        Text(
+            f"The check of {record.get('cases')} raw cases found: {found}. "
+            "`reports/check.html` tells more."
+        )
+    ]
+
+
+def _split_table(split: dict[str, list[str]], sources: dict[str, str]) -> Table:
+    origin = {"phantom": "synthetic", "ingested": "real"}
+    rows = []
+    for part in ("train", "validation", "test"):
+        names = split.get(part, [])
+        counts = {
+            word: sum(sources.get(name) == source for name in names)
+            for source, word in origin.items()
+        }
+        rows.append(
+            (part, str(len(names)), str(counts["synthetic"]), str(counts["real"]), ", ".join(names))
+        )
+    caption = "Cases are split by subject; nothing made from a test case is ever trained on."
+    return Table(("Part", "Cases", "Synthetic", "Real", "Names"), rows, caption)
+
+
+def quantization(shelf: Shelf) -> Section:
+    """Table II."""
+    section = Section("quantization", "Smaller and faster")
+    table = shelf.table("reports/table_quantization.csv")
+    if table is None:
+        section.blocks.append(missing("comparison of exports", "quantize"))
+        return section
+    section.blocks.append(table_of(table, "Size, time and Dice, measured on this machine."))
+    section.blocks.extend(
+        pictures(shelf, "quantize", "picture of the exports", "reports/figures/quantization*.png")
+    )
+    printed = Table(
+        ("Model", "Precision", "MB", "Seconds", "Binary Dice"),
+        [tuple(map(str, row)) for row in paper.TABLE_TWO],
+        "The paper's Table II: another network, another machine, patients.",
+    )
+    section.blocks.append(Folded("The paper's own", [printed]))
+    return section
+
+
+def reconstruction(shelf: Shelf) -> Section:
+    """Pictures of the surfaces."""
+    found = pictures(shelf, "reconstruct", "reconstruction", "reports/reconstruction/**/*.png")
+    blocks = found[:1]
+    if len(found) > 1:
+        blocks.append(Folded("More test cases", found[1:]))
+    return Section("reconstruction", "In three dimensions", blocks)
+
+
+def parameters(params: Params) -> Section:
+    """Everything that was set."""
+    text = yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return Section(
+        "parameters",
+        "Parameters",
+        [
+            Text("The values in force, the scale's budgets filled in."),
+            Folded("params.yaml as it was used", [Text(text, "source")]),
+        ],
+    )
+
+
+def table_of(table: pd.DataFrame, caption: str = "", most: int = 60) -> Table:
+    """A CSV as it is, the first `most` rows."""
+    rows = [tuple(cell(value) for value in row) for row in table.head(most).itertuples(index=False)]
+    if len(table) > most:
+        caption = f"{caption} The first {most} of {len(table)} rows.".strip()
+    headers = tuple(str(name).replace("_", " ") for name in table.columns)
+    return Table(headers, rows, caption)
+
+
+def pictures(shelf: Shelf, stage: str, what: str, *patterns: str) -> list:
+    """The image files that match, or the line that says which stage makes them."""
+    files = shelf.files(*patterns)
+    if not files:
+        return [missing(what, stage)]
+    return [Picture.of_file(path, _CAPTIONS.get(path.name, _caption(path))) for path in files]
+
+
+def _caption(path: Path) -> str:
+    """A caption made from a file's name, its folder named where that tells the case."""
+    words = path.stem.replace("_", " ").replace("-", " ").strip()
+    if path.name == "roots.png":
+        words = "surfaces of the predicted roots"
+    inside = path.parent.name if path.parent.name.startswith("sub-") else ""
+    return f"{inside}: {words}." if inside else words[:1].upper() + words[1:] + "."

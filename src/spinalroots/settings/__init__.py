@@ -1,0 +1,1 @@
+"""The typed parameters of every room, one module each."""

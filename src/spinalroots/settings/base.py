@@ -1,0 +1,44 @@
+"""What every group of parameters is: typed, closed to unknown keys, unchangeable.
+
+One module a room. Kernels take a section of their own room, or plain values; reading `params.yaml`
+and filling in a scale is :mod:`spinalroots.pipeline.params`. Free of torch.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Triple = tuple[Positive, Positive, Positive]
+
+
+def _rising(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError(f"a range from the least to the most, not {pair[0]:g} to {pair[1]:g}")
+    return pair
+
+
+Range = Annotated[tuple[NonNegative, NonNegative], AfterValidator(_rising)]
+PositiveRange = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
+CountRange = Annotated[tuple[Count, Count], AfterValidator(_rising)]
+
+
+def _word(value: Any) -> Any:
+    """DVC and YAML write a word of digits as a number: `preset: 70` is the preset "70"."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+AsWord = BeforeValidator(_word)
+"""Beside a choice of words of which some look like numbers, such as "auto" and "32"."""
+
+
+class Section(BaseModel):
+    """A group of parameters: unknown keys are refused, values cannot change afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)

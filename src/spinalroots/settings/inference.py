@@ -1,0 +1,36 @@
+"""How a trained network segments a whole scan. Changing it never trains anything again."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from spinalroots.settings.base import Count, Fraction, NonNegative, Section
+
+Decoding = Literal["entity_first", "argmax"]
+"""`entity_first`: root where all roots together beat the background, then the likeliest root."""
+
+
+class HardnetInference(Section):
+    """HarDNet: windows along the straightened scan."""
+
+    decoding: Decoding
+    overlap: Fraction  # share of a window that the next one covers again
+    mirroring: bool  # average with the mirrored scan: twice the time
+
+
+class NnunetInference(Section):
+    """nnU-Net: its sliding window, along a tube around the centreline."""
+
+    decoding: Decoding
+    tile_step: Annotated[float, Field(gt=0, le=1)]  # shift between tiles, share of a tile
+    tiles_at_once: Count  # bounds the memory
+    margin_mm: NonNegative  # in-plane, around the centreline
+
+
+class Inference(Section):
+    """Both families."""
+
+    hardnet: HardnetInference
+    nnunet: NnunetInference

@@ -1,0 +1,59 @@
+"""Synthetic scans and their annotator."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from spinalroots.settings.base import (
+    Count,
+    Fraction,
+    NonNegative,
+    Positive,
+    PositiveRange,
+    Range,
+    Section,
+)
+
+
+def _orientation(code: str) -> str:
+    """Three letters, one of each pair, such as RAS or PSR."""
+    if sorted({"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}.get(c, 9) for c in code) != [
+        0,
+        1,
+        2,
+    ]:
+        raise ValueError("an orientation of three letters such as RAS, LPS or PSR")
+    return code
+
+
+Orientation = Annotated[str, AfterValidator(_orientation)]
+
+
+class Annotator(Section):
+    """How often and how badly the phantoms' annotator errs."""
+
+    entity_error: Fraction
+    gaps_per_root: NonNegative
+    gap_mm: Range
+    end_mm: NonNegative
+    thinning: Fraction
+    spill: Fraction
+    swap_share: Fraction
+    swap_mm: Range
+
+
+class Phantom(Section):
+    """Synthetic scans. A range is drawn from evenly, once per case."""
+
+    cases: Count
+    in_plane_mm: PositiveRange
+    slice_mm: PositiveRange
+    field_mm: tuple[Positive, Positive]  # left-right and antero-posterior extent
+    sagittal_share: Fraction
+    orientations: tuple[Orientation, ...]
+    noise: Range
+    subvoxels: Count
+    mask_coverage: Fraction
+    annotator: Annotator
