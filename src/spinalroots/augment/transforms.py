@@ -94,7 +94,7 @@ def apply_arrays(
     """Scan and label maps with the plan applied, on the same grid.
 
     :param image: (X, Y, Z) float32, any unit and offset.
-    :param label_maps: scheme → (X, Y, Z) uint8 stored label values (:mod:`spinalroots.registry.anatomy`).
+    :param label_maps: scheme → (X, Y, Z) uint8 stored label values.
         Thin roots stay connected and the root schemes agree with each other (:func:`warp_labels`).
     :param spacing_mm: (3,) voxel edges.
     :returns: new arrays; voxels from outside the scan repeat its border and carry no label.

@@ -1,7 +1,7 @@
 """The published HarDNets, rebuilt from our blocks: their parameter counts check the rule.
 
 Tables of arXiv 1909.00948 (39DS, 68, 85) and of the authors' FC-HarDNet-70. They are for checking
-and for comparison; the pipeline trains :class:`spinalroots.hardnet.network.segmentation.SegmentationHardnet`.
+and for comparison; the pipeline trains `SegmentationHardnet`.
 """
 
 from __future__ import annotations

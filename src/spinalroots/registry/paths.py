@@ -1,4 +1,4 @@
-"""Where the pipeline's files lie, below the folder that a stage runs in. Nothing else spells them."""
+"""Where the pipeline's files lie, below the folder that a stage runs in."""
 
 from pathlib import Path
 

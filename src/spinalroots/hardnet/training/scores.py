@@ -14,7 +14,7 @@ def stack_dice(
 ) -> np.ndarray:
     """Dice (1 + n,) of class probabilities (classes, S, S, Z): binary first, then each label.
 
-    `classes` (S, S, Z) as in :class:`~spinalroots.hardnet.data.patches.Case`; a root of unknown level
+    `classes` (S, S, Z) as in a straightened case; a root of unknown level
     counts for the binary Dice only. A label that neither side has is nan.
     """
     predicted = target.encode(decode(chances, target, decoding))

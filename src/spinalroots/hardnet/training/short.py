@@ -63,7 +63,6 @@ def mean_dice(
 ) -> np.ndarray:
     """Mean Dice (1 + n,) over whole `cases`: binary, then each label (nan if absent)."""
     network.eval()
-    hardnet = plan.hardnet
     predictor = HardnetPredictor(
         "trial",
         target,

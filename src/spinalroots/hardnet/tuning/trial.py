@@ -1,4 +1,4 @@
-"""A trial of the tuning in its own process: `python -m spinalroots.hardnet.tuning.trial REQUEST.json`.
+"""A trial of the tuning in its own process: `python -m` this module with a request file.
 
 A fresh process, so that the peak memory it reports belongs to this trial alone, and so that running
 out of memory kills the trial and not the study. Prints one JSON object a line: after the first step
