@@ -108,7 +108,8 @@ def test_kill_9_costs_no_epoch_and_leaves_no_gap(project, tmp_path):
     (tmp_path / "effective.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     code = (
         "import yaml; from spinalroots.pipeline.params import Params; "
-        "from spinalroots.pipeline.stages import train_nnunet; train_nnunet.main(Params.model_validate(yaml.safe_load(open("
+        "from spinalroots.pipeline.stages import train_nnunet; "
+        "train_nnunet.main(Params.model_validate(yaml.safe_load(open("
         f"'effective.yaml'))), '{ROW}')"
     )
     checkpoints = "*/results/*/*/fold_0/checkpoint_latest.pth"
