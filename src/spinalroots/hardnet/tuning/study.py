@@ -1,7 +1,8 @@
 """Tuning: an Optuna study over patch, memory settings, width and learning rate.
 
 Two objectives, Dice up and peak memory down, and one constraint: the memory budget. Every trial is
-a real short training in a process of its own (:mod:`.trial`). One that runs out of memory, or shows after its first step that it needs more than the budget, counts as infeasible.
+a real short training in a process of its own (:mod:`.trial`). One that runs out
+of memory, or shows after its first step that it needs more than the budget, counts as infeasible.
 """
 
 from __future__ import annotations
