@@ -26,11 +26,11 @@ from spinalroots.hardnet.training.step import Plan, build
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, read_image
 from spinalroots.pipeline import params
-from spinalroots.pipeline.stages.train_hardnet import input_spec, tuned_values
 from spinalroots.registry.anatomy import Scheme
 from spinalroots.registry.models import MODELS
 from spinalroots.settings.hardnet import Hardnet, Tunable
 from spinalroots.settings.nnunet import NnunetPlan
+from spinalroots.stages.train_hardnet import input_spec, tuned_values
 
 TILE_STEP = 0.5
 """nnU-Net's own shift between tiles, as a share of a tile."""

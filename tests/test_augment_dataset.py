@@ -23,8 +23,8 @@ from spinalroots.hardnet.data import cases
 from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
 from spinalroots.nnunet.raw_data import find_cases
 from spinalroots.pipeline import params as parameters
-from spinalroots.pipeline.stages import augment as stage
 from spinalroots.registry.anatomy import Root, Scheme, individuals_to_levels
+from spinalroots.stages import augment as stage
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = (22, 24, 60)

@@ -17,8 +17,8 @@ from spinalroots.imaging.curves import smooth
 from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
 from spinalroots.phantom.case import generate
 from spinalroots.pipeline import params
-from spinalroots.pipeline.stages import centreline as stage
 from spinalroots.registry.anatomy import Scheme
+from spinalroots.stages import centreline as stage
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT / ".." / "shared" / "real"

@@ -17,9 +17,9 @@ from spinalroots.dataset.selection import SelectedCase
 from spinalroots.errors import InputError
 from spinalroots.files import read_json
 from spinalroots.imaging.volume import Grid, Volume, write_volume
-from spinalroots.pipeline.stages import check as stage
 from spinalroots.quality.check import check_case, mismatches, wrong_sides
 from spinalroots.registry.anatomy import Root, Scheme, individuals_to_levels
+from spinalroots.stages import check as stage
 
 SHAPE = (20, 16, 24)
 AFFINE = np.diag([0.8, 0.8, 1.5, 1.0])

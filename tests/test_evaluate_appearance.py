@@ -9,8 +9,8 @@ from spinalroots.files import write_json
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.centreline_image import find
 from spinalroots.imaging.volume import Volume, read_image, write_volume
-from spinalroots.pipeline.stages import appearance as stage
 from spinalroots.quality import appearance, plausibility
+from spinalroots.stages import appearance as stage
 
 SHAPE, EDGES = (40, 44, 60), (1.2, 1.2, 1.5)
 

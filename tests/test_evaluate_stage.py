@@ -18,11 +18,11 @@ from spinalroots.imaging.volume import Grid, Volume, write_volume
 from spinalroots.metrics.reference import paste, read_annotation, require_unseen
 from spinalroots.metrics.tables import CASE_COLUMNS, TABLE_COLUMNS, summary
 from spinalroots.pipeline import tracking
-from spinalroots.pipeline.stages import evaluate
 from spinalroots.quality import appearance
 from spinalroots.registry import anatomy
 from spinalroots.registry.anatomy import Root, Scheme, individuals_to_levels
 from spinalroots.registry.models import MODELS
+from spinalroots.stages import evaluate
 
 AFFINE = np.diag([0.5, 0.5, 1.0, 1.0])
 AFFINE[:3, 3] = [-8.0, -8.0, 5.0]

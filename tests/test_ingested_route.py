@@ -16,9 +16,9 @@ from spinalroots.ingest import ingest, plan
 from spinalroots.ingest.export import export_case
 from spinalroots.metrics.reference import read_annotation
 from spinalroots.phantom.dataset import write_dataset
-from spinalroots.pipeline.stages import augment, centreline, check, refine, split
 from spinalroots.registry.anatomy import Scheme
 from spinalroots.registry.models import MODELS
+from spinalroots.stages import augment, centreline, check, refine, split
 
 ANNOTATED, BARE = [f"sub-00{number}" for number in (1, 2, 3)], "sub-004"
 

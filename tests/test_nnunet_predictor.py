@@ -14,11 +14,11 @@ from spinalroots.imaging.volume import Volume, read_image, read_labels, write_vo
 from spinalroots.inference.predictor import torch_runner
 from spinalroots.nnunet.network import Ensemble, build_network, load_weights, save_weights
 from spinalroots.nnunet.predictor import NnunetPredictor, box_around, near
-from spinalroots.pipeline.stages import predict_nnunet, prepare_nnunet, train_nnunet
 from spinalroots.predict.load import load_predictor
 from spinalroots.registry.anatomy import Scheme, individuals_to_levels
 from spinalroots.registry.models import MODELS
 from spinalroots.settings.inference import NnunetInference
+from spinalroots.stages import predict_nnunet, prepare_nnunet, train_nnunet
 
 ROW = "all-levels"
 INFERENCE = NnunetInference(tile_step=0.5, tiles_at_once=2, margin_mm=30.0, decoding="entity_first")

@@ -27,8 +27,8 @@ from spinalroots.nnunet.trainer import (
     by_size,
 )
 from spinalroots.nnunet.training import Job, working_folder
-from spinalroots.pipeline.stages import prepare_nnunet, train_nnunet
 from spinalroots.registry.models import MODELS
+from spinalroots.stages import prepare_nnunet, train_nnunet
 
 ROW = "all-levels"
 MODEL = Path("models") / f"nnunet-{ROW}"
@@ -108,7 +108,7 @@ def test_kill_9_costs_no_epoch_and_leaves_no_gap(project, tmp_path):
     (tmp_path / "effective.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     code = (
         "import yaml; from spinalroots.pipeline.params import Params; "
-        "from spinalroots.pipeline.stages import train_nnunet; "
+        "from spinalroots.stages import train_nnunet; "
         "train_nnunet.main(Params.model_validate(yaml.safe_load(open("
         f"'effective.yaml'))), '{ROW}')"
     )

@@ -11,12 +11,12 @@ from spinalroots.dataset.layout import Dataset
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Grid, Volume, read_labels, write_volume
 from spinalroots.pipeline import params
-from spinalroots.pipeline.stages import postprocess as stage
 from spinalroots.postprocess import run, sides
 from spinalroots.postprocess.cleanup import drop_islands
 from spinalroots.registry import anatomy
 from spinalroots.registry.anatomy import Root, Scheme, Side, Target, Type
 from spinalroots.settings.results import Postprocess
+from spinalroots.stages import postprocess as stage
 
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
 SPACING = np.array([0.7, 0.7, 0.9])

@@ -19,7 +19,6 @@ from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, write_volume
 from spinalroots.inference.predictor import Prediction
 from spinalroots.pipeline import params as parameters
-from spinalroots.pipeline.stages import quantize as stage
 from spinalroots.quantize import accuracy, cases, choose, compare, export, figure, measure, report
 from spinalroots.registry.anatomy import Root, Scheme, Target
 from spinalroots.registry.variants import (
@@ -31,6 +30,7 @@ from spinalroots.registry.variants import (
     chosen,
     runs_here,
 )
+from spinalroots.stages import quantize as stage
 
 INPUT_SHAPE = (1, 8, 8, 8)
 

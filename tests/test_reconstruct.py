@@ -13,11 +13,11 @@ from spinalroots.errors import InputError
 from spinalroots.files import write_json
 from spinalroots.imaging.volume import Volume, write_volume
 from spinalroots.pipeline import params
-from spinalroots.pipeline.stages import reconstruct as stage
 from spinalroots.reconstruct import case
 from spinalroots.reconstruct.surfaces import root_surface
 from spinalroots.reconstruct.trajectories import trace_root
 from spinalroots.registry.anatomy import Root, Scheme
+from spinalroots.stages import reconstruct as stage
 
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
 SPACING = np.array([0.5, 0.6, 0.8])

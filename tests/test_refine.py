@@ -14,7 +14,6 @@ from spinalroots.dataset.selection import SelectedCase
 from spinalroots.errors import InputError
 from spinalroots.files import write_json
 from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
-from spinalroots.pipeline.stages import refine as stage
 from spinalroots.refine.annotation import Annotation, read_annotation
 from spinalroots.refine.case import grow, refine, with_levels
 from spinalroots.refine.crop import annotated_box, place_back
@@ -23,6 +22,7 @@ from spinalroots.refine.flood_fill import flood_fill, neighbour_offsets
 from spinalroots.refine.measure import gain
 from spinalroots.refine.summary import gain_table, summary
 from spinalroots.registry.anatomy import Root, Scheme, individuals_to_levels
+from spinalroots.stages import refine as stage
 
 L3_LEFT, L3_RIGHT, L4_LEFT = (Root.parse(name).value for name in ("L3_D_L", "L3_D_R", "L4_D_L"))
 L3_VENTRAL = Root.parse("L3_V_L").value

@@ -11,7 +11,6 @@ from spinalroots.dataset.layout import Dataset
 from spinalroots.files import write_json, write_text
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, write_volume
-from spinalroots.pipeline.stages import evaluate, report
 from spinalroots.quality import appearance
 from spinalroots.registry.anatomy import Root, Scheme, individuals_to_levels
 from spinalroots.registry.models import MODELS
@@ -19,6 +18,7 @@ from spinalroots.report import figures, overlays, page, paper, results
 from spinalroots.report.blocks import Section, Table, Text
 from spinalroots.report.charts import Strip, curves, heat_grid, strip_chart
 from spinalroots.report.inputs import Shelf
+from spinalroots.stages import evaluate, report
 
 AFFINE = np.diag([0.8, 0.8, 1.2, 1.0])
 AFFINE[:3, 3] = [-20.0, -20.0, 0.0]

@@ -12,8 +12,8 @@ from spinalroots.dataset.selection import selected_cases
 from spinalroots.dataset.split import require_disjoint, split_cases
 from spinalroots.errors import InputError
 from spinalroots.files import read_json, write_bytes
-from spinalroots.pipeline.stages import split as stage
 from spinalroots.registry.anatomy import Scheme
+from spinalroots.stages import split as stage
 
 
 def phantoms(count):

@@ -2,7 +2,7 @@ import mlflow
 import pytest
 
 from spinalroots.pipeline import tracking
-from spinalroots.pipeline.stages import train_hardnet
+from spinalroots.stages import train_hardnet
 
 
 def runs():

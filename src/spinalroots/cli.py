@@ -145,7 +145,7 @@ def _command(commands, name: str, run, summary: str) -> argparse.ArgumentParser:
 def _stage(options) -> None:
     from spinalroots.pipeline import params
 
-    module = importlib.import_module(f"spinalroots.pipeline.stages.{options.name}")
+    module = importlib.import_module(f"spinalroots.stages.{options.name}")
     loaded = params.load(options.params, scale=options.scale)
     if not options.strict:
         module.main(loaded, options.key) if options.key else module.main(loaded)

@@ -1,1 +1,1 @@
-"""Parameters, provenance, tracking, and one short module per stage."""
+"""Around every stage: parameters in, provenance, the MLflow run."""

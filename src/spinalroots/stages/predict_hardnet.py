@@ -13,8 +13,8 @@ from spinalroots.hardnet.data.cases import CENTRELINES, SPLIT
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image, write_probability, write_volume
 from spinalroots.pipeline.params import Params
-from spinalroots.pipeline.stages.train_hardnet import NAME
 from spinalroots.registry.anatomy import Scheme
+from spinalroots.stages.train_hardnet import NAME
 
 
 def main(params: Params) -> None:

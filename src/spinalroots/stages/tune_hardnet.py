@@ -12,8 +12,8 @@ from spinalroots.files import folder_in_one_piece
 from spinalroots.hardnet.data import cases as room
 from spinalroots.pipeline import tracking
 from spinalroots.pipeline.params import Params
-from spinalroots.pipeline.stages.train_hardnet import BEST, NAME, input_spec
 from spinalroots.registry.models import MODELS
+from spinalroots.stages.train_hardnet import BEST, NAME, input_spec
 
 
 def main(params: Params) -> None:
