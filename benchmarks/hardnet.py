@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.training_cases import training_cases, with_map
 from spinalroots.files import read_json, write_json
 from spinalroots.hardnet.data import cases as room
 from spinalroots.hardnet.network.segmentation import parameter_count
@@ -94,13 +95,13 @@ def planned_resenc(classes: int):
     from spinalroots.nnunet.network import build_network
     from spinalroots.nnunet.planner import plan
     from spinalroots.nnunet.preprocess import write_fingerprint
-    from spinalroots.nnunet.raw_data import find_cases, write_raw_dataset
+    from spinalroots.nnunet.raw_data import write_raw_dataset
 
     model = MODELS["nnunet-all-levels"]
     split = read_json(room.SPLIT)
     refined = [Dataset(room.REFINED)]
-    training, _ = find_cases(refined, split["train"], Scheme.LEVELS)
-    validation, _ = find_cases(refined, split["validation"], Scheme.LEVELS)
+    training, _ = with_map(training_cases(split["train"], refined), Scheme.LEVELS)
+    validation, _ = with_map(training_cases(split["validation"], refined), Scheme.LEVELS)
     name = environment.dataset_name(model)
     wanted = NnunetPlan.model_validate(
         {**dict.fromkeys(NnunetPlan.model_fields), "planner": "resenc_m"}

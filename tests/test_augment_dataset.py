@@ -18,10 +18,10 @@ import pytest
 from spinalroots.augment import dataset
 from spinalroots.augment.dataset import Variant
 from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.training_cases import training_cases, with_map
 from spinalroots.files import read_json
 from spinalroots.hardnet.data import cases
 from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
-from spinalroots.nnunet.raw_data import find_cases
 from spinalroots.pipeline import params as parameters
 from spinalroots.registry.anatomy import Root, Scheme, individuals_to_levels
 from spinalroots.stages import augment as stage
@@ -175,7 +175,7 @@ def test_without_a_budget_training_goes_on_with_the_refined_cases(finished, tmp_
     assert outcome["before"] == outcome["after"]
     assert "budget of 0 variants" in outcome["limit"]
     refined, augmented = Dataset(tmp_path / "data/refined"), Dataset(tmp_path / "data/augmented")
-    found, lacking = find_cases([refined, augmented], list(CASES[:3]), Scheme.LEVELS)
+    found, lacking = with_map(training_cases(list(CASES[:3]), [refined, augmented]), Scheme.LEVELS)
     assert ([case.name for case in found], lacking) == (list(CASES[:3]), [])
     assert [one.name for one in cases.sources("train", augmented=True)] == list(CASES[:3])
 

@@ -8,54 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.training_cases import TrainingCase
 from spinalroots.errors import InputError
-from spinalroots.files import read_json, write_json
+from spinalroots.files import write_json
 from spinalroots.imaging.volume import read_image, read_labels, require_same_grid, write_volume
-from spinalroots.registry.anatomy import Scheme, Target
-
-_MAP = {Scheme.ENTITY: Scheme.ENTITY, Scheme.LEVELS: Scheme.LEVELS}
-"""Label map that a target is encoded from; any other target takes the individual map."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """An image with its label map; `parent` is the case it was augmented from, or itself."""
-
-    name: str
-    parent: str
-    image: Path
-    labels: Path
-
-
-def find_cases(
-    datasets: list[Dataset], parents: list[str], scheme: Scheme
-) -> tuple[list[Case], list[str]]:
-    """Cases of the `datasets` that are, or were augmented from, one of the `parents`.
-
-    :returns: the cases that have the label map for `scheme`, and the names of those that lack it.
-    """
-    wanted = _MAP.get(scheme, Scheme.INDIVIDUALS)
-    found, lacking = [], []
-    for dataset in datasets:
-        for name in dataset.cases_if_any():
-            parent = _parent(dataset, name)
-            if parent not in parents:
-                continue
-            if dataset.has(name, wanted):
-                found.append(Case(name, parent, dataset.image(name), dataset.labels(name, wanted)))
-            else:
-                lacking.append(name)
-    return found, lacking
+from spinalroots.registry.anatomy import Target
 
 
 def write_raw_dataset(
-    folder: Path, target: Target, training: list[Case], validation: list[Case]
+    folder: Path, target: Target, training: list[TrainingCase], validation: list[TrainingCase]
 ) -> dict:
     """Write dataset.json, labelsTr and cases.json; return the content of cases.json.
 
@@ -73,13 +38,14 @@ def write_raw_dataset(
     roles += [(case, "validation") for case in validation]
     for case, role in roles:
         label = folder / "labelsTr" / f"{case.name}.nii.gz"
+        image = case.dataset.image(case.name)
         counts = _write_labels(case, label, target)
         record[case.name] = {
             "parent": case.parent,
             "role": role,
-            "image": os.path.relpath(case.image, folder),
+            "image": os.path.relpath(image, folder),
             "label": os.path.relpath(label, folder),
-            "sha256": [_sha256(case.image), _sha256(label)],
+            "sha256": [_sha256(image), _sha256(label)],
             "voxels": counts.tolist(),
         }
     write_json(
@@ -138,15 +104,11 @@ def fold_splits(cases: dict[str, dict], folds: int) -> list[dict]:
     return splits
 
 
-def _parent(dataset: Dataset, name: str) -> str:
-    sidecar = dataset.sidecar(name)
-    return read_json(sidecar).get("parent", name) if sidecar.is_file() else name
-
-
-def _write_labels(case: Case, path: Path, target: Target) -> np.ndarray:
+def _write_labels(case: TrainingCase, path: Path, target: Target) -> np.ndarray:
     """Write the classes of a case on its image's grid; return the voxels of each class."""
-    labels = read_labels(case.labels)
-    require_same_grid(case.labels, labels, case.image, read_image(case.image))
+    source, image = case.dataset.labels(case.name, target.scheme), case.dataset.image(case.name)
+    labels = read_labels(source)
+    require_same_grid(source, labels, image, read_image(image))
     classes = target.encode(labels.data)
     write_volume(path, labels.with_data(classes), native=labels.native)
     return np.bincount(classes.ravel(), minlength=len(target.class_names))

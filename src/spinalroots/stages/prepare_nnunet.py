@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.training_cases import training_cases, with_map
 from spinalroots.files import folder_in_one_piece, read_json
 from spinalroots.nnunet import environment
-from spinalroots.nnunet.raw_data import find_cases, write_raw_dataset
+from spinalroots.nnunet.raw_data import write_raw_dataset
 from spinalroots.pipeline.params import Params
 from spinalroots.registry.models import MODELS
 
@@ -23,8 +24,9 @@ def main(params: Params, row: str) -> None:
     target = model.target(other_roots=params.nnunet.other_roots)
     split = read_json(SPLIT)
     sources = [Dataset(REFINED), *([Dataset(AUGMENTED)] if model.augmented else [])]
-    training, lacking = find_cases(sources, split["train"], target.scheme)
-    validation, lacking_too = find_cases(sources[:1], split["validation"], target.scheme)
+    training, lacking = with_map(training_cases(split["train"], sources), target.scheme)
+    held_out = training_cases(split["validation"], sources[:1])
+    validation, lacking_too = with_map(held_out, target.scheme)
     if lacking or lacking_too:
         print(f"{row}: left out for want of a map: {', '.join(lacking + lacking_too)}")
 

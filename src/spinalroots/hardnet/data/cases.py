@@ -10,6 +10,7 @@ from pathlib import Path
 from joblib import Parallel, delayed
 
 from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.training_cases import training_cases
 from spinalroots.errors import InputError
 from spinalroots.files import read_json
 from spinalroots.hardnet.data.patches import Case, read_case
@@ -43,17 +44,11 @@ def sources(part: str, *, augmented: bool = False) -> list[Source]:
 
     A variant belongs to its parent (its sidecar's `parent`), so nothing leaks between parts.
     """
-    names = read_json(SPLIT)[part]
-    refined = Dataset(REFINED)
-    found = [Source(refined, name, CENTRELINES / f"{name}.json") for name in names]
-    if augmented and AUGMENTED.is_dir():
-        variants = Dataset(AUGMENTED)
-        found += [
-            Source(variants, name, CENTRELINES / f"{name}.json")
-            for name in variants.cases_if_any()
-            if read_json(variants.sidecar(name))["parent"] in names
-        ]
-    return found
+    datasets = [Dataset(REFINED), *([Dataset(AUGMENTED)] if augmented else [])]
+    return [
+        Source(case.dataset, case.name, CENTRELINES / f"{case.name}.json")
+        for case in training_cases(read_json(SPLIT)[part], datasets)
+    ]
 
 
 def class_weights(hardnet: Hardnet, target: Target) -> tuple[float, ...] | None:

@@ -7,12 +7,13 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from nnunet_case import TEST, TRAINING, VALIDATION, write_case, write_inputs
+from nnunet_case import TRAINING, VALIDATION, write_case, write_inputs
 
 from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.training_cases import training_cases
 from spinalroots.errors import InputError
 from spinalroots.files import read_json
-from spinalroots.nnunet.raw_data import find_cases, fold_splits, write_raw_dataset
+from spinalroots.nnunet.raw_data import fold_splits, write_raw_dataset
 from spinalroots.registry.anatomy import Scheme, Target
 
 
@@ -22,23 +23,10 @@ def datasets(tmp_path) -> list[Dataset]:
     return [Dataset(tmp_path / "data" / "refined"), Dataset(tmp_path / "data" / "augmented")]
 
 
-def test_no_test_case_enters_not_even_augmented(datasets):
-    found, _ = find_cases(datasets, TRAINING, Scheme.LEVELS)
-    assert [case.name for case in found] == ["sub-01", "sub-02", "sub-01aug01"]
-    assert {case.parent for case in found}.isdisjoint(TEST)
-
-
-def test_a_case_without_the_map_is_left_out_and_named(datasets):
-    datasets[0].labels("sub-02", Scheme.INDIVIDUALS).unlink()
-    found, lacking = find_cases(datasets[:1], TRAINING, Scheme.INDIVIDUALS)
-    assert [case.name for case in found] == ["sub-01"]
-    assert lacking == ["sub-02"]
-
-
 def test_labels_become_consecutive_classes_on_the_image_grid(datasets, tmp_path):
     target = Target.of("levels", "thoracic", other_roots=True)
-    training, _ = find_cases(datasets, TRAINING, target.scheme)
-    validation, _ = find_cases(datasets, VALIDATION, target.scheme)
+    training = training_cases(TRAINING, datasets)
+    validation = training_cases(VALIDATION, datasets)
     folder = tmp_path / "raw"
     record = write_raw_dataset(folder, target, training, validation)["cases"]
     description = read_json(folder / "dataset.json")
@@ -89,11 +77,14 @@ def test_five_folds_of_three_scans_is_an_error_that_says_so():
 
 
 def test_a_label_map_on_another_grid_is_refused(datasets, tmp_path):
-    case = find_cases(datasets[:1], TRAINING, Scheme.LEVELS)[0][0]
+    case = training_cases(TRAINING, datasets[:1])[0]
     other = Dataset(tmp_path / "other")
     write_case(other, "sub-01", 0)
     image = nib.load(other.labels("sub-01", Scheme.LEVELS))
-    nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj)[:-1], image.affine), case.labels)
+    nib.save(
+        nib.Nifti1Image(np.asanyarray(image.dataobj)[:-1], image.affine),
+        case.dataset.labels(case.name, Scheme.LEVELS),
+    )
     with pytest.raises(InputError, match="the grid of"):
         write_raw_dataset(tmp_path / "raw", Target.of("levels"), [case], [case])
     assert not Path(tmp_path / "raw" / "dataset.json").exists()
