@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from spinalroots.imaging.centreline import Centreline
-from spinalroots.metrics.boxes import bounding_box, label_boxes
 from spinalroots.metrics.calibration import reliability
 from spinalroots.metrics.effort import (
     Effort,
@@ -301,14 +300,6 @@ def test_erasing_costs_only_when_it_is_given_a_weight():
     assert effort.score() == 1.0
     assert effort.score(erasing_weight=1.0) == 0.5
     assert effort.score(erasing_weight=0.5) == pytest.approx(0.75)
-
-
-def test_boxes_are_tight():
-    mask = block(at=(2, 3, 4), size=(1, 2, 3))
-    assert bounding_box(mask) == (slice(2, 3), slice(3, 5), slice(4, 7))
-    assert bounding_box(mask, margin_vox=4)[0] == slice(0, 7)
-    assert bounding_box(EMPTY) is None
-    assert label_boxes(mask * np.uint8(89)) == {89: (slice(2, 3), slice(3, 5), slice(4, 7))}
 
 
 def test_the_case_worked_by_hand_in_the_docs():

@@ -15,7 +15,7 @@ from spinalroots.expert import versions as scored
 from spinalroots.files import write_json
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Grid, Volume, write_volume
-from spinalroots.metrics.reference import paste, read_annotation, require_unseen
+from spinalroots.metrics.reference import read_annotation, require_unseen
 from spinalroots.metrics.tables import CASE_COLUMNS, TABLE_COLUMNS, summary
 from spinalroots.pipeline import tracking
 from spinalroots.quality import appearance
@@ -338,22 +338,6 @@ def test_one_mlflow_run_per_model_with_the_per_case_table(tree, params):
         assert run.data.metrics[f"expert_score_simulated_{run.data.tags['region']}"] > 0.5
         logged = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/metrics_cases.json")
         assert {row[logged["columns"].index("case")] for row in logged["data"]} == set(CASES)
-
-
-def test_a_crop_is_laid_back_where_it_was_cut():
-    whole = Volume(truth_map(), AFFINE)
-    part = whole.crop((slice(2, 30), slice(1, 32), slice(3, 36)))
-    assert np.array_equal(paste(part, whole.grid).data, whole.data)
-
-
-@pytest.mark.parametrize("shift_mm", [0.25, 100.0])
-def test_what_is_no_crop_of_the_scan_is_refused(shift_mm):
-    whole = Volume(truth_map(), AFFINE)
-    part = whole.crop((slice(2, 30), slice(1, 32), slice(3, 36)))
-    affine = part.affine.copy()
-    affine[0, 3] += shift_mm
-    with pytest.raises(InputError, match="crop"):
-        paste(Volume(part.data, affine), whole.grid)
 
 
 def test_a_real_case_is_held_against_its_refined_annotation(tmp_path):

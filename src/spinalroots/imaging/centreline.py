@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from nibabel.affines import apply_affine
 
 from spinalroots.files import read_json, write_json
 from spinalroots.imaging.volume import Grid
@@ -50,7 +51,7 @@ class Centreline:
 
         Also right for an oblique grid, whose slices lie at no single height.
         """
-        voxels = _apply(np.linalg.inv(grid.affine), self.points_mm)
+        voxels = grid.to_voxels(self.points_mm)
         order = np.argsort(voxels[:, 2], kind="stable")
         slices = np.arange(grid.shape[2])
         return np.stack(
@@ -60,7 +61,7 @@ class Centreline:
     @classmethod
     def from_slices(cls, voxels: np.ndarray, affine: np.ndarray, source: str) -> Centreline:
         """Curve through voxel coordinates (N, 3) of a RAS+ grid, kept where it rises."""
-        points_mm = _apply(affine, np.asarray(voxels, float))
+        points_mm = apply_affine(affine, np.asarray(voxels, float))
         highest = np.maximum.accumulate(np.concatenate([[-np.inf], points_mm[:-1, 2]]))
         return cls(points_mm[points_mm[:, 2] > highest], source)
 
@@ -82,7 +83,3 @@ class Centreline:
         """Read what :meth:`write` wrote."""
         record = read_json(path)
         return cls(np.asarray(record["points_mm"], float), record["source"])
-
-
-def _apply(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
-    return points @ affine[:3, :3].T + affine[:3, 3]

@@ -16,6 +16,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from nibabel import orientations
+from nibabel.affines import apply_affine, voxel_sizes
 
 from spinalroots.errors import InputError
 from spinalroots.files import write_bytes
@@ -26,6 +27,9 @@ GRID_TOLERANCE_MM = 1e-2
 MAX_VOXELS = 2**28
 """Most voxels of a file, a whole spine at 0.4 mm: a header that claims more is damaged or hostile,
 and is refused before memory is taken for it. A byte of a `.gz` file may unpack to a thousand."""
+
+Box = tuple[slice, ...]
+"""One slice an axis, from 0 on; :mod:`spinalroots.imaging.boxes` makes them."""
 
 _RAS = orientations.axcodes2ornt("RAS")
 
@@ -40,7 +44,27 @@ class Grid:
     @property
     def spacing_mm(self) -> np.ndarray:
         """Voxel edge lengths (3,) in mm."""
-        return np.linalg.norm(self.affine[:3, :3], axis=0)
+        return voxel_sizes(self.affine)
+
+    @property
+    def voxel_mm3(self) -> float:
+        """Volume of a voxel in mm³."""
+        return abs(float(np.linalg.det(self.affine[:3, :3])))
+
+    def to_mm(self, voxels: np.ndarray) -> np.ndarray:
+        """RAS+ mm (..., 3) of voxel coordinates (..., 3), whose whole numbers are voxel centres."""
+        return apply_affine(self.affine, voxels)
+
+    def to_voxels(self, points_mm: np.ndarray) -> np.ndarray:
+        """Voxel coordinates (..., 3) of RAS+ points (..., 3) in mm."""
+        return apply_affine(np.linalg.inv(self.affine), points_mm)
+
+    def crop(self, box: Box) -> Grid:
+        """The grid of the voxels inside `box`."""
+        sides = [side.indices(length) for side, length in zip(box, self.shape, strict=True)]
+        affine = self.affine.copy()
+        affine[:3, 3] = self.to_mm([start for start, _, _ in sides])
+        return Grid(tuple(stop - start for start, stop, _ in sides), affine)
 
     @property
     def orientation(self) -> str:
@@ -89,12 +113,9 @@ class Volume:
         """Other data on the same grid."""
         return replace(self, data=data)
 
-    def crop(self, box: tuple[slice, slice, slice]) -> Volume:
-        """The part inside `box` (three slices with non-negative starts), affine moved along."""
-        start = np.array([part.start or 0 for part in box])
-        affine = self.affine.copy()
-        affine[:3, 3] = self.affine[:3, :3] @ start + self.affine[:3, 3]
-        return Volume(np.ascontiguousarray(self.data[box]), affine)
+    def crop(self, box: Box) -> Volume:
+        """The part inside `box` on its own grid."""
+        return Volume(np.ascontiguousarray(self.data[box]), self.grid.crop(box).affine)
 
 
 def read_image(path: Path) -> Volume:
@@ -180,7 +201,7 @@ def _image(path: Path, volume: Volume, native: Grid | None) -> nib.Nifti1Image:
     image = nib.Nifti1Image(np.asarray(data), affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(affine, code=1)
-    rotation = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    rotation = affine[:3, :3] / voxel_sizes(affine)
     if np.allclose(rotation.T @ rotation, np.eye(3), atol=1e-4):
         image.set_qform(affine, code=1)
     return image

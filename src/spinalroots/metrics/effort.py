@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spinalroots.metrics.boxes import label_boxes, union_box
+from spinalroots.imaging.boxes import label_boxes, union_box
 
 NO_HELP, NOTHING_LEFT = 0.5, 1.0
 """Ends of the expert's scale (the paper, III)."""

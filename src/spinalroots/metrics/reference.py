@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
 
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
+from spinalroots.imaging.boxes import paste
 from spinalroots.imaging.volume import Grid, Volume, read_labels
 from spinalroots.registry.anatomy import Scheme, Target, individuals_to_levels, label_names
 
@@ -90,32 +88,6 @@ def read_annotation(refined: Dataset, case: str, target: Target, grid: Grid) -> 
         maps.individuals
         and paste(maps.individuals, grid, refined.labels(case, Scheme.INDIVIDUALS)),
     )
-
-
-def paste(part: Volume, grid: Grid, where: Path | str = "label map") -> Volume:
-    """A cropped label map on the whole `grid` it was cropped from; background outside it.
-
-    :raises InputError: the part's voxels are not voxels of the grid.
-    """
-    corner = np.linalg.solve(grid.affine, part.affine[:, 3])[:3]
-    start = np.round(corner).astype(int)
-    moved = grid.affine.copy()
-    moved[:3, 3] += grid.affine[:3, :3] @ start
-    stop = start + part.data.shape
-    if (
-        not part.grid.matches(Grid(tuple(part.data.shape), moved))
-        or start.min() < 0
-        or (stop > grid.shape).any()
-    ):
-        raise InputError(
-            where,
-            expected=f"a crop of the grid {grid}",
-            found=str(part.grid),
-            fix="Crop the scan, do not resample it.",
-        )
-    whole = np.zeros(grid.shape, part.data.dtype)
-    whole[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = part.data
-    return Volume(whole, grid.affine)
 
 
 def require_unseen(cases: Iterable[str], split: dict[str, list[str]]) -> None:

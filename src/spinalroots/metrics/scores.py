@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spinalroots.imaging.boxes import bounding_box, label_boxes, union_box
 from spinalroots.imaging.centreline import Centreline
-from spinalroots.metrics.boxes import bounding_box, label_boxes, union_box
 from spinalroots.metrics.effort import Effort, correction_effort_per_label
 from spinalroots.metrics.instances import detect_roots, side_accuracy
 from spinalroots.metrics.levels import entry_error_mm, level_error_mm

@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from spinalroots.metrics.boxes import bounding_box
+from spinalroots.imaging.boxes import bounding_box
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spinalroots.metrics.boxes import bounding_box
+from spinalroots.imaging.boxes import bounding_box
 
 
 def cl_dice(reference: np.ndarray, prediction: np.ndarray) -> float:

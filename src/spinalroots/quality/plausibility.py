@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from spinalroots.imaging.boxes import Box, label_boxes
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
-from spinalroots.metrics.boxes import Box, label_boxes
 from spinalroots.metrics.levels import positions_mm
 from spinalroots.quality import appearance
 from spinalroots.registry.anatomy import LEVELS, Root, Side
