@@ -8,17 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from spinalroots.hardnet.training.losses import (
-    UNKNOWN_ROOT,
-    LossWeights,
-    entity_loss,
-    level_loss,
-    loss_terms,
-    skeleton_recall,
-    soft_dice,
-    total,
-)
-from spinalroots.hardnet.training.scores import dice, stack_dice
+from spinalroots.hardnet.training.losses import UNKNOWN_ROOT, LossWeights, loss_terms, total
+from spinalroots.hardnet.training.scores import stack_dice
 from spinalroots.hardnet.training.step import rate, shrunk
 from spinalroots.registry.anatomy import Target
 
@@ -45,15 +36,6 @@ def test_uniform_logits_cost_the_logarithm_of_the_class_count():
     assert float(terms["cross_entropy"]) == pytest.approx(math.log(4))
 
 
-def test_soft_dice_of_hard_masks_is_the_counted_dice():
-    rng = np.random.default_rng(3)
-    first, second = rng.random((2, 3, 5, 5)) < 0.4, rng.random((2, 3, 5, 5)) < 0.4
-    values = soft_dice(torch.from_numpy(first).float(), torch.from_numpy(second).float())
-    for channel in range(3):
-        expected = dice(first[:, channel], second[:, channel])
-        assert float(values[channel]) == pytest.approx(expected, abs=1e-5)
-
-
 def test_a_root_of_unknown_level_asks_for_a_root_but_for_no_level():
     classes = torch.full((1, 3, 3), UNKNOWN_ROOT, dtype=torch.uint8)
     classes[0, 0] = 0
@@ -63,33 +45,6 @@ def test_a_root_of_unknown_level_asks_for_a_root_but_for_no_level():
         assert float(a) == pytest.approx(float(b))
     missed = loss_terms(certain(torch.zeros_like(classes), 4), classes, ALL)
     assert float(missed["entity"]) > 1 > float(loss_terms(one, classes, ALL)["entity"]) + 0.99
-
-
-def test_the_entity_term_does_not_care_which_root():
-    classes = some_classes()
-    swapped = torch.where(classes > 0, 4 - classes.long(), 0)
-    terms = [
-        entity_loss(certain(guess, 4).log_softmax(1), classes > 0) for guess in (classes, swapped)
-    ]
-    assert float(terms[0]) == pytest.approx(float(terms[1]), abs=1e-6)
-
-
-def test_skeleton_recall_counts_the_covered_share_of_each_class():
-    skeleton = torch.zeros(1, 3, 4, 4)
-    skeleton[0, 0, 0] = 1
-    skeleton[0, 1, :2, 0] = 1
-    found = torch.zeros(1, 3, 4, 4)
-    found[0, 0, 0, :3] = 1
-    found[0, 1, 0, 0] = 1
-    assert float(skeleton_recall(found, skeleton)) == pytest.approx((3 / 4 + 1 / 2) / 2)
-
-
-def test_the_level_term_looks_at_known_roots_only():
-    classes = torch.tensor([[0, 1, 2, UNKNOWN_ROOT]], dtype=torch.uint8)
-    logits = torch.tensor([[[9.0, 0, 0, 0], [0, 2, 2, 5], [0, 1, 1, 0], [0, 0, 0, 0]]])
-    lots = math.log(math.exp(2) + math.exp(1) + 1)
-    assert float(level_loss(logits, classes)) == pytest.approx((lots - 2 + lots - 1) / 2, abs=1e-5)
-    assert float(level_loss(logits, torch.zeros_like(classes))) == 0
 
 
 def test_shrinking_labels_keeps_a_thin_root():

@@ -22,6 +22,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch._dynamo import OptimizedModule
 from tqdm import tqdm
 
+from spinalroots.compute.precision import cpu_computes_bf16
 from spinalroots.nnunet.augmentation import light_transforms
 from spinalroots.nnunet.logger import RUN_ID, MlflowLogger
 from spinalroots.nnunet.losses import RootLoss
@@ -237,7 +238,7 @@ class SpinalrootsTrainer(nnUNetTrainer):
 
     def _autocast(self):
         wanted = self.settings["precision"] == "auto" and self.device.type == "cpu"
-        if wanted and cpu_has_fast_bf16():
+        if wanted and cpu_computes_bf16():
             return torch.autocast("cpu", torch.bfloat16)
         return contextlib.nullcontext()
 
@@ -357,11 +358,6 @@ def by_size(voxels: dict[str, int], patch_voxels: int) -> list[str]:
     return [
         case for case, size in voxels.items() for _ in range(max(1, round(size / patch_voxels)))
     ]
-
-
-def cpu_has_fast_bf16() -> bool:
-    """Whether the CPU multiplies bf16 in hardware (AMX or AVX512-BF16); elsewhere it is slower."""
-    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def _plain(value):

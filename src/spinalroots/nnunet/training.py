@@ -18,9 +18,9 @@ from spinalroots.compute.device import choose_device
 from spinalroots.compute.energy import EnergyMeter
 from spinalroots.errors import InputError
 from spinalroots.files import folder_in_one_piece, read_json, write_json
+from spinalroots.losses.truth import balanced_weights
 from spinalroots.nnunet import environment
 from spinalroots.nnunet.logger import RUN_ID
-from spinalroots.nnunet.losses import balanced_weights
 from spinalroots.nnunet.network import build_network, save_weights
 from spinalroots.nnunet.planner import read_plans, summary
 from spinalroots.nnunet.raw_data import fold_splits

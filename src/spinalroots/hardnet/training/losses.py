@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from spinalroots.losses.terms import entity_loss, identity_loss, skeleton_recall, soft_dice
+
 UNKNOWN_ROOT = 255
 """Class of a voxel that is a root of unknown level."""
-
-SMOOTH = 1e-5
-"""Added above and below the fraction of a soft Dice."""
 
 
 @dataclass(frozen=True)
@@ -67,53 +66,10 @@ def loss_terms(
     if weights.entity:
         terms["entity"] = entity_loss(logarithms, classes > 0)
     if weights.level:
-        terms["level"] = level_loss(logits, classes)
+        terms["level"] = identity_loss(logits, classes, classes != UNKNOWN_ROOT)
     return terms
 
 
 def total(terms: dict[str, torch.Tensor], weights: LossWeights) -> torch.Tensor:
     """The weighted sum of :func:`loss_terms`."""
     return sum(getattr(weights, name) * value for name, value in terms.items())
-
-
-def soft_dice(probabilities: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Dice (classes,) of soft masks (B, classes, *spatial), over the whole batch at once."""
-    axes = (0, *range(2, truth.ndim))
-    both = (probabilities * truth).sum(axes)
-    sizes = probabilities.sum(axes) + truth.sum(axes)
-    return (2 * both + SMOOTH) / (sizes + SMOOTH)
-
-
-def entity_loss(logarithms: torch.Tensor, root: torch.Tensor) -> torch.Tensor:
-    """Dice + cross-entropy of "any root" against background.
-
-    The chance of any root is the sum of its classes' chances, so this term does not care which
-    level a root voxel is given. `logarithms`: log-probabilities (B, classes, *spatial).
-    """
-    any_root = torch.logsumexp(logarithms[:, 1:], dim=1)
-    background = logarithms[:, 0]
-    cross_entropy = -torch.where(root, any_root, background).mean()
-    dice = soft_dice(any_root.exp().unsqueeze(1), root.float().unsqueeze(1)).mean()
-    return cross_entropy + 1 - dice
-
-
-def level_loss(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of the level, given that it is a root: the mean over root voxels only.
-
-    In the plain cross-entropy the few root voxels hardly count beside the background: levels are
-    learned long after "root or not". `logits` (B, classes, *spatial); 0 where no root is known.
-    """
-    known = (classes > 0) & (classes != UNKNOWN_ROOT)
-    wanted = torch.where(known, classes.long() - 1, -1)
-    total = functional.cross_entropy(logits[:, 1:], wanted, ignore_index=-1, reduction="sum")
-    return total / known.sum().clamp(min=1)
-
-
-def skeleton_recall(probabilities: torch.Tensor, skeleton: torch.Tensor) -> torch.Tensor:
-    """Share of the skeleton (B, classes, *spatial) that the soft masks cover, mean over the classes
-    that have one (Kirchhoff et al., "Skeleton Recall Loss", arXiv 2404.03010)."""
-    axes = (0, *range(2, skeleton.ndim))
-    length = skeleton.sum(axes)
-    covered = (probabilities * skeleton).sum(axes)
-    present = (length > 0).float()
-    return ((covered / length.clamp(min=1)) * present).sum() / present.sum().clamp(min=1)

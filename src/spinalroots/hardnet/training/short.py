@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from spinalroots.compute.precision import resolved_precision
 from spinalroots.hardnet.data.patches import Case
 from spinalroots.hardnet.data.straighten import InputSpec
 from spinalroots.hardnet.network.segmentation import SegmentationHardnet
@@ -21,7 +22,6 @@ from spinalroots.hardnet.training.step import (
     build,
     optimizer,
     rate,
-    resolved_precision,
 )
 from spinalroots.inference.predictor import torch_runner
 from spinalroots.registry.anatomy import Target

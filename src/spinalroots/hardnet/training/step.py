@@ -201,16 +201,6 @@ def rate(step: int, steps: int, warm_up: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))
 
 
-def resolved_precision(precision: str, device: str) -> str:
-    """`auto` in full: bf16-mixed where the hardware computes in it, else 32."""
-    if precision != "auto":
-        return precision
-    if device == "cuda":
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    fast = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
-    return "bf16-mixed" if fast else "32"
-
-
 def autocast(precision: str, device: str) -> AbstractContextManager:
     """Mixed precision as `precision` says (32, bf16-mixed, 16-mixed)."""
     kinds = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}

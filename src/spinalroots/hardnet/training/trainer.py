@@ -14,11 +14,12 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 
+from spinalroots.compute.precision import resolved_precision
 from spinalroots.hardnet.data.patches import Case
 from spinalroots.hardnet.data.straighten import InputSpec
 from spinalroots.hardnet.predictor import HardnetPredictor
 from spinalroots.hardnet.training.module import HardnetData, HardnetModule
-from spinalroots.hardnet.training.step import Plan, resolved_precision
+from spinalroots.hardnet.training.step import Plan
 from spinalroots.registry.anatomy import Target
 
 Log = Callable[[dict[str, float], int], None]

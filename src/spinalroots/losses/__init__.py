@@ -1,0 +1,1 @@
+"""Terms of a loss that both families of networks are trained with."""
