@@ -20,14 +20,15 @@ help: ## Show this list
 
 install: $(READY) ## Create .venv and install everything into it (once)
 
-$(READY): pyproject.toml requirements.lock
+$(READY): pyproject.toml requirements.lock requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "error: $(PYTHON) is $$($(PYTHON) --version 2>&1); expected Python 3.11 to 3.13. Try: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing into .venv (a few minutes, once)"
 	@# torch alone first: CPU or CUDA, as the machine is served; the rest must not pull another one.
 	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check "torch==2.13.0"
-	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps \
+	  -r requirements.lock -r requirements-dev.lock
 	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -44,10 +45,10 @@ ui: $(READY) ## MLflow UI on http://127.0.0.1:5000 (this machine only)
 bench: $(READY) ## Measure speed and memory as ratios: reports/benchmarks.json
 	$(BIN)/python -m benchmarks
 
-lint: $(READY) ## Check style
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: $(READY) ## Check style and types
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-lock: ## Renew requirements.lock from pyproject.toml (needs uv)
+lock: ## Renew both locks from pyproject.toml (needs uv)
 	bin/lock
 
 clean: ## Remove the environment (data, models and reports stay)

@@ -37,9 +37,10 @@ class EnergyMeter:
     :param country: ISO code of three letters whose electricity mix is used.
     :param journal: file with the totals so far; None: only this block counts.
 
-    >>> with EnergyMeter("CHE") as meter:  # doctest: +SKIP
-    ...     train()
-    >>> meter.total.energy_kwh  # doctest: +SKIP
+    >>> with EnergyMeter("CHE") as meter:
+    ...     found = sum(range(1000))
+    >>> meter.total.energy_kwh > 0
+    True
     """
 
     def __init__(self, country: str, journal: Path | None = None):

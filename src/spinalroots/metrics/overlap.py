@@ -17,12 +17,12 @@ def dice(reference: np.ndarray, prediction: np.ndarray) -> float:
     With all target roots as foreground this is the paper's binary Dice. Source: Dice 1945; the
     guideline of Müller 2022 (arXiv 2202.05273).
 
-    >>> dice(np.array([1, 1, 0]), np.array([0, 1, 0]))
-    0.6666666666666666
+    >>> dice(np.array([1, 1, 0, 1]), np.array([0, 1, 0, 1]))
+    0.8
     """
     reference, prediction = np.asarray(reference) != 0, np.asarray(prediction) != 0
     size = np.count_nonzero(reference) + np.count_nonzero(prediction)
-    return 2 * np.count_nonzero(reference & prediction) / size if size else float("nan")
+    return float(2 * np.count_nonzero(reference & prediction) / size) if size else float("nan")
 
 
 def dice_per_label(
