@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from spinalroots.augment import labels, transforms
+from spinalroots.imaging.components import components
 from spinalroots.pipeline import params
 from spinalroots.registry.anatomy import REFINED_ROOTS
 
@@ -79,7 +80,7 @@ def methods() -> dict[str, Callable]:
 
 
 def _without_bridges(roots: np.ndarray, source: np.ndarray) -> np.ndarray:
-    parts, label_of_part = labels.connected_parts(roots.astype(np.int32))
+    parts, label_of_part = components(roots.astype(np.int32))
     voxels, owners, shares = labels.part_shares(parts, source)
     kept = labels._largest_shares(voxels, owners, shares)
     result = np.zeros(roots.size, np.uint8)

@@ -10,6 +10,7 @@ import pytest
 from scipy import ndimage
 
 from spinalroots.augment import labels, transforms
+from spinalroots.imaging.components import components
 from spinalroots.pipeline import params
 from spinalroots.registry.anatomy import REFINED_ROOTS, Scheme, individuals_to_levels
 
@@ -83,7 +84,7 @@ def test_whole_voxel_shift_is_a_shifted_copy():
 
 def test_shares_are_linear_interpolation_of_each_part_alone():
     roots = thin_roots(count=4)
-    parts, _ = labels.connected_parts(roots.astype(np.int32))
+    parts, _ = components(roots.astype(np.int32))
     shift = (0.3, -0.6, 0.25)
     source = identity(roots.shape) + np.array(shift, np.float32)[:, None, None, None]
     voxels, owners, shares = labels.part_shares(parts, source)

@@ -12,10 +12,8 @@ from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Grid, Volume, read_labels, write_volume
 from spinalroots.pipeline import params
 from spinalroots.postprocess import run, sides
-from spinalroots.postprocess.cleanup import drop_islands
 from spinalroots.registry import anatomy
 from spinalroots.registry.anatomy import Root, Scheme, Side, Target, Type
-from spinalroots.settings.results import Postprocess
 from spinalroots.stages import postprocess as stage
 
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
@@ -117,22 +115,46 @@ def test_islands_go_and_parts_joined_at_a_corner_stay():
     labels[3, 3, 3] = 20
     labels[8, 8, 8] = 20
     labels[5:7, 5, 5] = 21
-    kept = drop_islands(labels, np.array([1.0, 1.0, 0.5]), 1.0)
+    _, line = _cauda()
+
+    def kept(spacing_mm, island_mm3):
+        volume = Volume(labels, np.diag([*spacing_mm, 1.0]))
+        maps = run(volume, Target.of("individuals"), line, island_mm3=island_mm3, side_pull=3.0)
+        return maps[Scheme.INDIVIDUALS].data
+
     expected = labels.copy()
     expected[8, 8, 8] = 0
-    assert np.array_equal(kept, expected)
-    assert (drop_islands(labels, np.ones(3), 3.0) == 21).sum() == 0
+    assert np.array_equal(kept((1.0, 1.0, 0.5), 1.0), expected)
+    assert (kept((1.0, 1.0, 1.0), 3.0) == 21).sum() == 0
+
+
+@pytest.mark.parametrize("turn_deg", [0, 12])
+def test_a_part_exactly_as_large_as_the_least_island_stays_however_the_scan_lies(turn_deg):
+    labels = np.zeros((4, 4, 4), np.uint8)
+    labels[1, 1, 1:4] = 20
+    turn = np.deg2rad(turn_deg)
+    affine = np.diag([0.7, 0.9, 1.1, 1.0])
+    affine[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]] @ affine[:2, :2]
+    _, line = _cauda()
+    maps = run(
+        Volume(labels, affine),
+        Target.of("individuals"),
+        line,
+        island_mm3=3 * 0.7 * 0.9 * 1.1,
+        side_pull=3.0,
+    )
+    assert np.array_equal(maps[Scheme.INDIVIDUALS].data, labels)
 
 
 @pytest.fixture
 def knobs():
-    return Postprocess(island_mm3=0.0, side_pull=3.0)
+    return {"island_mm3": 0.0, "side_pull": 3.0}
 
 
 def test_the_three_maps_of_a_level_prediction_agree(knobs):
     truth, line = _cauda()
     levels = truth.with_data(anatomy.individuals_to_levels(truth.data))
-    maps = run(levels, Target.of("levels"), line, knobs)
+    maps = run(levels, Target.of("levels"), line, **knobs)
     assert np.array_equal(maps[Scheme.LEVELS].data, levels.data)
     assert np.array_equal(anatomy.individuals_to_levels(maps[Scheme.INDIVIDUALS].data), levels.data)
     assert np.array_equal(maps[Scheme.ENTITY].data, (truth.data > 0).astype(np.uint8))
@@ -141,7 +163,7 @@ def test_the_three_maps_of_a_level_prediction_agree(knobs):
 def test_an_individual_prediction_keeps_its_own_sides(knobs):
     truth, line = _cauda()
     crossed = truth.with_data(anatomy.swap_sides(truth.data))
-    maps = run(crossed, Target.of("individuals"), line, knobs)
+    maps = run(crossed, Target.of("individuals"), line, **knobs)
     assert np.array_equal(maps[Scheme.INDIVIDUALS].data, crossed.data)
     assert np.array_equal(maps[Scheme.LEVELS].data, anatomy.individuals_to_levels(truth.data))
 
@@ -149,7 +171,7 @@ def test_an_individual_prediction_keeps_its_own_sides(knobs):
 def test_a_ventral_target_gives_ventral_roots(knobs):
     truth, line = _cauda()
     levels = truth.with_data(anatomy.individuals_to_levels(truth.data))
-    maps = run(levels, Target.of("levels", types=(Type.VENTRAL,)), line, knobs)
+    maps = run(levels, Target.of("levels", types=(Type.VENTRAL,)), line, **knobs)
     found = {
         Root.from_value(int(value)).type for value in np.unique(maps[Scheme.INDIVIDUALS].data)[1:]
     }

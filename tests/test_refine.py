@@ -13,13 +13,14 @@ from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import SelectedCase
 from spinalroots.errors import InputError
 from spinalroots.files import write_json
+from spinalroots.imaging.boxes import put_back
 from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
 from spinalroots.refine.annotation import Annotation, read_annotation
-from spinalroots.refine.case import grow, refine, with_levels
-from spinalroots.refine.crop import annotated_box, place_back
+from spinalroots.refine.crop import annotated_box
 from spinalroots.refine.dataset import refine_dataset
 from spinalroots.refine.flood_fill import flood_fill, neighbour_offsets
 from spinalroots.refine.measure import gain
+from spinalroots.refine.refinement import grow, refine, with_levels
 from spinalroots.refine.summary import gain_table, summary
 from spinalroots.registry.anatomy import Root, Scheme, individuals_to_levels
 from spinalroots.stages import refine as stage
@@ -149,7 +150,7 @@ def column(*pieces, entity=(0, 30), levels=True):
 def test_gaps_close_and_only_chosen_classes_stay(smoke_params):
     annotation = column((L3_LEFT, 2, 8), (L3_LEFT, 14, 20), (L3_VENTRAL, 24, 28))
     refined = refine(annotation, smoke_params.refine)
-    back = place_back(refined.individuals, refined.box, (9, 9, 30))[4, 4]
+    back = put_back(refined.individuals, refined.box, (9, 9, 30))[4, 4]
     assert set(np.unique(back)) == {0, L3_LEFT}
     assert (back[:22] == L3_LEFT).all()
     assert not back[22:].any()
@@ -180,7 +181,7 @@ def test_a_case_annotated_by_level_only_is_refined_by_level(smoke_params):
     annotation = Annotation(drawn.volume, drawn.entity, drawn.levels, None, drawn.tissues)
     refined = refine(annotation, smoke_params.refine)
     assert refined.individuals is None
-    levels = place_back(refined.levels, refined.box, (9, 9, 30))[4, 4]
+    levels = put_back(refined.levels, refined.box, (9, 9, 30))[4, 4]
     assert (levels[:15] == 23).all()
     assert (levels[16:] == 24).all()
 
@@ -211,7 +212,7 @@ def test_the_box_keeps_the_margins_in_mm_and_stays_inside():
 
 
 def test_gain_is_the_plain_dice(smoke_params):
-    from spinalroots.refine.case import selection
+    from spinalroots.refine.refinement import selection
 
     rng = np.random.default_rng(5)
     maps = [rng.choice([0, L3_LEFT, L3_RIGHT, L3_VENTRAL], (6, 6, 6)).astype(np.uint8)] * 1
@@ -266,7 +267,7 @@ def test_refinement_brings_every_class_nearer_to_the_hidden_truth(
         assert kept.grid.matches(scan.crop(part).grid)
         assert np.array_equal(kept.data, scan.data[part])
         truth = read_labels(Dataset("data/truth").labels(case, Scheme.LEVELS)).data
-        found = place_back(read_labels(refined.labels(case, Scheme.LEVELS)).data, part, truth.shape)
+        found = put_back(read_labels(refined.labels(case, Scheme.LEVELS)).data, part, truth.shape)
         right = (found == truth)[(found != 0) & (truth != 0)]
         assert right.mean() > 0.9
 

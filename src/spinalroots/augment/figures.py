@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from spinalroots import pictures
 from spinalroots.augment.distribution import STAGES
-from spinalroots.files import write_bytes
 from spinalroots.imaging.volume import Volume
 from spinalroots.registry.anatomy import Scheme, label_colour
 
@@ -19,13 +18,11 @@ _STAGE_COLOURS = {"raw": "#b8bec8", "refined": "#4c86c6", "augmented": "#e0803a"
 
 def write_distribution(path: Path, table: pd.DataFrame) -> None:
     """Bars per root, raw, refined and augmented: training cases above, voxels below."""
-    from matplotlib.figure import Figure
-
     individuals = table[table["scheme"] == str(Scheme.INDIVIDUALS)]
     shown = individuals if len(individuals) else table
     names = [label.replace("_", " ") for label in shown["label"]]
     place = np.arange(len(shown))
-    figure = Figure(figsize=(max(8.0, 0.16 * len(shown) + 2.5), 6.2), layout="constrained")
+    figure = pictures.new_figure(max(8.0, 0.16 * len(shown) + 2.5), 6.2)
     axes = figure.subplots(2, 1, sharex=True)
     for axis, unit in zip(axes, ("cases", "voxels"), strict=True):
         for position, stage in enumerate(STAGES):
@@ -44,7 +41,7 @@ def write_distribution(path: Path, table: pd.DataFrame) -> None:
     axes[0].set_title("How often each root occurs")
     axes[1].set_xticks(place, names, rotation=90, fontsize=7)
     axes[1].margins(x=0.01)
-    _save(path, figure)
+    pictures.save(path, figure)
 
 
 TILE_WIDTH_INCH = 1.3
@@ -59,16 +56,11 @@ def write_contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], scheme: Sche
     All at the same scale, crops at their height in the original. Left is the patient's right, as
     radiologists look at a person.
     """
-    from matplotlib.figure import Figure
-
     columns = max((len(row) for row in rows), default=1)
     sizes = [np.array(scan.data.shape) * scan.spacing_mm for row in rows for _, scan, _ in row]
     widest, _, tallest = np.max(sizes, axis=0, initial=1.0)
     height = (TILE_WIDTH_INCH - 0.2) * tallest / widest + 0.5
-    figure = Figure(
-        figsize=(TILE_WIDTH_INCH * columns, min(height, 6.0) * max(len(rows), 1)),
-        layout="constrained",
-    )
+    figure = pictures.new_figure(TILE_WIDTH_INCH * columns, min(height, 6.0) * max(len(rows), 1))
     axes = figure.subplots(max(len(rows), 1), columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
@@ -85,7 +77,7 @@ def write_contact_sheet(path: Path, rows: Sequence[Sequence[Tile]], scheme: Sche
             axis.set_xlim(0, widest)
             axis.set_ylim(0, tallest)
             axis.set_title(caption, fontsize=6, loc="left", va="bottom")
-    _save(path, figure)
+    pictures.save(path, figure)
 
 
 def coronal_view(image: np.ndarray, roots: np.ndarray | None, scheme: Scheme) -> np.ndarray:
@@ -103,10 +95,3 @@ def coronal_view(image: np.ndarray, roots: np.ndarray | None, scheme: Scheme) ->
             where = front == value
             picture[where] = 0.35 * picture[where] + 0.65 * colour
     return picture[::-1].transpose(1, 0, 2)
-
-
-def _save(path: Path, figure) -> None:
-    """PNG without a software stamp: the same picture gives the same bytes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    write_bytes(path, buffer.getvalue())

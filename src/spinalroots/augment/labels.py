@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from spinalroots.imaging.components import components
 from spinalroots.registry.anatomy import Scheme
 
 ROOT_SCHEMES = (Scheme.INDIVIDUALS, Scheme.LEVELS, Scheme.ENTITY)
@@ -80,7 +81,7 @@ def warp_threads(labels: np.ndarray, source: np.ndarray) -> np.ndarray:
     """
     shape = source.shape[1:]
     result = np.zeros(shape, labels.dtype)
-    parts, label_of_part = connected_parts(labels)
+    parts, label_of_part = components(labels)
     if not len(label_of_part):
         return result
     voxels, owners, shares = part_shares(parts, source)
@@ -96,22 +97,6 @@ def warp_threads(labels: np.ndarray, source: np.ndarray) -> np.ndarray:
             break
         holder[voxels[bridges]] = owners[bridges]
     return np.concatenate([[0], label_of_part]).astype(labels.dtype)[holder].reshape(shape)
-
-
-def connected_parts(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """26-connected components of every label: a map of part numbers 1…n, and each part's label."""
-    from scipy import ndimage
-
-    parts = np.zeros(labels.shape, np.int32)
-    label_of_part: list[int] = []
-    for label, box in enumerate(ndimage.find_objects(labels), start=1):
-        if box is None:
-            continue
-        found, count = ndimage.label(labels[box] == label, np.ones((3, 3, 3)))
-        inside = found > 0
-        parts[box][inside] = found[inside] + len(label_of_part)
-        label_of_part += [label] * count
-    return parts, np.array(label_of_part, np.int64)
 
 
 def part_shares(parts: np.ndarray, source: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -34,7 +34,8 @@ def without_specks(labels: np.ndarray, least_vox: float) -> np.ndarray:
     """Label map (X, Y, Z) without the connected parts of a label that have fewer voxels than this.
 
     Every label is looked at by itself; none is given to another.
+
+    :param least_vox: need not be whole; a millionth of a voxel is taken for rounding.
     """
-    return cc3d.dust(
-        np.ascontiguousarray(labels), threshold=int(np.ceil(least_vox)), connectivity=TOUCHING
-    )
+    least = int(np.ceil(least_vox - 1e-6))
+    return cc3d.dust(np.ascontiguousarray(labels), threshold=least, connectivity=TOUCHING)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 
-from spinalroots.files import write_bytes
+from spinalroots import pictures
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.slices import SliceStack
 from spinalroots.imaging.volume import Volume
@@ -18,11 +17,7 @@ SHARES = (0.85, 0.5, 0.15)
 
 def write(path: Path, scan: Volume, centreline: Centreline, stack: SliceStack) -> None:
     """Draw the scan with its squares on the left and the squares themselves on the right (.png)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 7.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = pictures.new_figure(12, 7.5, dpi=90)
     panels = figure.subplot_mosaic(
         [
             ["before", *(f"axial {n}" for n in range(3)), "after"],
@@ -53,9 +48,7 @@ def write(path: Path, scan: Volume, centreline: Centreline, stack: SliceStack) -
         square = panels[f"square {number}"]
         _show(square, stack.values[:, :, z], (squares.voxel_mm,) * 2, bright)
         square.set_title(f"{edge:.0f} mm square")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90, metadata={"Software": None})
-    write_bytes(path, buffer.getvalue())
+    pictures.save(path, figure)
 
 
 def _show(axes, plane: np.ndarray, spacing_mm: tuple[float, float], bright: float) -> None:

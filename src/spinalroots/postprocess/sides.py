@@ -11,11 +11,11 @@ Porteous and Seheult 1989).
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.components import components
 from spinalroots.imaging.volume import Grid
 from spinalroots.postprocess.midline import MidSurface, find_pairs
 from spinalroots.registry.anatomy import LEVELS, Root, Side, Type
@@ -26,7 +26,6 @@ FARTHEST_MM = 3.0
 """Being further on the wrong side than this costs no more."""
 UNITS = 1000
 """Capacities are whole numbers: thousandths of a mm²."""
-_TOUCHING = np.ones((3, 3, 3))
 
 
 def split_sides(
@@ -48,7 +47,7 @@ def split_sides(
     if not len(voxels):
         return individuals
     level = levels[tuple(voxels.T)]
-    part = parts_of(levels)[tuple(voxels.T)]
+    part = components(levels)[0][tuple(voxels.T)]
     surface = MidSurface.straight(grid, centreline)
     for _ in range(ROUNDS):
         rightwards_mm = surface.rightwards_mm(voxels)
@@ -57,20 +56,6 @@ def split_sides(
     right = cut_parts(voxels, part, surface.rightwards_mm(voxels), grid.spacing_mm, side_pull)
     individuals[tuple(voxels.T)] = _values(type_)[right.astype(int), level]
     return individuals
-
-
-def parts_of(levels: np.ndarray) -> np.ndarray:
-    """Connected parts 1..n (X, Y, Z) of each level of a level map; touching levels stay apart."""
-    parts = np.zeros(levels.shape, np.int32)
-    count = 0
-    for value, box in enumerate(ndimage.find_objects(levels), start=1):
-        if box is None:
-            continue
-        mask = levels[box] == value
-        found, number = ndimage.label(mask, _TOUCHING)
-        parts[box][mask] = found[mask] + count
-        count += number
-    return parts
 
 
 def cut_parts(
@@ -140,7 +125,7 @@ def _faces(voxels: np.ndarray, spacing_mm: np.ndarray) -> tuple[np.ndarray, np.n
     index = np.full(shape, -1, np.int64)
     index[tuple((voxels - low + 1).T)] = np.arange(len(voxels))
     first, second, area = [], [], []
-    for step in np.argwhere(_TOUCHING)[14:] - 1:
+    for step in np.argwhere(np.ones((3, 3, 3)))[14:] - 1:
         there = index[tuple((voxels - low + 1 + step).T)]
         near = np.flatnonzero(there >= 0)
         across = spacing_mm[step == 0].prod() if (step != 0).sum() == 1 else 0

@@ -66,7 +66,9 @@ def predict_file(
         search_mm=search.search_mm,
     )
     prediction = predictor.predict(scan, centreline, runner)
-    maps = postprocess.run(prediction.labels, predictor.target, centreline, params.postprocess)
+    maps = postprocess.run(
+        prediction.labels, predictor.target, centreline, **params.postprocess.model_dump()
+    )
     warnings = plausibility.warnings(maps[Scheme.INDIVIDUALS], centreline, prediction.foreground)
     looks = appearance.measure(scan, centreline)
     training = Path(models_root) / appearance.FILE

@@ -10,7 +10,8 @@ from itertools import combinations
 import numpy as np
 
 from spinalroots.errors import InputError
-from spinalroots.refine.flood_fill import bounding_box
+from spinalroots.imaging.boxes import bounding_box
+from spinalroots.metrics.overlap import dice, mean_present
 from spinalroots.registry.anatomy import Scheme
 
 STAPLE_MARGIN_VOX = 2
@@ -82,12 +83,9 @@ def staple(
     import SimpleITK as sitk
 
     agreed = np.zeros(masks[0].shape, np.uint8)
-    box = bounding_box(np.any(masks, axis=0))
+    box = bounding_box(np.any(masks, axis=0), STAPLE_MARGIN_VOX)
     if box is None:
         return agreed, (1.0,) * len(masks), (1.0,) * len(masks)
-    box = tuple(
-        slice(max(0, side.start - STAPLE_MARGIN_VOX), side.stop + STAPLE_MARGIN_VOX) for side in box
-    )
     estimate = sitk.STAPLEImageFilter()
     estimate.SetForegroundValue(1.0)
     probability = estimate.Execute([sitk.GetImageFromArray(_cut(mask, box)) for mask in masks])
@@ -99,20 +97,13 @@ def pairwise_dice(maps: list[np.ndarray]) -> tuple[float, dict[int, float]]:
     """Mean Dice over pairs of raters: foreground, and per label value."""
     values = sorted({int(value) for entry in maps for value in np.unique(entry)} - {0})
     pairs = list(combinations(maps, 2))
-    by_label = {}
-    for value in values:
-        scores = [_dice(one == value, two == value) for one, two in pairs]
-        scores = [score for score in scores if score is not None]
-        if scores:
-            by_label[value] = float(np.mean(scores))
-    overall = [_dice(one != 0, two != 0) for one, two in pairs]
-    overall = [score for score in overall if score is not None]
-    return (float(np.mean(overall)) if overall else 1.0), by_label
-
-
-def _dice(one: np.ndarray, two: np.ndarray) -> float | None:
-    size = np.count_nonzero(one) + np.count_nonzero(two)
-    return 2 * np.count_nonzero(one & two) / size if size else None
+    by_label = {
+        value: mean_present(dice(one == value, two == value) for one, two in pairs)
+        for value in values
+        if pairs
+    }
+    overall = mean_present(dice(one, two) for one, two in pairs)
+    return (1.0 if np.isnan(overall) else overall), by_label
 
 
 def _cut(entry: np.ndarray, box: tuple[slice, ...]) -> np.ndarray:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spinalroots.refine.flood_fill import bounding_box
-
-Box = tuple[slice, slice, slice]
+from spinalroots.imaging.boxes import bounding_box, union_box, widened
+from spinalroots.imaging.volume import Box
 
 
 def annotated_box(
@@ -28,30 +27,9 @@ def annotated_box(
     labelled = bounding_box(roots != 0)
     if labelled is None:
         return None
-    along = _widen(labelled[2], along_mm / spacing_mm[2], roots.shape[2])
+    margin_vox = np.ceil(np.array([around_mm, around_mm, along_mm]) / spacing_mm - 1e-9).astype(int)
+    along = widened(labelled, margin_vox, roots.shape)[2]
     across = bounding_box((roots != 0)[:, :, along])
-    if sac is not None and (inside := bounding_box((sac != 0)[:, :, along])) is not None:
-        across = _union(across, inside)
-    return (
-        _widen(across[0], around_mm / spacing_mm[0], roots.shape[0]),
-        _widen(across[1], around_mm / spacing_mm[1], roots.shape[1]),
-        along,
-    )
-
-
-def place_back(part: np.ndarray, box: Box, shape: tuple[int, int, int]) -> np.ndarray:
-    """A cropped label map back in an empty volume of the scan's RAS+ `shape`."""
-    whole = np.zeros(shape, part.dtype)
-    whole[box] = part
-    return whole
-
-
-def _widen(extent: slice, margin_vox: float, size: int) -> slice:
-    margin = int(np.ceil(margin_vox - 1e-9))
-    return slice(max(0, extent.start - margin), min(size, extent.stop + margin))
-
-
-def _union(one: Box, two: Box) -> Box:
-    return tuple(
-        slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, two, strict=True)
-    )
+    if sac is not None:
+        across = union_box(across, bounding_box((sac != 0)[:, :, along]))
+    return (*widened(across, margin_vox, roots.shape)[:2], along)

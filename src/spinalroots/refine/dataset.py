@@ -15,11 +15,11 @@ from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import SelectedCase
 from spinalroots.errors import InputError
 from spinalroots.files import folder_in_one_piece, write_json
+from spinalroots.imaging.boxes import put_back
 from spinalroots.imaging.volume import read_image, read_labels, require_same_grid, write_volume
 from spinalroots.refine.annotation import Annotation, read_annotation
-from spinalroots.refine.case import Refined, refine, selection
-from spinalroots.refine.crop import place_back
 from spinalroots.refine.measure import Gain, gain
+from spinalroots.refine.refinement import Refined, refine, selection
 from spinalroots.registry.anatomy import Scheme, label_names
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _gains(
     gains = {}
     for key, result in (("gain", refined), ("plain_gain", plain)):
         if result is not None and result.individuals is not None:
-            after = place_back(result.individuals, result.box, hidden.data.shape)
+            after = put_back(result.individuals, result.box, hidden.data.shape)
             gains[key] = gain(
                 annotation.individuals, after, hidden.data, annotation.roots(), selection(params)
             )

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spinalroots import pictures
 from spinalroots.registry.anatomy import ROOTS, Scheme, label_colour
 
 if TYPE_CHECKING:
@@ -16,18 +17,12 @@ if TYPE_CHECKING:
 
 def draw(path: Path, results: list[CaseResult], table: pd.DataFrame) -> None:
     """Cases per root before and after refinement, and the Dice where there is a truth (PNG)."""
-    from io import BytesIO
-
-    from matplotlib.figure import Figure
-
-    from spinalroots.files import write_bytes
-
     before, after = Counter(), Counter()
     for result in results:
         before.update(result.drawn.keys())
         after.update(result.kept.keys())
     measured = table.dropna()
-    figure = Figure(figsize=(11, 8 if len(measured) else 5.5), layout="constrained")
+    figure = pictures.new_figure(11, 8 if len(measured) else 5.5)
     panels = figure.subplots(3 if len(measured) else 2, 1)
     highest = max([*before.values(), *after.values(), 1]) * 1.1
     titles = ("before: every annotated root", "after refinement")
@@ -55,6 +50,4 @@ def draw(path: Path, results: list[CaseResult], table: pd.DataFrame) -> None:
         panel.tick_params(axis="x", rotation=90, labelsize=7)
         panel.spines[["top", "right"]].set_visible(False)
         panel.margins(x=0.01)
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    write_bytes(path, buffer.getvalue())
+    pictures.save(path, figure)

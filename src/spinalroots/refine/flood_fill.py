@@ -14,6 +14,8 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
+from spinalroots.imaging.boxes import bounding_box
+
 _STEPS_BY_CONNECTIVITY = {6: 1, 18: 2, 26: 3}
 
 
@@ -55,18 +57,6 @@ def flood_fill(
     unreachable = _grow(part, inside[box], np.asarray(spacing_mm, float), connectivity)
     grown[box] = part
     return Filled(grown, spill, unreachable)
-
-
-def bounding_box(mask: np.ndarray) -> tuple[slice, slice, slice] | None:
-    """Smallest box around the non-zero voxels of `mask` (X, Y, Z); None if there are none."""
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        hit = np.flatnonzero(mask.any(axis=others))
-        if not hit.size:
-            return None
-        box.append(slice(int(hit[0]), int(hit[-1]) + 1))
-    return tuple(box)
 
 
 def neighbour_offsets(connectivity: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from spinalroots.metrics.overlap import dice_per_label
 from spinalroots.registry.anatomy import Target
 
 
@@ -33,22 +34,14 @@ def gain(
     :param entity: the annotator's mask of all roots (X, Y, Z).
     """
     drawn_by, refined_by, truth_by = (target.encode(labels) for labels in (drawn, refined, truth))
-    classes = len(target.values) + 1
-    sizes = [np.bincount(entry.ravel(), minlength=classes) for entry in (drawn_by, refined_by)]
-    true_size = np.bincount(truth_by.ravel(), minlength=classes)
-    hits = [
-        np.bincount(entry[entry == truth_by].ravel(), minlength=classes)
-        for entry in (drawn_by, refined_by)
-    ]
-    dice = {}
-    for index, value in enumerate(target.values, start=1):
-        if sizes[0][index]:
-            before, after = (
-                2 * hits[step][index] / (sizes[step][index] + true_size[index]) for step in (0, 1)
-            )
-            dice[value] = (float(before), float(after))
+    present = [index for index in range(1, len(target.values) + 1) if (drawn_by == index).any()]
+    before, after = (dice_per_label(truth_by, found, present) for found in (drawn_by, refined_by))
     counted = (truth_by != 0) & (entity != 0)
     right = [
         int(np.count_nonzero(counted & (entry == truth_by))) for entry in (drawn_by, refined_by)
     ]
-    return Gain(dice, int(np.count_nonzero(counted)), *right)
+    return Gain(
+        {target.values[index - 1]: (before[index], after[index]) for index in present},
+        int(np.count_nonzero(counted)),
+        *right,
+    )

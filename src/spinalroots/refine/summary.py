@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from spinalroots.refine.case import selection
 from spinalroots.refine.dataset import CaseResult
+from spinalroots.refine.refinement import selection
 
 if TYPE_CHECKING:
     from spinalroots.settings.dataset import Refine

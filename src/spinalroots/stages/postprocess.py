@@ -53,7 +53,7 @@ def predicted_cases(model: Model) -> list[str]:
 def _write_case(staging: Path, model: Model, case: str, params: Params) -> None:
     labels = read_labels(Dataset(PREDICTED / model.name).labels(case, model.scheme))
     centreline = Centreline.read(CENTRELINES / f"{case}.json")
-    maps = postprocess.run(labels, model.target(), centreline, params.postprocess)
+    maps = postprocess.run(labels, model.target(), centreline, **params.postprocess.model_dump())
     for scheme in (Scheme.ENTITY, Scheme.LEVELS, Scheme.INDIVIDUALS):
         path = Dataset(staging / model.name).labels(case, scheme)
         write_volume(path, maps[scheme], native=labels.native)

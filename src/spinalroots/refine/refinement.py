@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spinalroots.errors import InputError
+from spinalroots.imaging.volume import Box
 from spinalroots.refine.annotation import Annotation
-from spinalroots.refine.crop import Box, annotated_box
+from spinalroots.refine.crop import annotated_box
 from spinalroots.refine.flood_fill import Filled, flood_fill
 from spinalroots.registry.anatomy import Scheme, Target, individuals_to_levels, levels_of
 
