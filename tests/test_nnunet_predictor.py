@@ -15,6 +15,7 @@ from spinalroots.inference.predictor import torch_runner
 from spinalroots.nnunet.network import Ensemble, build_network, load_weights, save_weights
 from spinalroots.nnunet.predictor import NnunetPredictor, box_around, near
 from spinalroots.predict.load import load_predictor
+from spinalroots.registry import paths
 from spinalroots.registry.anatomy import Scheme, individuals_to_levels
 from spinalroots.registry.models import MODELS
 from spinalroots.settings.inference import NnunetInference
@@ -42,7 +43,7 @@ def project(tmp_path_factory, smoke_params):
 
 @pytest.fixture
 def predictor(project) -> NnunetPredictor:
-    return NnunetPredictor.load(project / "models" / f"nnunet-{ROW}", inference=INFERENCE)
+    return NnunetPredictor.load(project / paths.TRAINED / f"nnunet-{ROW}", inference=INFERENCE)
 
 
 def by_brightness(batch: np.ndarray) -> np.ndarray:
@@ -88,7 +89,7 @@ def test_inputs_are_what_the_runner_is_given(predictor):
 
 def test_nothing_is_said_beyond_the_margin(project):
     narrow = INFERENCE.model_copy(update={"margin_mm": 2.0})
-    predictor = NnunetPredictor.load(project / "models" / f"nnunet-{ROW}", inference=narrow)
+    predictor = NnunetPredictor.load(project / paths.TRAINED / f"nnunet-{ROW}", inference=narrow)
     scan, _ = volume(3)
     box = box_around(centreline(), scan, 2.0)
     labels = predictor.predict(
@@ -112,7 +113,7 @@ def test_the_box_holds_every_voxel_near_the_line_and_near_is_a_cylinder():
 
 
 def test_published_weights_come_back_and_bear_no_pickle(project, predictor, tmp_path):
-    folder = project / "models" / f"nnunet-{ROW}"
+    folder = project / paths.TRAINED / f"nnunet-{ROW}"
     assert sorted(path.name for path in folder.iterdir()) == [
         "model.json",
         "model.safetensors",
@@ -179,7 +180,7 @@ def test_a_few_batches_already_beat_chance_on_bright_tubes(project, monkeypatch,
     monkeypatch.chdir(project)
     params = tiny(smoke_params, epochs=2, iterations=15, learning_rate=0.02)
     train_nnunet.main(params, ROW)
-    trained = NnunetPredictor.load(project / "models" / f"nnunet-{ROW}", inference=INFERENCE)
+    trained = NnunetPredictor.load(project / paths.TRAINED / f"nnunet-{ROW}", inference=INFERENCE)
     scan, truth = volume(3)
     roots = individuals_to_levels(truth.data) > 0
     foreground = trained.predict(scan, centreline()).foreground.data

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -27,11 +26,12 @@ from spinalroots.nnunet.trainer import (
     by_size,
 )
 from spinalroots.nnunet.training import Job, working_folder
+from spinalroots.registry import paths
 from spinalroots.registry.models import MODELS
 from spinalroots.stages import prepare_nnunet, train_nnunet
 
 ROW = "all-levels"
-MODEL = Path("models") / f"nnunet-{ROW}"
+MODEL = paths.TRAINED / f"nnunet-{ROW}"
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_kill_9_costs_no_epoch_and_leaves_no_gap(project, tmp_path):
 
 
 def test_what_decides_the_weights_is_in_the_key_and_where_it_runs_is_not(project):
-    model, prepared = MODELS[f"nnunet-{ROW}"], environment.DATA / ROW
+    model, prepared = MODELS[f"nnunet-{ROW}"], paths.NNUNET / ROW
 
     def key(**training):
         return Job.read(tiny(project, **training), model, prepared).key
@@ -144,7 +144,7 @@ def test_what_decides_the_weights_is_in_the_key_and_where_it_runs_is_not(project
 
 
 def test_never_mirrors_and_takes_its_budget_from_the_parameters(project, tmp_path):
-    model, prepared = MODELS[f"nnunet-{ROW}"], environment.DATA / ROW
+    model, prepared = MODELS[f"nnunet-{ROW}"], paths.NNUNET / ROW
     for kind in ("full", "light", "none"):
         job = Job.read(tiny(project, online_augmentation=kind), model, prepared)
         plans = {**job.plans, SETTINGS: job.settings, "continue_training": False}

@@ -9,9 +9,6 @@ from pathlib import Path
 
 from spinalroots.registry.models import MODELS, Model
 
-DATA = Path("data/nnunet")
-"""Below it, one folder a row: `raw` and `preprocessed` as nnU-Net names them."""
-
 CONFIGURATION = "3d_fullres"
 """The configuration of the paper (III-A)."""
 

@@ -7,8 +7,10 @@ Free of torch, so that the command line, the pipeline and the report can ask it 
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 
+from spinalroots.errors import InputError
 from spinalroots.registry.anatomy import Region, Scheme, Target
 
 
@@ -63,3 +65,23 @@ MODELS: dict[str, Model] = {
     )
 }
 """Every model by name."""
+
+
+def nnunet_row(row: str | None) -> Model:
+    """The model of a row of the nnU-Net stages.
+
+    >>> nnunet_row("all-levels").name
+    'nnunet-all-levels'
+
+    :raises InputError: no such row; the nearest one is named.
+    """
+    rows = {model.row: model for model in MODELS.values() if model.family == "nnunet"}
+    if row not in rows:
+        close = difflib.get_close_matches(row or "", rows, n=1)
+        raise InputError(
+            "row of an nnU-Net stage",
+            expected=f"one of {', '.join(rows)}",
+            found="none" if row is None else repr(row),
+            fix=f"Did you mean {close[0]!r}?" if close else "Give one of these after the stage.",
+        )
+    return rows[row]

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.training_cases import training_cases, with_map
 from spinalroots.files import folder_in_one_piece, read_json
 from spinalroots.nnunet import environment
 from spinalroots.nnunet.raw_data import write_raw_dataset
 from spinalroots.pipeline.params import Params
-from spinalroots.registry.models import MODELS
+from spinalroots.registry import paths
+from spinalroots.registry.models import nnunet_row
 
-REFINED, AUGMENTED, SPLIT = Path("data/refined"), Path("data/augmented"), Path("data/split.json")
 
-
-def main(params: Params, row: str) -> None:
+def main(params: Params, row: str | None = None) -> None:
     """Export, fingerprint, plan and preprocess the data of one row of the comparison."""
     from spinalroots.nnunet.planner import plan, summary
     from spinalroots.nnunet.preprocess import preprocess, write_fingerprint
 
-    model = MODELS[f"nnunet-{row}"]
+    model = nnunet_row(row)
     target = model.target(other_roots=params.nnunet.other_roots)
-    split = read_json(SPLIT)
-    sources = [Dataset(REFINED), *([Dataset(AUGMENTED)] if model.augmented else [])]
+    split = read_json(paths.SPLIT)
+    sources = [Dataset(paths.REFINED), *([Dataset(paths.AUGMENTED)] if model.augmented else [])]
     training, lacking = with_map(training_cases(split["train"], sources), target.scheme)
     held_out = training_cases(split["validation"], sources[:1])
     validation, lacking_too = with_map(held_out, target.scheme)
     if lacking or lacking_too:
-        print(f"{row}: left out for want of a map: {', '.join(lacking + lacking_too)}")
+        print(f"{model.row}: left out for want of a map: {', '.join(lacking + lacking_too)}")
 
     name = environment.dataset_name(model)
     # The small planner's resampling is quicker than starting processes for it.
     prefer = "processes" if params.nnunet.plan.planner == "resenc_m" else "threads"
     # The staging folder lies beside its final place, so relative paths in it stay right.
     with (
-        folder_in_one_piece(environment.DATA / row) as root,
+        folder_in_one_piece(paths.NNUNET / model.row) as root,
         environment.folders(root, workers=1),
     ):
         raw, preprocessed = root / "raw" / name, root / "preprocessed" / name
@@ -44,4 +41,4 @@ def main(params: Params, row: str) -> None:
         plans = plan(name, params.nnunet.plan)
         chosen = environment.CONFIGURATION
         preprocess(raw, preprocessed, plans, chosen, params.workers, prefer)
-        print(f"{row}: {len(training)} training cases, {summary(plans, chosen)}")
+        print(f"{model.row}: {len(training)} training cases, {summary(plans, chosen)}")

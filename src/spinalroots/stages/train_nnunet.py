@@ -1,17 +1,15 @@
-"""Stage `train_nnunet@ROW`: data/nnunet/ROW → models/nnunet-ROW."""
+"""Stage `train_nnunet@ROW`: data/nnunet/ROW → models/trained/nnunet-ROW."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from spinalroots.nnunet import environment
 from spinalroots.pipeline.params import Params
-from spinalroots.registry.models import MODELS
+from spinalroots.registry import paths
+from spinalroots.registry.models import nnunet_row
 
 
-def main(params: Params, row: str) -> None:
+def main(params: Params, row: str | None = None) -> None:
     """Train one row of the comparison; the same command goes on after a kill."""
     from spinalroots.nnunet.training import train
 
-    model = MODELS[f"nnunet-{row}"]
-    train(params, model, environment.DATA / row, Path("models") / model.name)
+    model = nnunet_row(row)
+    train(params, model, paths.NNUNET / model.row, paths.TRAINED / model.name)
