@@ -119,7 +119,7 @@ def test_the_source_parameter_selects_the_cases(tmp_path, smoke_params):
 
     def selected(source, count):
         data = smoke_params.data.model_copy(update={"source": source, "phantom_cases": count})
-        chosen = selected_cases(smoke_params.model_copy(update={"data": data}), tmp_path)
+        chosen = selected_cases(data, tmp_path)
         return [(case.name, case.source) for case in chosen]
 
     assert selected("phantom", 2) == list(phantoms(4).items())

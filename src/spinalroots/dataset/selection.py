@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from spinalroots.dataset.layout import Dataset
+from spinalroots.settings.dataset import Data
 
-if TYPE_CHECKING:
-    from spinalroots.pipeline.params import Params
-
-RAW = Path("data/raw")
-PHANTOM = "phantom"
-INGESTED = "ingested"
+PHANTOM, INGESTED = "phantom", "ingested"
+"""Sources of scans; each has its own folder of this name."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +21,8 @@ class SelectedCase:
     source: str
 
 
-def selected_cases(params: Params, raw: Path = RAW) -> list[SelectedCase]:
-    """The cases that `data.source` chooses, ordered by source and name.
+def selected_cases(data: Data, raw: Path) -> list[SelectedCase]:
+    """The cases below the folder `raw` that `data.source` chooses, ordered by source and name.
 
     `phantom`: every phantom case. `ingested`: every ingested one, and after them the first
     `data.phantom_cases` phantom cases, which are extra training data and never tested on.
@@ -34,10 +30,10 @@ def selected_cases(params: Params, raw: Path = RAW) -> list[SelectedCase]:
     :raises InputError: the chosen data set holds no case.
     """
     phantom, ingested = Dataset(raw / PHANTOM), Dataset(raw / INGESTED)
-    if params.data.source == PHANTOM:
+    if data.source == PHANTOM:
         return [SelectedCase(name, phantom, PHANTOM) for name in phantom.cases()]
     chosen = [SelectedCase(name, ingested, INGESTED) for name in ingested.cases()]
-    if params.data.phantom_cases:
-        extra = phantom.cases()[: params.data.phantom_cases]
+    if data.phantom_cases:
+        extra = phantom.cases()[: data.phantom_cases]
         chosen += [SelectedCase(name, phantom, PHANTOM) for name in extra]
     return chosen

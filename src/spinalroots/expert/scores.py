@@ -19,7 +19,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from spinalroots.dataset.layout import CASE_NAME
-from spinalroots.dataset.selection import RAW
 from spinalroots.errors import InputError
 from spinalroots.expert.versions import VERSION
 from spinalroots.files import write_text
@@ -27,6 +26,7 @@ from spinalroots.metrics.effort import NO_HELP, NOTHING_LEFT
 from spinalroots.metrics.scores import regions_of
 from spinalroots.registry.anatomy import Region
 from spinalroots.registry.models import MODELS
+from spinalroots.registry.paths import RAW
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ RAW = Path("data/raw")
 PHANTOM, INGESTED = RAW / "phantom", RAW / "ingested"
 TRUTH = Path("data/truth")
 """What only a phantom has; for measuring, never for training."""
+TRUTH_CENTRELINES = TRUTH / "centreline"
 REFINED, AUGMENTED = Path("data/refined"), Path("data/augmented")
 SPLIT = Path("data/split.json")
 CENTRELINES = Path("data/centreline")

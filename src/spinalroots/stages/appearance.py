@@ -12,6 +12,7 @@ from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image
 from spinalroots.pipeline.params import Params
 from spinalroots.quality import appearance
+from spinalroots.registry.paths import RAW
 
 CENTRELINES = Path("data/centreline/raw")
 SPLIT = Path("data/split.json")
@@ -21,7 +22,7 @@ OUT = Path("models") / appearance.FILE
 def main(params: Params) -> None:
     """Write the features of every training scan."""
     training = set(read_json(SPLIT)["train"])
-    cases = [case for case in selected_cases(params) if case.name in training]
+    cases = [case for case in selected_cases(params.data, RAW) if case.name in training]
     measured = Parallel(n_jobs=min(params.workers, len(cases)))(
         delayed(_measure)(case) for case in cases
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,12 +18,10 @@ from spinalroots.files import folder_in_one_piece, read_json, write_json, write_
 from spinalroots.imaging.volume import read_image, read_labels
 from spinalroots.pipeline.params import Params
 from spinalroots.pipeline.tracking import repository_root
+from spinalroots.registry import paths
 from spinalroots.registry.anatomy import Scheme
 
-REFINED = Dataset(Path("data/refined"))
-SPLIT = Path("data/split.json")
-AUGMENTED = Dataset(Path("data/augmented"))
-REPORTS = Path("reports")
+REFINED, AUGMENTED = Dataset(paths.REFINED), Dataset(paths.AUGMENTED)
 SHEET_PARENTS, SHEET_VARIANTS = 3, 5
 
 Counts = dict[str, dict[Scheme, np.ndarray]]
@@ -33,7 +30,7 @@ Counts = dict[str, dict[Scheme, np.ndarray]]
 
 def main(params: Params) -> None:
     """Plan, make and describe the augmented data set."""
-    train = read_json(SPLIT)["train"]
+    train = read_json(paths.SPLIT)["train"]
     plan = plan_dataset(REFINED, train, params.augment)
     _write_csv("augmentation_plan.csv", plan.table())
     folders = dataset.make_all(
@@ -52,16 +49,16 @@ def main(params: Params) -> None:
         write_json(staging / "class_weights.json", _class_weights(counts))
     table = distribution.table(counts)
     _write_csv("class_distribution.csv", table)
-    figures.write_distribution(REPORTS / "figures" / "class_distribution.png", table)
+    figures.write_distribution(paths.FIGURES / "class_distribution.png", table)
     outcome = distribution.outcome(
         counts, plan.scheme, target_ratio=params.augment.target_ratio, limit=plan.balance.limit
     )
-    write_json(REPORTS / "augmentation.json", outcome)
+    write_json(paths.REPORTS / "augmentation.json", outcome)
     _contact_sheet(train, plan.variants, plan.scheme)
 
 
 def _count(params: Params, train: list[str], records: list[dict]) -> Counts:
-    raw = {case.name: case.dataset for case in selected_cases(params)}
+    raw = {case.name: case.dataset for case in selected_cases(params.data, paths.RAW)}
     counts: Counts = {stage: {} for stage in distribution.STAGES}
     for scheme in distribution.COUNTED:
         refined = [distribution.count_file(REFINED, case, scheme) for case in train]
@@ -106,7 +103,7 @@ def _contact_sheet(train: list[str], variants: tuple[Variant, ...], scheme: Sche
         own = [one for _, one in sorted(turns, key=lambda turn: turn[0])][:SHEET_VARIANTS]
         rows.append([_tile(REFINED, parent, parent, scheme)])
         rows[-1] += [_tile(AUGMENTED, one.name, _caption(one), scheme) for one in own]
-    figures.write_contact_sheet(REPORTS / "figures" / "augmentation_sheet.png", rows, scheme)
+    figures.write_contact_sheet(paths.FIGURES / "augmentation_sheet.png", rows, scheme)
 
 
 def _caption(variant: Variant) -> str:
@@ -122,4 +119,4 @@ def _tile(source: Dataset, case: str, caption: str, scheme: Scheme) -> figures.T
 
 
 def _write_csv(name: str, table: pd.DataFrame) -> None:
-    write_text(REPORTS / name, table.to_csv(index=False, lineterminator="\n"))
+    write_text(paths.REPORTS / name, table.to_csv(index=False, lineterminator="\n"))

@@ -19,23 +19,27 @@ from spinalroots.imaging.centreline_mask import from_masks, shows_the_sac
 from spinalroots.imaging.volume import read_image, read_labels
 from spinalroots.pipeline.params import Params
 from spinalroots.registry.anatomy import Scheme
-
-REFINED = Dataset(Path("data/refined"))
-AUGMENTED = Dataset(Path("data/augmented"))
-TRUTH = Path("data/truth/centreline")
-CENTRELINES = Path("data/centreline")
-TABLE = Path("reports/centreline.csv")
-FIGURE = Path("reports/figures/slices.png")
+from spinalroots.registry.paths import (
+    AUGMENTED,
+    CENTRELINES,
+    FIGURES,
+    RAW,
+    REFINED,
+    REPORTS,
+    SCAN_CENTRELINES,
+    TRUTH_CENTRELINES,
+)
 
 
 def main(params: Params) -> None:
     """Write a centreline for every case, and how far the image-only ones are from the truth."""
-    raw = selected_cases(params)
-    prepared = [(data, case) for data in (REFINED, AUGMENTED) for case in data.cases_if_any()]
+    raw = selected_cases(params.data, RAW)
+    folders = (Dataset(REFINED), Dataset(AUGMENTED))
+    prepared = [(data, case) for data in folders for case in data.cases_if_any()]
     with folder_in_one_piece(CENTRELINES) as staging:
         jobs = [
-            delayed(_write)(found.dataset, found.name, params, staging / "raw", False)
-            for found in raw
+            delayed(_write)(one.dataset, one.name, params, staging / SCAN_CENTRELINES.name, False)
+            for one in raw
         ]
         jobs += [delayed(_write)(data, case, params, staging, True) for data, case in prepared]
         results = Parallel(n_jobs=params.workers, return_as="generator")(jobs)
@@ -43,7 +47,8 @@ def main(params: Params) -> None:
             pass
     rows = [_compare(found.name) for found in raw]
     table = pd.DataFrame(rows, columns=["case", "source", "mean_mm", "max_mm"])
-    write_text(TABLE, table.to_csv(index=False, lineterminator="\n", float_format="%.3f"))
+    text = table.to_csv(index=False, lineterminator="\n", float_format="%.3f")
+    write_text(REPORTS / "centreline.csv", text)
     _draw(*prepared[0], params)
 
 
@@ -66,8 +71,8 @@ def _write(data: Dataset, case: str, params: Params, folder: Path, masks: bool) 
 
 def _compare(case: str) -> tuple[str, str, float, float]:
     """How far the line found in the image is from the true one, where there is a truth."""
-    found = Centreline.read(CENTRELINES / "raw" / f"{case}.json")
-    path = TRUTH / f"{case}.json"
+    found = Centreline.read(SCAN_CENTRELINES / f"{case}.json")
+    path = TRUTH_CENTRELINES / f"{case}.json"
     if not path.is_file():
         return case, found.source, np.nan, np.nan
     truth = Centreline.read(path).points_mm
@@ -80,4 +85,4 @@ def _draw(data: Dataset, case: str, params: Params) -> None:
     scan = read_image(data.image(case))
     line = Centreline.read(CENTRELINES / f"{case}.json")
     stack = slices.extract(scan, line, params.centreline.figure_mm)
-    slices_figure.write(FIGURE, scan, line, stack)
+    slices_figure.write(FIGURES / "slices.png", scan, line, stack)

@@ -12,6 +12,7 @@ from spinalroots.files import write_json, write_text
 from spinalroots.pipeline.params import Params
 from spinalroots.quality.check import check_case
 from spinalroots.quality.check_page import page, record, require_clean
+from spinalroots.registry.paths import RAW
 
 REPORTS = Path("reports")
 
@@ -22,7 +23,7 @@ def main(params: Params, strict: bool | None = None) -> None:
     :param strict: wins over `check.strict`.
     :raises InputError: findings, if strict; the reports are written all the same.
     """
-    selected = selected_cases(params)
+    selected = selected_cases(params.data, RAW)
     jobs = (delayed(check_case)(case, params.check) for case in selected)
     results = Parallel(n_jobs=params.workers, return_as="generator")(jobs)
     cases = list(tqdm(results, total=len(selected), desc="check", unit="case"))

@@ -26,6 +26,7 @@ from spinalroots.pipeline import tracking
 from spinalroots.pipeline.params import Params
 from spinalroots.quality import appearance, plausibility
 from spinalroots.registry.models import MODELS, Model
+from spinalroots.registry.paths import RAW
 
 PREDICTED = scored.PREDICTED
 NETWORK_OUTPUT = Path("data/predictions")
@@ -42,7 +43,7 @@ def main(params: Params) -> None:
     """Score every postprocessed model on every test case and write the tables."""
     split = read_json(SPLIT)
     require_unseen(split["test"], split)
-    selected = {case.name: case for case in selected_cases(params)}
+    selected = {case.name: case for case in selected_cases(params.data, RAW)}
     models = [model for name, model in MODELS.items() if (PREDICTED / name).is_dir()]
     if not models:
         raise InputError(

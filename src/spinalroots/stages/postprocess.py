@@ -16,18 +16,15 @@ from spinalroots.imaging.volume import read_labels, write_volume
 from spinalroots.pipeline.params import Params
 from spinalroots.registry.anatomy import Scheme
 from spinalroots.registry.models import MODELS, Model
-
-PREDICTED = Path("data/predictions")
-CENTRELINES = Path("data/centreline/raw")
-POSTPROCESSED = Path("data/postprocessed")
+from spinalroots.registry.paths import POSTPROCESSED, PREDICTIONS, SCAN_CENTRELINES
 
 
 def main(params: Params) -> None:
     """Postprocess the predictions of every model that has any."""
-    models = [model for name, model in MODELS.items() if (PREDICTED / name).is_dir()]
+    models = [model for name, model in MODELS.items() if (PREDICTIONS / name).is_dir()]
     if not models:
         raise InputError(
-            PREDICTED,
+            PREDICTIONS,
             expected="a folder of predictions per model",
             found="none",
             fix="Run `dvc repro`, which predicts first.",
@@ -45,14 +42,14 @@ def main(params: Params) -> None:
 
 def predicted_cases(model: Model) -> list[str]:
     """Cases of which the model has a prediction, sorted."""
-    folder = Dataset(PREDICTED / model.name)
-    labels = (PREDICTED / model.name / "derivatives" / "labels").glob("sub-*")
+    folder = Dataset(PREDICTIONS / model.name)
+    labels = (PREDICTIONS / model.name / "derivatives" / "labels").glob("sub-*")
     return sorted(path.name for path in labels if folder.has(path.name, model.scheme))
 
 
 def _write_case(staging: Path, model: Model, case: str, params: Params) -> None:
-    labels = read_labels(Dataset(PREDICTED / model.name).labels(case, model.scheme))
-    centreline = Centreline.read(CENTRELINES / f"{case}.json")
+    labels = read_labels(Dataset(PREDICTIONS / model.name).labels(case, model.scheme))
+    centreline = Centreline.read(SCAN_CENTRELINES / f"{case}.json")
     maps = postprocess.run(labels, model.target(), centreline, **params.postprocess.model_dump())
     for scheme in (Scheme.ENTITY, Scheme.LEVELS, Scheme.INDIVIDUALS):
         path = Dataset(staging / model.name).labels(case, scheme)

@@ -14,6 +14,7 @@ from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image, write_probability, write_volume
 from spinalroots.pipeline.params import Params
 from spinalroots.registry.anatomy import Scheme
+from spinalroots.registry.paths import RAW
 from spinalroots.stages.train_hardnet import NAME
 
 
@@ -30,7 +31,8 @@ def main(params: Params) -> None:
     wanted = set(read_json(SPLIT)["test"])
     with folder_in_one_piece(Path("data/predictions") / NAME) as folder:
         predictions = Dataset(folder)
-        for case in tqdm([c for c in selected_cases(params) if c.name in wanted], desc="predict"):
+        cases = [case for case in selected_cases(params.data, RAW) if case.name in wanted]
+        for case in tqdm(cases, desc="predict"):
             scan = read_image(case.dataset.image(case.name))
             centreline = Centreline.read(CENTRELINES / "raw" / f"{case.name}.json")
             found = predictor.predict(scan, centreline)

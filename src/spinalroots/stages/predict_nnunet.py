@@ -18,7 +18,7 @@ def main(params: Params, row: str | None = None) -> None:
     name = nnunet_row(row).name
     device = choose_device(params.nnunet.training.device, "nnunet.training.device")
     predictor = NnunetPredictor.load(paths.TRAINED / name, device, params.inference.nnunet)
-    scans = {case.name: case.dataset for case in selected_cases(params)}
+    scans = {case.name: case.dataset for case in selected_cases(params.data, paths.RAW)}
     predict_cases(
         predictor,
         {case: scans[case] for case in read_json(paths.SPLIT)["test"]},

@@ -18,6 +18,7 @@ from spinalroots.predict.load import load_predictor
 from spinalroots.quantize import accuracy, choose, compare, export, figure, report
 from spinalroots.quantize.cases import Case, calibration_inputs
 from spinalroots.quantize.measure import measure
+from spinalroots.registry.paths import RAW
 from spinalroots.registry.variants import CONTROLLED, REFERENCE, Variant, chosen, runs_here
 
 MODELS_ROOT = Path("models")
@@ -53,7 +54,7 @@ class _Comparison:
         self.settings, self.seed = params.quantize, params.seed
         self.name, self.folder, self.model = name, folder, MODELS_ROOT / name
         self.predictor: Predictor = load_predictor(self.model)
-        known = {one.name: Case.of(one) for one in selected_cases(params)}
+        known = {one.name: Case.of(one) for one in selected_cases(params.data, RAW)}
         judges = (split["validation"] or split["train"])[: self.settings.validation_cases]
         self.tests = [known[case] for case in split["test"][: self.settings.test_cases or None]]
         self.judges = [known[case] for case in judges]

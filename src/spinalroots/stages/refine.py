@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import selected_cases
 from spinalroots.files import write_json, write_text
@@ -11,16 +9,13 @@ from spinalroots.pipeline.params import Params
 from spinalroots.refine.dataset import refine_dataset
 from spinalroots.refine.figure import draw
 from spinalroots.refine.summary import gain_table, summary
-
-REFINED = Path("data/refined")
-TRUTH = Path("data/truth")
-REPORTS = Path("reports")
+from spinalroots.registry.paths import FIGURES, RAW, REFINED, REPORTS, TRUTH
 
 
 def main(params: Params) -> None:
     """Write data/refined, and what it gained into reports/."""
     results = refine_dataset(
-        selected_cases(params), REFINED, Dataset(TRUTH), params.refine, params.workers
+        selected_cases(params.data, RAW), REFINED, Dataset(TRUTH), params.refine, params.workers
     )
     bare = [result.name for result in results if not result.refined]
     if bare:
@@ -28,4 +23,4 @@ def main(params: Params) -> None:
     table = gain_table(results, params.refine)
     write_text(REPORTS / "refinement.csv", table.to_csv(index=False, lineterminator="\n"))
     write_json(REPORTS / "refinement.json", summary(results, table))
-    draw(REPORTS / "figures" / "refinement.png", results, table)
+    draw(FIGURES / "refinement.png", results, table)

@@ -12,6 +12,7 @@ from spinalroots.imaging.volume import read_image
 from spinalroots.metrics.reference import read_annotation, read_maps, read_truth
 from spinalroots.pipeline.params import Params
 from spinalroots.registry.models import MODELS, Model
+from spinalroots.registry.paths import RAW
 from spinalroots.report import controls, figures, page, paper, results, training
 from spinalroots.report import methods as making
 from spinalroots.report.blocks import Folded, Picture, Section, Text, missing
@@ -31,7 +32,7 @@ LEAD = (
 def main(params: Params) -> None:
     """Gather what the other stages wrote and write reports/index.html."""
     shelf = Shelf(Path("."))
-    cases = {case.name: case for case in selected_cases(params)}
+    cases = {case.name: case for case in selected_cases(params.data, RAW)}
     sources = {name: case.source for name, case in cases.items()}
     test = (shelf.json("data/split.json") or {}).get("test", [])
     synthetic = any(sources.get(name) == PHANTOM for name in test)

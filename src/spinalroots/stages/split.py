@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.split import split_cases
 from spinalroots.files import write_json
 from spinalroots.pipeline.params import Params
 from spinalroots.registry.anatomy import Scheme
-
-REFINED = Path("data/refined")
-SPLIT = Path("data/split.json")
+from spinalroots.registry.paths import REFINED, SPLIT
 
 
 def main(params: Params) -> None:
