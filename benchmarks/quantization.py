@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from spinalroots.exports import runtimes
+from spinalroots.exports.description import read_description
 from spinalroots.inference.predictor import Runner
 from spinalroots.quantize import export
 from spinalroots.registry.variants import REFERENCE, Precision, Runtime, Variant, runs_here
@@ -42,13 +43,13 @@ def run() -> list[dict]:
     variants = [REFERENCE, *(variant for variant in COMPARED if runs_here(variant))]
     with tempfile.TemporaryDirectory() as root:
         folders = {variant: Path(root) / variant.name for variant in variants}
-        exporter = export.Exporter(network, shape, "resenc-m", patches)
+        exporter = export.Exporter(network, shape, "resenc-m", {}, patches)
         for variant, folder in folders.items():
             exporter.write(variant, folder)
         sizes = {variant: export.size_mb(folder) for variant, folder in folders.items()}
         times = {}
         for variant, folder in folders.items():
-            runner = _runner(variant, folder, network)
+            runner = _runner(folder, network)
             times[variant] = seconds(runner, patches[0][None])
             del runner
     network_size = f"ResEncM, {sum(p.numel() for p in network.parameters()) / 1e6:.0f} M parameters"
@@ -113,10 +114,8 @@ def seconds(runner: Runner, batch: np.ndarray, clock: Callable[[], float] = time
     return float(np.median(taken))
 
 
-def _runner(variant: Variant, folder: Path, network) -> Runner:
-    if variant == REFERENCE:
-        return runtimes.pytorch_runner(network, folder / "model.safetensors", variant.precision)
-    return runtimes.load_runner(folder)
+def _runner(folder: Path, network) -> Runner:
+    return runtimes.load_runner(folder, read_description(folder, {}), network)
 
 
 def _record(name: str, ours: float, other: float, unit: str, compared: str) -> dict:

@@ -14,7 +14,7 @@ from spinalroots.imaging.volume import Volume, read_image, read_labels, write_vo
 from spinalroots.inference.predictor import torch_runner
 from spinalroots.nnunet.network import Ensemble, build_network, load_weights, save_weights
 from spinalroots.nnunet.predictor import NnunetPredictor, box_around, near
-from spinalroots.predict.load import load_predictor
+from spinalroots.predict.trained import TrainedModel
 from spinalroots.registry import paths
 from spinalroots.registry.anatomy import Scheme, individuals_to_levels
 from spinalroots.registry.models import MODELS
@@ -119,7 +119,7 @@ def test_published_weights_come_back_and_bear_no_pickle(project, predictor, tmp_
         "model.safetensors",
         "training.json",
     ]
-    again = load_predictor(folder)
+    again = TrainedModel(folder, INFERENCE).predictor()
     x = torch.randn(1, *predictor.input_shape)
     with torch.inference_mode():
         assert torch.equal(again.network(x), predictor.network(x))

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 
 from spinalroots import cli
+from spinalroots.errors import InputError
 from spinalroots.imaging.volume import Grid, Volume, read_image, write_volume
-from spinalroots.inference import predictor as inference
+from spinalroots.inference.decoding import uncertainty
 from spinalroots.inference.predictor import Prediction
-from spinalroots.predict import scan as predict
-from spinalroots.quality import appearance
+from spinalroots.predict import writing
+from spinalroots.predict.load import Model
+from spinalroots.predict.package import Settings
 from spinalroots.registry.anatomy import Target
+from spinalroots.report import figures
 
 TARGET = Target.of("levels", "sacral")
 AFFINE = np.diag([1.2, 1.2, 1.5, 1.0])
@@ -48,30 +51,37 @@ class Stub:
         chances = np.zeros((4, *SHAPE), np.float32)
         chances[1] = np.where(labels, 0.7, 0)
         chances[0] = 1 - chances[1]
-        doubt = inference.uncertainty(chances)
+        doubt = uncertainty(chances)
         return Prediction(*(scan.with_data(one) for one in (labels, chances[1], doubt)))
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
-    """A scan stored in another orientation, params.yaml, and the stub as every model."""
+def place(tmp_path):
+    """A folder with a scan that is stored in another orientation."""
     write_volume(tmp_path / "scan.nii.gz", Volume(tube(), AFFINE), native=STORED)
-    monkeypatch.setattr(inference, "load_predictor", lambda folder, device: Stub())
     return tmp_path
 
 
-def run(place, smoke_params, **more):
-    return predict.predict_file(
-        place / "scan.nii.gz", place / "out", smoke_params, models_root=place / "models", **more
+@pytest.fixture
+def settings(smoke_params) -> Settings:
+    return Settings(
+        centreline=smoke_params.centreline,
+        inference=smoke_params.inference.hardnet,
+        postprocess=smoke_params.postprocess,
     )
+
+
+def run(place, settings, *, predictor=None, training_scans=None, draw=figures.preview):
+    model = Model("stub", predictor or Stub(), settings, "0" * 64, training_scans)
+    writing.predict_file(place / "scan.nii.gz", place / "out", lambda: model, draw)
 
 
 def record(place):
     return json.loads((place / "out/scan_prediction.json").read_text(encoding="utf-8"))
 
 
-def test_everything_lies_on_the_scans_own_grid(place, smoke_params):
-    run(place, smoke_params)
+def test_everything_lies_on_the_scans_own_grid(place, settings):
+    run(place, settings)
     names = {path.name for path in (place / "out").iterdir()}
     maps = {
         "scan_label-roots_mask.nii.gz",
@@ -94,26 +104,28 @@ def test_everything_lies_on_the_scans_own_grid(place, smoke_params):
     assert record(place)["voxels"] == {"S1_D_R": 48, "S1_D_L": 48}
 
 
-def test_a_scan_is_compared_with_the_training_scans_where_these_are_known(place, smoke_params):
-    run(place, smoke_params)
+def test_a_scan_is_compared_with_the_training_scans_where_these_are_known(place, settings):
+    run(place, settings)
     assert "not done" in record(place)["appearance_compared"]
     assert "unlike_training" not in {one["kind"] for one in record(place)["warnings"]}
     own = record(place)["appearance"]
     assert own["slice_mm"] == pytest.approx(1.5)
 
-    appearance.write(place / "models/appearance.json", {"sub-1": own})
-    run(place, smoke_params)
+    run(place, settings, training_scans={"sub-1": own})
     assert "unlike_training" not in {one["kind"] for one in record(place)["warnings"]}
 
-    appearance.write(place / "models/appearance.json", {"sub-1": own | {"slice_mm": 5.0}})
-    run(place, smoke_params)
+    run(place, settings, training_scans={"sub-1": own | {"slice_mm": 5.0}})
     found = [one for one in record(place)["warnings"] if one["kind"] == "unlike_training"]
     assert [one["label"] for one in found] == ["slice_mm"]
 
 
-def test_a_kill_while_writing_leaves_no_file_of_the_prediction(place, smoke_params, monkeypatch):
-    monkeypatch.setattr(predict, "_preview", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    child = multiprocessing.get_context("fork").Process(target=run, args=(place, smoke_params))
+def test_a_kill_while_writing_leaves_no_file_of_the_prediction(place, settings):
+    def killed(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    child = multiprocessing.get_context("fork").Process(
+        target=run, args=(place, settings), kwargs={"draw": killed}
+    )
     child.start()
     child.join()
     assert child.exitcode == -signal.SIGKILL
@@ -125,39 +137,34 @@ def test_a_folder_that_cannot_be_written_to_is_refused_first(kind, place, monkey
     out = place / "out"
     if kind == "read-only":
         out.mkdir()
-        monkeypatch.setattr(predict.os, "access", lambda *_: False)
+        monkeypatch.setattr(writing.os, "access", lambda *_: False)
     else:
         out.write_text("mine", encoding="utf-8")
         out = out / "deeper" if kind == "below a file" else out
-    monkeypatch.setattr(predict, "read_image", None)
-    code = cli.main(["predict", str(place / "scan.nii.gz"), "-o", str(out), "--params", _params()])
+    monkeypatch.setattr(writing, "read_image", None)
+    code = cli.main(["predict", str(place / "scan.nii.gz"), "-o", str(out), "-m", str(place)])
     assert code == 2
     assert capsys.readouterr().err.startswith(f"error: {out}: expected a folder")
 
 
-def test_a_full_disk_ends_with_an_error_and_no_files(place, smoke_params, monkeypatch):
+def test_a_full_disk_ends_with_an_error_and_no_files(place, settings):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(predict, "_preview", full)
-    with pytest.raises(predict.InputError, match="No space left"):
-        run(place, smoke_params)
+    with pytest.raises(InputError, match="No space left"):
+        run(place, settings, draw=full)
     assert not (place / "out").exists()
 
 
-def _params() -> str:
-    return os.path.join(os.path.dirname(__file__), "..", "params.yaml")
-
-
-def test_a_flat_scan_is_refused(place, smoke_params):
+def test_a_flat_scan_is_refused(place, settings):
     flat = Volume(np.full(SHAPE, 7, np.float32), AFFINE)
     write_volume(place / "scan.nii.gz", flat)
-    with pytest.raises(predict.InputError, match="contrast"):
-        run(place, smoke_params)
+    with pytest.raises(InputError, match="contrast"):
+        run(place, settings)
     assert not (place / "out").exists()
 
 
-def test_without_uncertainty_there_is_no_such_map(place, smoke_params, monkeypatch):
+def test_without_uncertainty_there_is_no_such_map(place, settings):
     class Plain(Stub):
         def predict(self, *arguments):
             found = super().predict(*arguments)
@@ -165,6 +172,5 @@ def test_without_uncertainty_there_is_no_such_map(place, smoke_params, monkeypat
                 labels=found.labels, foreground=found.foreground, uncertainty=None
             )
 
-    monkeypatch.setattr(inference, "load_predictor", lambda folder, device: Plain())
-    run(place, smoke_params)
+    run(place, settings, predictor=Plain())
     assert not (place / "out/scan_desc-uncertainty_map.nii.gz").exists()

@@ -1,6 +1,5 @@
 """Exports against the network they came from, and the rules around them against hand-made cases."""
 
-import json
 import os
 import subprocess
 import sys
@@ -14,13 +13,15 @@ from torch import nn
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
 from spinalroots.exports import runtimes
+from spinalroots.exports.description import read_description
 from spinalroots.files import read_json, write_json
 from spinalroots.imaging.centreline import Centreline
-from spinalroots.imaging.volume import Volume, write_volume
+from spinalroots.imaging.volume import Grid, Volume, write_volume
 from spinalroots.inference.predictor import Prediction
-from spinalroots.pipeline import params as parameters
-from spinalroots.quantize import accuracy, cases, choose, compare, export, figure, measure, report
-from spinalroots.registry.anatomy import Root, Scheme, Target
+from spinalroots.predict.trained import TrainedModel
+from spinalroots.quantize import accuracy, cases, choose, compare, export, figure, measure, rows
+from spinalroots.registry import paths
+from spinalroots.registry.anatomy import Root, Scheme, Target, level_value
 from spinalroots.registry.variants import (
     REFERENCE,
     VARIANTS,
@@ -33,6 +34,7 @@ from spinalroots.registry.variants import (
 from spinalroots.stages import quantize as stage
 
 INPUT_SHAPE = (1, 8, 8, 8)
+MADE_FROM = {"model.safetensors": "of the stub"}
 
 
 def small_network() -> nn.Module:
@@ -119,7 +121,7 @@ def exported(tmp_path_factory):
     network = small_network()
     root = tmp_path_factory.mktemp("models") / "exports" / "stub"
     calibration = list(batch(8, seed=2))
-    exporter = export.Exporter(network, INPUT_SHAPE, "stub", calibration)
+    exporter = export.Exporter(network, INPUT_SHAPE, "stub", MADE_FROM, calibration)
     for variant in VARIANTS:
         if runs_here(variant):
             exporter.write(variant, root / variant.name)
@@ -139,20 +141,19 @@ def test_every_convolution_but_the_first_reads_int8(exported):
     assert [kind == "FakeQuantize" for kind in reads] == [False, True, True]
 
 
-@pytest.fixture
-def stub_model(monkeypatch):
-    """load_predictor gives the stub, so that PyTorch exports find their architecture."""
-    monkeypatch.setattr(runtimes, "load_predictor", lambda folder: StubPredictor())
+def load(folder, network: nn.Module, made_from=MADE_FROM):
+    """The export's runner, as whoever has the trained model gets it."""
+    return runtimes.load_runner(folder, read_description(folder, made_from), network)
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
-def test_an_export_computes_what_the_network_computes_in_eval_mode(exported, variant, stub_model):
+def test_an_export_computes_what_the_network_computes_in_eval_mode(exported, variant):
     network, root = exported
     if not runs_here(variant):
         pytest.skip(f"no {variant.precision} on this processor")
     inputs = batch(3)
     expected = eval_logits(network, inputs)
-    found = runtimes.load_runner(root / variant.name)(inputs)
+    found = load(root / variant.name, small_network())(inputs)
     tolerance = {"fp32": 1e-4, "fp16": 1e-2, "bf16": 5e-2, "int8": 0.1}[variant.precision]
     assert found.shape == expected.shape
     assert found.dtype == np.float32
@@ -181,11 +182,6 @@ def test_exports_hold_no_pickles(exported):
     _, root = exported
     suffixes = {path.suffix for path in root.rglob("*") if path.is_file()}
     assert suffixes == {".json", ".safetensors", ".xml", ".bin", ".onnx"}
-
-
-def test_a_folder_without_an_export_is_an_error_that_names_it(tmp_path):
-    with pytest.raises(InputError, match=r"export\.json"):
-        runtimes.load_runner(tmp_path)
 
 
 def test_accuracy_control_keeps_the_score_that_plain_int8_loses():
@@ -251,7 +247,8 @@ def test_calibration_sees_every_training_case_and_no_other(tmp_path, monkeypatch
     predictor = StubPredictor()
     own = {name: list(predictor.inputs(*_refined(name))) for name in ("sub-a", "sub-b", "sub-c")}
 
-    found = cases.calibration_inputs(predictor, ["sub-a", "sub-b"], 2, seed=5)
+    scans = [_refined_paths(name) for name in ("sub-a", "sub-b")]
+    found = cases.calibration_inputs(predictor, scans, 2, seed=5)
     origins = [
         name
         for item in found
@@ -259,42 +256,60 @@ def test_calibration_sees_every_training_case_and_no_other(tmp_path, monkeypatch
         if any(np.array_equal(item, one) for one in inputs)
     ]
     assert sorted(origins) == ["sub-a", "sub-b"]
-    again = cases.calibration_inputs(predictor, ["sub-a", "sub-b"], 2, seed=5)
+    again = cases.calibration_inputs(predictor, scans, 2, seed=5)
     assert np.array_equal(np.stack(found), np.stack(again))
-    assert len(cases.calibration_inputs(predictor, ["sub-a"], 100, seed=5)) == len(own["sub-a"])
+    assert len(cases.calibration_inputs(predictor, scans[:1], 100, seed=5)) == len(own["sub-a"])
     with pytest.raises(InputError, match="training cases"):
         cases.calibration_inputs(predictor, [], 4, seed=5)
 
 
+def _refined_paths(name):
+    return Dataset(paths.REFINED).image(name), paths.CENTRELINES / f"{name}.json"
+
+
 def _refined(name):
-    dataset = Dataset(cases.REFINED.root)
-    return cases.read_image(dataset.image(name)), Centreline.read(
-        cases.CENTRELINES / f"{name}.json"
-    )
+    scan, centreline = _refined_paths(name)
+    return cases.read_image(scan), Centreline.read(centreline)
+
+
+def annotated_case(root, schemes: dict[Scheme, list[int]], *, synthetic: bool, corner=(0, 0, 0)):
+    """A case whose annotation of 2 × 2 × 2 voxels, with these label values, begins at `corner`."""
+    affine = np.eye(4)
+    affine[:3, 3] = corner
+    for scheme, values in schemes.items():
+        labels = Volume(np.array(values, np.uint8).reshape(2, 2, 2), affine)
+        write_volume(Dataset(root).labels("sub-a", scheme), labels)
+    return cases.MeasuredCase("sub-a", root, root, Dataset(root), synthetic)
+
+
+ROOTS = [0, *(Root.parse(name).value for name in ("L1_D_L", "L1_V_L", "L2_D_R", "L3_D_L")), 0, 0, 0]
+LEVEL_VALUES = [0, *(level_value(level) for level in ("L1", "L1", "L2", "L3")), 0, 0, 0]
+ONE_AND_TWO = Target(Scheme.LEVELS, ("L1", "L2"))
+
+
+GRID = Grid((2, 2, 2), np.eye(4))
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_only_the_targets_dorsal_roots_are_the_reference(tmp_path, synthetic):
+    maps = {Scheme.INDIVIDUALS: ROOTS, Scheme.LEVELS: LEVEL_VALUES}
+    found = annotated_case(tmp_path, maps, synthetic=synthetic).reference(ONE_AND_TWO, GRID)
+    assert found.ravel().tolist() == [False, True, False, True, False, False, False, False]
+
+
+@pytest.mark.parametrize("scheme", ["levels", "individuals"])
+def test_a_case_annotated_by_level_only_is_held_against_its_levels(tmp_path, scheme):
+    case = annotated_case(tmp_path, {Scheme.LEVELS: LEVEL_VALUES}, synthetic=False)
+    found = case.reference(Target(Scheme(scheme), ("L1", "L2")), GRID)
+    assert found.ravel().tolist() == [False, True, True, True, False, False, False, False]
 
 
 def test_a_cropped_annotation_is_put_where_it_was_cut_out(tmp_path):
-    whole = Volume(np.zeros((6, 7, 8), np.float32), np.diag([0.5, 0.5, 2.0, 1.0]))
-    box = (slice(1, 4), slice(2, 5), slice(3, 8))
-    part = whole.crop(box)
-    mask = np.random.default_rng(0).random(part.data.shape) > 0.5
-    expected = np.zeros(whole.data.shape, bool)
-    expected[box] = mask
-    assert np.array_equal(cases.paste(mask, part, whole, tmp_path), expected)
-    shifted = Volume(part.data, part.affine + np.array([[0, 0, 0, 9.0]] + [[0] * 4] * 3))
-    with pytest.raises(InputError, match="a box of the grid"):
-        cases.paste(mask, shifted, whole, tmp_path)
-
-
-def test_only_the_targets_dorsal_roots_are_the_reference(tmp_path):
-    path = tmp_path / "labels.nii.gz"
-    names = ("L1_D_L", "L1_V_L", "L2_D_R", "L3_D_L")
-    values = [0, *(Root.parse(name).value for name in names), 0, 0, 0]
-    scan = Volume(np.array(values, np.uint8).reshape(2, 2, 2), np.eye(4))
-    write_volume(path, scan)
-    case = cases.Case("sub-a", path, path, path)
-    found = case.reference(Target(Scheme.LEVELS, ("L1", "L2")), scan)
-    assert found.ravel().tolist() == [False, True, False, True, False, False, False, False]
+    maps = {Scheme.LEVELS: [LEVEL_VALUES[1]] * 8}
+    case = annotated_case(tmp_path, maps, synthetic=False, corner=(1, 0, 2))
+    expected = np.zeros((3, 2, 5), bool)
+    expected[1:3, 0:2, 2:4] = True
+    assert np.array_equal(case.reference(ONE_AND_TWO, Grid((3, 2, 5), np.eye(4))), expected)
 
 
 def measurement(masks: dict[str, np.ndarray], seconds: float) -> measure.Measurement:
@@ -308,7 +323,7 @@ def test_a_row_tells_dice_change_agreement_and_ratios():
     references = {"sub-a": true, "sub-b": true}
     fp32 = measurement({"sub-a": true, "sub-b": true}, 4.0)
     int8 = measurement({"sub-a": half, "sub-b": true}, 1.0)
-    found = compare.row(
+    found = rows.row(
         "m", Variant(Precision.INT8, Runtime.OPENVINO), 10.0, int8, fp32, 40.0, references, seed=1
     )
     assert found.binary_dice_mean == pytest.approx(5 / 6)
@@ -318,9 +333,9 @@ def test_a_row_tells_dice_change_agreement_and_ratios():
     assert (found.size_ratio, found.speed_ratio, found.inference_s) == (4, 4, 2)
 
 
-def make_row(name: str, size_mb: float, seconds: float, change: float) -> compare.Row:
+def make_row(name: str, size_mb: float, seconds: float, change: float) -> rows.Row:
     runtime, precision = name.split("-")
-    return compare.Row(
+    return rows.Row(
         model="hardnet-all-levels",
         precision=precision,
         runtime=runtime,
@@ -343,7 +358,7 @@ def make_row(name: str, size_mb: float, seconds: float, change: float) -> compar
     )
 
 
-def by_test_change(row: compare.Row) -> float:
+def by_test_change(row: rows.Row) -> float:
     """Judges the hand-made rows by the change that they were made with."""
     return row.dice_change
 
@@ -353,38 +368,38 @@ def by_test_change(row: compare.Row) -> float:
     [(-0.004, "openvino-int8"), (-0.006, "openvino-fp16"), (float("nan"), "openvino-fp16")],
 )
 def test_the_smallest_export_within_the_dice_loss_is_recommended(int8_change, expected):
-    rows = [
+    table = [
         make_row("pytorch-fp32", 40, 1.0, 0.0),
         make_row("openvino-fp16", 20, 0.5, 0.001),
         make_row("openvino-int8", 10, 0.2, int8_change),
     ]
-    best = choose.recommend(rows, by_test_change, 0.005)
-    assert choose.as_record(best, 0.005)["export"] == expected
+    best = choose.recommend(table, by_test_change, 0.005)
+    assert choose.as_record(best, 0.005, MADE_FROM)["export"] == expected
 
 
 def test_of_equally_small_exports_the_fastest_is_recommended():
-    rows = [
+    table = [
         make_row("pytorch-fp32", 40, 1.0, 0.0),
         make_row("onnxruntime-int8", 10.0, 0.6, 0.0),
         make_row("openvino-int8", 10.1, 0.2, 0.0),
     ]
-    assert choose.recommend(rows, by_test_change, 0.005) is rows[2]
+    assert choose.recommend(table, by_test_change, 0.005) is table[2]
 
 
 def test_a_fraction_of_a_megabyte_is_no_reason_for_a_slow_export():
-    rows = [
+    table = [
         make_row("pytorch-fp32", 3.0, 1.0, 0.0),
         make_row("onnxruntime-int8", 0.4, 0.6, 0.0),
         make_row("openvino-int8", 0.6, 0.1, 0.0),
     ]
-    assert choose.recommend(rows, by_test_change, 0.005) is rows[2]
+    assert choose.recommend(table, by_test_change, 0.005) is table[2]
 
 
 def test_fp32_is_recommended_when_everything_else_loses():
-    rows = [make_row("pytorch-fp32", 40, 1.0, 0.0), make_row("openvino-int8", 10, 0.2, -0.2)]
-    best = choose.recommend(rows, by_test_change, 0.005)
-    assert best is rows[0]
-    assert choose.as_record(best, 0.005)["dice_change_on_validation"] == 0
+    table = [make_row("pytorch-fp32", 40, 1.0, 0.0), make_row("openvino-int8", 10, 0.2, -0.2)]
+    best = choose.recommend(table, by_test_change, 0.005)
+    assert best is table[0]
+    assert choose.as_record(best, 0.005, MADE_FROM)["dice_change_on_validation"] == 0
 
 
 def test_peak_memory_sees_a_passing_allocation():
@@ -396,72 +411,84 @@ def test_peak_memory_sees_a_passing_allocation():
 
 
 def test_the_picture_is_the_same_every_time(tmp_path):
-    rows = [
+    table = [
         make_row("pytorch-fp32", 40, 1.0, 0.0),
         make_row("openvino-int8", 10, 0.2, float("nan")),
     ]
     for name in ("a.png", "b.png"):
-        figure.save(tmp_path / name, rows)
+        figure.save(tmp_path / name, table)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_exports_that_are_out_of_the_question_are_not_judged():
-    rows = [make_row("pytorch-fp32", 40, 1.0, 0.0), make_row("openvino-int8", 10, 0.2, 0.0)]
+    table = [make_row("pytorch-fp32", 40, 1.0, 0.0), make_row("openvino-int8", 10, 0.2, 0.0)]
     asked = []
-    choose.recommend(rows, lambda row: asked.append(row.precision) or 0.0, 0.005)
+    choose.recommend(table, lambda row: asked.append(row.precision) or 0.0, 0.005)
     assert asked == ["int8"]
 
 
 def test_unknown_figures_are_not_logged():
-    found = report.metrics(make_row("openvino-int8", 10, 0.2, float("nan")))
+    found = stage.metrics(make_row("openvino-int8", 10, 0.2, float("nan")))
     assert found["size_mb"] == 10
     assert not {"dice_change", "recommended", "model"} & set(found)
+
+
+def settings_of(params, **changes):
+    """The parameters with HarDNet as the only model, and these of `quantize`."""
+    chosen = params.quantize.model_copy(update={"models": ("hardnet-all-levels",), **changes})
+    return params.model_copy(update={"quantize": chosen})
 
 
 @pytest.fixture
 def planted(tmp_path, monkeypatch):
     """Three small cases and the stub as the trained model; measured here, not in a process.
 
-    Gives the rows that are logged, and the names of exports whose masks are to be wiped out.
+    Gives the rows that are logged, and, by name of an export, the cases whose masks are to be
+    wiped out. sub-b is the validation case and sub-c the test case.
     """
     monkeypatch.chdir(tmp_path)
     split = {"train": ["sub-a"], "validation": ["sub-b"], "test": ["sub-c"]}
     for seed, name in enumerate(("sub-a", "sub-b", "sub-c")):
         write_case(tmp_path, name, seed)
     write_json(tmp_path / "data" / "split.json", split)
-    monkeypatch.setattr(runtimes, "load_predictor", lambda folder: StubPredictor())
-    monkeypatch.setattr(stage, "load_predictor", lambda folder: StubPredictor())
-    logged, spoiled = [], set()
+    model = tmp_path / "models" / "trained" / "hardnet-all-levels"
+    model.mkdir(parents=True)
+    for name in ("model.json", "model.safetensors"):
+        (model / name).write_text(name, encoding="utf-8")
+    monkeypatch.setattr(TrainedModel, "predictor", lambda model: StubPredictor())
+    logged, spoiled = [], {}
 
-    def measured(folder, model, *rest):
-        found = measure.run_cases(StubPredictor(), folder, *rest)
-        if folder.name in spoiled:
-            found.masks.update({case: mask * np.uint8(0) for case, mask in found.masks.items()})
+    def measured(folder, model, chosen, repeats):
+        found = measure.measure_here(folder, model, chosen, repeats)
+        for case in spoiled.get(folder.name, ()):
+            if case in found.masks:
+                found.masks[case] = found.masks[case] * np.uint8(0)
         return found
 
-    monkeypatch.setattr(stage, "measure", measured)
-    monkeypatch.setattr(stage.report, "to_mlflow", lambda rows, *_: logged.extend(rows))
+    monkeypatch.setattr(compare, "measure", measured)
+    monkeypatch.setattr(stage, "_to_mlflow", lambda rows, *_: logged.extend(rows))
     return logged, spoiled
 
 
 @pytest.mark.parametrize(
-    ("control", "int8_fails", "controlled"),
+    ("control", "fails_on", "controlled"),
     [
-        ("never", True, False),
-        ("when_needed", False, False),
-        ("when_needed", True, True),
-        ("always", False, True),
+        ("never", ["sub-b"], False),
+        ("when_needed", [], False),
+        ("when_needed", ["sub-b"], True),
+        ("when_needed", ["sub-c"], False),  # a test case decides nothing
+        ("always", [], True),
     ],
 )
 def test_int8_that_loses_too_much_gets_a_controlled_sibling(
-    planted, tmp_path, control, int8_fails, controlled
+    planted, tmp_path, smoke_params, control, fails_on, controlled
 ):
     logged, spoiled = planted
-    spoiled |= {"openvino-int8"} if int8_fails else set()
-    settings = _settings(
-        models=["hardnet-all-levels"],
-        runtimes=["openvino"],
-        precisions=["int8"],
+    spoiled["openvino-int8"] = fails_on
+    settings = settings_of(
+        smoke_params,
+        runtimes=(Runtime.OPENVINO,),
+        precisions=(Precision.INT8,),
         accuracy_control=control,
         max_dice_loss=0.2,
     )
@@ -471,22 +498,23 @@ def test_int8_that_loses_too_much_gets_a_controlled_sibling(
     folder = tmp_path / "models/exports/hardnet-all-levels/openvino-int8-controlled"
     assert folder.is_dir() is controlled
     row = {one.precision: one for one in logged}
-    if int8_fails:
+    made_from = TrainedModel(tmp_path / "models/trained/hardnet-all-levels", None).made_from
+    if "sub-b" in fails_on:
         assert not row["int8"].recommended
     if controlled:
         assert row["int8-controlled"].dice_change > -0.2
         assert row["int8-controlled"].binary_dice_mean > 0
-        assert runtimes.load_runner(folder)(batch(1)).shape == (1, 3, 8, 8, 8)
-    if int8_fails and controlled:
+        assert load(folder, None, made_from)(batch(1)).shape == (1, 3, 8, 8, 8)
+    if fails_on and controlled:
         assert row["int8-controlled"].recommended
 
 
-def test_the_stage_compares_exports_and_recommends_one(planted, tmp_path):
+def test_the_stage_compares_exports_and_recommends_one(planted, tmp_path, smoke_params):
     logged, _ = planted
-    settings = _settings(
-        models=["hardnet-all-levels"],
-        runtimes=["pytorch", "openvino", "onnxruntime"],
-        precisions=["fp32", "int8"],
+    settings = settings_of(
+        smoke_params,
+        runtimes=tuple(Runtime),
+        precisions=(Precision.FP32, Precision.INT8),
     )
     stage.main(settings)
 
@@ -512,22 +540,12 @@ def test_the_stage_compares_exports_and_recommends_one(planted, tmp_path):
     first = logged[0]
     assert 0.7 < first.binary_dice_mean < 1
     assert first.agreement_with_fp32 == 1
-    best = read_json(tmp_path / "models" / "exports" / "recommended.json")["hardnet-all-levels"]
-    runner, name = runtimes.recommended_runner(tmp_path / "models", "hardnet-all-levels")
-    assert name == best["export"]
+    best = read_json(paths.RECOMMENDED)["hardnet-all-levels"]
+    assert best["made_from"] == TrainedModel(paths.TRAINED / "hardnet-all-levels", None).made_from
+    runner = load(
+        paths.EXPORTS / "hardnet-all-levels" / best["export"], small_network(), best["made_from"]
+    )
     assert runner(batch(2)).shape == (2, 3, 8, 8, 8)
-    assert runtimes.recommended_runner(tmp_path / "models", "nnunet-all-levels") == (None, None)
-    assert runtimes.recommended_runner(tmp_path / "elsewhere", "nnunet-all-levels") == (None, None)
-
-
-def _settings(**changes):
-    import yaml
-
-    path = os.path.join(os.path.dirname(__file__), "..", "params.yaml")
-    with open(path, encoding="utf-8") as stream:
-        record = yaml.safe_load(stream)
-    record["quantize"].update(changes)
-    return parameters.resolve(json.loads(json.dumps(record)), scale="smoke")
 
 
 class SharedEncoder(nn.Module):
@@ -546,7 +564,7 @@ class SharedEncoder(nn.Module):
 def test_weights_that_layers_share_are_stored_once(tmp_path, precision):
     network = SharedEncoder().eval()
     variant = Variant(Precision(precision), Runtime.PYTORCH)
-    export.Exporter(network, INPUT_SHAPE, "stub", []).write(variant, tmp_path)
+    export.Exporter(network, INPUT_SHAPE, "stub", MADE_FROM, []).write(variant, tmp_path)
     weights = tmp_path / "model.safetensors"
     count = sum(parameter.numel() for parameter in network.parameters())
     size = {"fp32": 4, "bf16": 2}[precision]

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from spinalroots import __version__
 from spinalroots.errors import InputError
+from spinalroots.registry import paths
+from spinalroots.registry.models import DEFAULT_MODEL
 
 STAGES = (
     "phantom",
@@ -33,6 +35,7 @@ STAGES = (
     "postprocess",
     "evaluate",
     "quantize",
+    "package",
     "reconstruct",
     "report",
 )
@@ -75,10 +78,13 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("scan", type=Path, help="T2 scan, NIfTI, any orientation")
     predict.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
     predict.add_argument(
-        "--model", help="a folder name below models/ (default: the recommended one)"
+        "-m",
+        "--model",
+        default=DEFAULT_MODEL,
+        help="a model's folder, or the name of one below --models (default: %(default)s)",
     )
+    predict.add_argument("--models", type=Path, default=paths.MODELS, help="default: %(default)s/")
     predict.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    predict.add_argument("--models", type=Path, help="where the models lie (default: models/)")
 
     ingest = _command(commands, "ingest", _ingest, "bring scans, with or without masks, into data/")
     ingest.add_argument(
@@ -109,7 +115,7 @@ def build_parser() -> argparse.ArgumentParser:
     score.add_argument("case", help="case name such as sub-001")
     score.add_argument("--score", type=float, required=True, help="0.5 no help … 1.0 nothing to do")
     score.add_argument("--rater", required=True, help="who scored (initials or a number)")
-    score.add_argument("--model", default="hardnet-all-levels", help="%(default)s")
+    score.add_argument("--model", default=DEFAULT_MODEL, help="%(default)s")
     score.add_argument("--region", default="", help="default: the model's own")
     score.add_argument("--minutes-without", type=float, help="minutes to draw it from nothing")
     score.add_argument("--minutes-with", type=float, help="minutes to correct the pre-annotation")
@@ -130,7 +136,7 @@ def build_parser() -> argparse.ArgumentParser:
     stage.add_argument("name", choices=STAGES, metavar="NAME", help=", ".join(STAGES))
     stage.add_argument("key", nargs="?", help="the row of a matrix stage, such as all-levels")
     stage.add_argument("--strict", action="store_true", help="check: findings are an error")
-    for command in (shown, stage, predict):
+    for command in (shown, stage):
         command.add_argument("--params", type=Path, default=Path("params.yaml"), help="%(default)s")
         command.add_argument("--scale", help="smoke, laptop, gpu or paper; wins over the file")
     return parser
@@ -183,18 +189,19 @@ def _labels(options) -> None:
 
 
 def _predict(options) -> None:
-    from spinalroots.pipeline import params
-    from spinalroots.predict import scan as predict
+    from spinalroots.compute.device import choose_device
+    from spinalroots.predict import load
+    from spinalroots.predict.writing import predict_file
+    from spinalroots.report import figures
 
-    folder = predict.predict_file(
-        options.scan,
-        options.out,
-        params.load(options.params, scale=options.scale),
-        model=options.model,
-        models_root=options.models or Path("models"),
-        device=options.device,
+    folder = load.find(options.model, options.models)
+    device = choose_device(options.device, "--device")
+    model = predict_file(
+        options.scan, options.out, lambda: load.load(folder, device), figures.preview
     )
-    print(f"wrote {folder}")
+    if model.refused:
+        print(f"The network ran, and not its export: {model.refused}", file=sys.stderr)
+    print(f"wrote {options.out}")
 
 
 def _ingest(options) -> None:

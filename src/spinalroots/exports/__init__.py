@@ -1,1 +1,1 @@
-"""Running a network that was exported for another runtime."""
+"""Networks that were exported for another runtime: what their folders say, and how they run."""

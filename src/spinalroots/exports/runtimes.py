@@ -1,11 +1,11 @@
 """Running an export: one :data:`~spinalroots.inference.predictor.Runner` whatever the runtime.
 
-An export is a folder `models/exports/<model>/<runtime>-<precision>/` with `export.json` and the
-weights. Nothing in it is a pickle. Exports are static: one network input at a time.
+Exports are static: one network input at a time.
 """
 
 from __future__ import annotations
 
+import copy
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,19 +14,12 @@ import numpy as np
 import psutil
 
 from spinalroots.errors import InputError
-from spinalroots.files import read_json
+from spinalroots.exports.description import FILES, REMAKE, Description
 from spinalroots.inference.predictor import Runner
-from spinalroots.predict.load import load_predictor
 from spinalroots.registry.variants import Precision, Runtime
 
 if TYPE_CHECKING:
     import torch
-
-EXPORTS = "exports"
-"""Folder below models/ that holds the exports."""
-
-DESCRIPTION = "export.json"
-RECOMMENDED = "recommended.json"
 
 
 def threads() -> int:
@@ -37,45 +30,28 @@ def threads() -> int:
     return max(1, min(physical, len(psutil.Process().cpu_affinity())))
 
 
-def load_runner(folder: Path) -> Runner:
+def load_runner(folder: Path, described: Description, network: torch.nn.Module) -> Runner:
     """The runner of an export folder.
 
-    A PyTorch export holds weights only: its architecture comes from the model's own folder,
-    `models/<model>`.
-
-    :raises InputError: the folder holds no export, or the PyTorch export's model is missing.
+    :param described: of :func:`~spinalroots.exports.description.read_description`.
+    :param network: gives a PyTorch export, which holds weights only, its architecture; it stays
+        as it is.
+    :raises InputError: the runtime cannot read the file.
     """
-    folder = Path(folder)
-    description = folder / DESCRIPTION
-    if not description.is_file():
+    path = Path(folder) / FILES[described.runtime][0]
+    try:
+        if described.runtime is Runtime.OPENVINO:
+            return openvino_runner(path, described.precision)
+        if described.runtime is Runtime.ONNXRUNTIME:
+            return onnx_runner(path)
+        return pytorch_runner(network, path, described.precision)
+    except Exception as error:  # each runtime has errors of its own, without a common kind
         raise InputError(
-            description,
-            expected="an export",
-            found="no such file",
-            fix="Run `dvc repro quantize` or `dvc pull`.",
-        )
-    record = read_json(description)
-    runtime = Runtime(record["runtime"])
-    if runtime is Runtime.OPENVINO:
-        return openvino_runner(folder / record["file"], Precision(record["precision"]))
-    if runtime is Runtime.ONNXRUNTIME:
-        return onnx_runner(folder / record["file"])
-    network = load_predictor(folder.parents[2] / record["model"]).network
-    return pytorch_runner(network, folder / record["file"], Precision(record["precision"]))
-
-
-def recommended_runner(models_root: Path, model: str) -> tuple[Runner, str] | tuple[None, None]:
-    """Runner and name (such as ``openvino-int8``) of the export recommended for a model.
-
-    (None, None) where nothing was recommended: the caller then runs the trained network itself.
-    """
-    exports = Path(models_root) / EXPORTS
-    if not (exports / RECOMMENDED).is_file():
-        return None, None
-    record = read_json(exports / RECOMMENDED).get(model)
-    if record is None:
-        return None, None
-    return load_runner(exports / model / record["export"]), record["export"]
+            path,
+            expected=f"a network that {described.runtime} reads",
+            found=f"{type(error).__name__}: {error}".splitlines()[0],
+            fix=REMAKE,
+        ) from error
 
 
 def one_by_one(run: Runner) -> Runner:
@@ -131,7 +107,7 @@ def onnx_runner(path: Path) -> Runner:
 
 
 def pytorch_runner(network: torch.nn.Module, weights: Path, precision: Precision) -> Runner:
-    """PyTorch on the CPU, in eval mode; `network` gives the architecture and gets the weights.
+    """PyTorch on the CPU, in eval mode; a copy of `network` gets the weights.
 
     bf16 weights are stored, widened on loading, and the layers computed under autocast: a plain
     bf16 network fails on a CPU, where some layers (average pooling) exist in fp32 only.
@@ -141,8 +117,8 @@ def pytorch_runner(network: torch.nn.Module, weights: Path, precision: Precision
 
     torch.set_num_threads(threads())
     bf16 = precision is Precision.BF16
+    network = copy.deepcopy(network).eval()
     load_model(network, str(weights))
-    network.eval()
 
     def run(batch: np.ndarray) -> np.ndarray:
         with (

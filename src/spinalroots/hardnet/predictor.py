@@ -19,6 +19,7 @@ from spinalroots.imaging.volume import Volume
 from spinalroots.inference.decoding import decode, uncertainty
 from spinalroots.inference.predictor import Prediction, Runner, torch_runner
 from spinalroots.registry.anatomy import Target
+from spinalroots.settings.inference import HardnetInference
 
 SLICES_AT_ONCE = 16
 """Slices of one batch of a 2D network."""
@@ -108,8 +109,12 @@ class HardnetPredictor:
         )
 
     @classmethod
-    def load(cls, folder: Path, device: str = "cpu") -> HardnetPredictor:
+    def load(
+        cls, folder: Path, device: str = "cpu", inference: HardnetInference | None = None
+    ) -> HardnetPredictor:
         """Read what :meth:`save` wrote; nothing is unpickled.
+
+        :param inference: how to segment; None takes what the model was published with.
 
         :raises InputError: the weights are missing or belong to another network.
         """
@@ -142,7 +147,7 @@ class HardnetPredictor:
             network.to(torch.device(device)).eval(),
             tuple(record["input"]["shape"]),
             InputSpec(**spec),
-            **record["inference"],
+            **(inference.model_dump() if inference else record["inference"]),
         )
 
 

@@ -1,1 +1,1 @@
-"""A trained model from its folder; a scan in, masks out."""
+"""A model's folder, loaded; a scan in, masks out."""

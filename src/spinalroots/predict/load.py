@@ -1,29 +1,82 @@
-"""A trained model from its folder, whichever family it is of."""
+"""A model's folder → everything that segments a scan, in memory."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from spinalroots.errors import InputError
-from spinalroots.files import read_json
-from spinalroots.inference.predictor import Predictor
+from spinalroots.exports.description import read_description
+from spinalroots.exports.runtimes import load_runner
+from spinalroots.inference.predictor import Predictor, Runner
+from spinalroots.predict import package
+from spinalroots.predict.package import Settings
+from spinalroots.predict.trained import WEIGHTS, TrainedModel
+from spinalroots.quality import appearance
 
 
-def load_predictor(folder: Path, device: str = "cpu") -> Predictor:
-    """The trained model in `folder` (model.json and model.safetensors; nothing is unpickled)."""
-    description = Path(folder) / "model.json"
-    if not description.is_file():
-        raise InputError(
-            description,
-            expected="a trained model",
-            found="no such file",
-            fix="Run `dvc repro` or `dvc pull`.",
-        )
-    family = read_json(description)["family"]
-    if family == "nnunet":
-        from spinalroots.nnunet.predictor import NnunetPredictor
+@dataclass(frozen=True)
+class Model:
+    """A loaded model.
 
-        return NnunetPredictor.load(folder, device)
-    from spinalroots.hardnet.predictor import HardnetPredictor
+    `weights`: their sha256. `training_scans`: case → appearance, None where that is not known.
+    `runner`: runs an export in the network's place; `runs` says what runs. `refused`: why the
+    export that is there does not.
+    """
 
-    return HardnetPredictor.load(folder, device)
+    name: str
+    predictor: Predictor
+    settings: Settings
+    weights: str
+    training_scans: dict[str, dict[str, float]] | None
+    runner: Runner | None = None
+    runs: str = "PyTorch fp32"
+    refused: str = ""
+
+
+def find(model: str, models_root: Path) -> Path:
+    """The folder that a person means: a name below `models_root`, or the folder itself.
+
+    :raises InputError: there is none.
+    """
+    for folder in (models_root / model, Path(model)):
+        if folder.is_dir():
+            return folder
+    known = sorted(path.parent.name for path in models_root.glob(f"*/{package.PACKAGE}"))
+    raise InputError(
+        f"model {model}",
+        expected=f"a folder, or the name of one in {models_root}",
+        found=f"neither ({models_root} has {', '.join(known) or 'no model'})",
+        fix="Give a model's folder with -m, or get the project's with `dvc repro` or `dvc pull`.",
+    )
+
+
+def load(folder: Path, device: str) -> Model:
+    """The model in `folder` on a device (`cpu` or `cuda`); a CPU runs its export, if it has one.
+
+    An export of other weights than the folder's, or one that is damaged, is not used.
+
+    :raises InputError: the folder holds no whole model.
+    """
+    described = package.read(folder)
+    trained = TrainedModel(Path(folder), described.settings.inference)
+    predictor = trained.predictor(device)
+    path = Path(folder) / appearance.FILE
+    runner, runs, refused = None, Model.runs, ""
+    if device == "cpu" and described.export is not None:
+        try:
+            export = read_description(Path(folder) / package.EXPORT, trained.made_from)
+            runner = load_runner(Path(folder) / package.EXPORT, export, predictor.network)
+            runs = export.variant.name
+        except InputError as error:
+            refused = str(error)
+    return Model(
+        predictor.name,
+        predictor,
+        described.settings,
+        trained.made_from[WEIGHTS],
+        appearance.read(path) if path.is_file() else None,
+        runner,
+        runs,
+        refused,
+    )

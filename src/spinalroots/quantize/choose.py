@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from spinalroots.quantize.compare import Row
+from spinalroots.quantize.rows import Row
 from spinalroots.registry.variants import REFERENCE
 
 SAME_SIZE, SAME_SIZE_MB = 1.2, 1.0
@@ -33,7 +33,7 @@ def recommend(rows: list[Row], judge: Callable[[Row], float], max_dice_loss: flo
             ),
             key=lambda row: (row.inference_s, row.size_mb),
         )
-        if is_reference(best) or keeps_dice(judge(best), max_dice_loss):
+        if best.variant == REFERENCE or keeps_dice(judge(best), max_dice_loss):
             return best
         left.remove(best)
 
@@ -43,20 +43,19 @@ def keeps_dice(change: float, max_dice_loss: float) -> bool:
     return -change <= max_dice_loss
 
 
-def is_reference(row: Row) -> bool:
-    """Whether the row is PyTorch fp32's."""
-    return (row.precision, row.runtime) == (str(REFERENCE.precision), str(REFERENCE.runtime))
+def as_record(chosen: Row, max_dice_loss: float, made_from: Mapping[str, str]) -> dict:
+    """What recommended.json says of a model: the export's folder, and why it was chosen.
 
-
-def as_record(chosen: Row, max_dice_loss: float) -> dict:
-    """What recommended.json says of a model: the export's folder, and why it was chosen."""
-    change = 0.0 if is_reference(chosen) else round(chosen.validation_dice_change, 5)
+    :param made_from: file of the trained model → sha256.
+    """
+    change = 0.0 if chosen.variant == REFERENCE else round(chosen.validation_dice_change, 5)
     return {
-        "export": f"{chosen.runtime}-{chosen.precision}",
+        "export": chosen.export,
         "precision": chosen.precision,
         "runtime": chosen.runtime,
         "size_mb": round(chosen.size_mb, 3),
         "dice_change_on_validation": change,
         "max_dice_loss": max_dice_loss,
         "rule": "smallest export within the Dice loss limit; of equally small ones the fastest",
+        "made_from": dict(made_from),
     }

@@ -1,109 +1,138 @@
-"""From measurements to rows: Dice, what it lost against fp32, and how alike the masks are."""
+"""All exports of one model, measured side by side, one of them recommended."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
-import pandas as pd
+from tqdm import tqdm
 
+from spinalroots.inference.predictor import Runner
 from spinalroots.metrics.overlap import dice, mean_present
-from spinalroots.metrics.statistics import compare, summarise
-from spinalroots.quantize.measure import Measurement
-from spinalroots.registry.variants import Variant
+from spinalroots.predict.trained import TrainedModel
+from spinalroots.quantize import accuracy, choose, rows
+from spinalroots.quantize.cases import MeasuredCase
+from spinalroots.quantize.export import Exporter, size_mb
+from spinalroots.quantize.measure import Measurement, measure
+from spinalroots.registry.variants import CONTROLLED, REFERENCE, Variant, chosen, runs_here
+from spinalroots.settings.results import Quantize
 
-RESAMPLES = 2000
-"""Of the bootstrap over cases."""
 
+class Comparison:
+    """Exports of one model below `folder`, one folder a variant.
 
-@dataclass(frozen=True)
-class Row:
-    """One export of one model. Dice is binary: any target root against background.
-
-    A change is the variant's Dice minus PyTorch fp32's on the same cases, with the 95 % bootstrap
-    interval over cases; `agreement_with_fp32` is the Dice between the two predicted masks.
-    `inference_s` is the median over cases and repeats. `validation_dice_change` comes from the
-    cases that the recommendation is judged on; NaN for exports that did not come into question.
+    :param tests: cases whose Dice, time and memory are reported; they decide nothing.
+    :param judges: validation cases, on which the recommendation is judged.
+    :param calibration: network inputs (C, *spatial) of training cases.
     """
 
-    model: str
-    precision: str
-    runtime: str
-    size_mb: float
-    inference_s: float
-    binary_dice_mean: float
-    binary_dice_sd: float
-    n_cases: int
-    inference_s_min: float
-    inference_s_max: float
-    network_s: float
-    load_s: float
-    peak_memory_mb: float
-    dice_change: float
-    dice_change_low: float
-    dice_change_high: float
-    agreement_with_fp32: float
-    size_ratio: float
-    speed_ratio: float
-    validation_dice_change: float = float("nan")
-    recommended: bool = False
+    def __init__(
+        self,
+        model: TrainedModel,
+        folder: Path,
+        settings: Quantize,
+        *,
+        tests: list[MeasuredCase],
+        judges: list[MeasuredCase],
+        calibration: list[np.ndarray],
+        seed: int,
+    ):
+        self.model, self.folder, self.settings, self.seed = model, folder, settings, seed
+        self.predictor = model.predictor()
+        self.tests, self.judges = tests, judges
+        self.truth = {
+            case.name: case.reference(self.predictor.target, case.scan()[0].grid)
+            for case in (*tests, *judges)
+        }
+        self.exporter = Exporter(
+            self.predictor.network,
+            self.predictor.input_shape,
+            self.predictor.name,
+            model.made_from,
+            calibration,
+        )
+        self.judged: dict[str, np.ndarray] = {}
 
+    def run(self) -> list[rows.Row]:
+        """Export, measure, choose; int8 that loses too much gets a controlled sibling."""
+        variants = chosen(self.settings.runtimes, self.settings.precisions)
+        variants = tuple(variant for variant in variants if runs_here(variant))
+        for variant in tqdm(variants, desc=f"{self.predictor.name}: export"):
+            self.exporter.write(variant, self.folder / variant.name)
+        fp32 = self._measure(REFERENCE, self.tests, self.settings.repeats)
+        measured = [
+            self._row(variant, fp32)
+            for variant in tqdm(variants, desc=f"{self.predictor.name}: measure")
+        ]
+        if self._needs_control(measured):
+            self._export_controlled()
+            measured.append(self._row(CONTROLLED, fp32))
+        best = choose.recommend(measured, self._judge, self.settings.max_dice_loss)
+        return [
+            replace(
+                row,
+                recommended=row is best,
+                validation_dice_change=self._judge(row) if row.export in self.judged else np.nan,
+            )
+            for row in measured
+        ]
 
-TABLE = tuple(field.name for field in fields(Row))[:7]
-"""Columns of table_quantization.csv; the details have all of them."""
+    def _measure(self, variant: Variant, cases: list[MeasuredCase], repeats: int) -> Measurement:
+        return measure(self.folder / variant.name, self.model, cases, repeats)
 
+    def _row(self, variant: Variant, fp32: Measurement) -> rows.Row:
+        measured = fp32
+        if variant != REFERENCE:
+            measured = self._measure(variant, self.tests, self.settings.repeats)
+        return rows.row(
+            self.predictor.name,
+            variant,
+            size_mb(self.folder / variant.name),
+            measured,
+            fp32,
+            size_mb(self.folder / REFERENCE.name),
+            self._truth_of(self.tests),
+            self.seed,
+        )
 
-def row(
-    model: str,
-    variant: Variant,
-    size_mb: float,
-    measured: Measurement,
-    fp32: Measurement,
-    fp32_size_mb: float,
-    references: dict[str, np.ndarray],
-    seed: int,
-) -> Row:
-    """The row of one export; `fp32` and `fp32_size_mb` are PyTorch fp32's.
+    def _truth_of(self, cases: list[MeasuredCase]) -> dict[str, np.ndarray]:
+        return {case.name: self.truth[case.name] for case in cases}
 
-    :param references: test case → true mask (X, Y, Z).
-    """
-    found, found_fp32 = scores(measured, references), scores(fp32, references)
-    summary = summarise(found, seed=seed, resamples=RESAMPLES)
-    change = compare(found, found_fp32, seed=seed, resamples=RESAMPLES)
-    seconds = float(np.median(measured.inference_s))
-    return Row(
-        model=model,
-        precision=str(variant.precision),
-        runtime=str(variant.runtime),
-        size_mb=size_mb,
-        inference_s=seconds,
-        binary_dice_mean=summary.mean,
-        binary_dice_sd=summary.sd,
-        n_cases=summary.n,
-        inference_s_min=min(measured.inference_s),
-        inference_s_max=max(measured.inference_s),
-        network_s=float(np.median(measured.network_s)),
-        load_s=measured.load_s,
-        peak_memory_mb=measured.peak_memory_mb,
-        dice_change=change.mean_difference,
-        dice_change_low=change.low,
-        dice_change_high=change.high,
-        agreement_with_fp32=mean_present(
-            dice(fp32.mask(case, true.shape), measured.mask(case, true.shape))
-            for case, true in references.items()
-        ),
-        size_ratio=fp32_size_mb / size_mb,
-        speed_ratio=float(np.median(fp32.inference_s)) / seconds,
-    )
+    def _judge(self, row: rows.Row) -> float:
+        """Dice change against PyTorch fp32 on the validation cases; measured once per export."""
+        change = self._validation_scores(row.variant) - self._validation_scores(REFERENCE)
+        return mean_present(change)
 
+    def _validation_scores(self, variant: Variant) -> np.ndarray:
+        if variant.name not in self.judged:
+            measured = self._measure(variant, self.judges, 1)
+            self.judged[variant.name] = rows.scores(measured, self._truth_of(self.judges))
+        return self.judged[variant.name]
 
-def scores(measured: Measurement, references: dict[str, np.ndarray]) -> np.ndarray:
-    """Binary Dice (N,) of every case of `references` (case → true mask)."""
-    return np.array(
-        [dice(true, measured.mask(case, true.shape)) for case, true in references.items()]
-    )
+    def _needs_control(self, measured: list[rows.Row]) -> bool:
+        """Whether OpenVINO's plain int8 is there and loses too much on the validation cases."""
+        int8 = [row for row in measured if row.export == "openvino-int8"]
+        if not int8 or self.settings.accuracy_control == "never":
+            return False
+        if self.settings.accuracy_control == "always":
+            return True
+        return not choose.keeps_dice(self._judge(int8[0]), self.settings.max_dice_loss)
 
+    def _export_controlled(self) -> None:
+        scans = {case.name: case.scan() for case in self.judges}
 
-def frame(rows: list[Row]) -> pd.DataFrame:
-    """All columns of all rows."""
-    return pd.DataFrame([asdict(one) for one in rows])
+        def score(runner: Runner) -> float:
+            found = mean_present(
+                dice(self.truth[case], self.predictor.predict(*scan, runner).labels.data)
+                for case, scan in scans.items()
+            )
+            return 0.0 if np.isnan(found) else found
+
+        graph = accuracy.quantize_controlled(
+            self.exporter.openvino_graph,
+            self.exporter.calibration,
+            score,
+            self.settings.max_dice_loss,
+        )
+        self.exporter.write(CONTROLLED, self.folder / CONTROLLED.name, graph)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import io
 import logging
 import warnings
+from collections.abc import Mapping
 from contextlib import contextmanager, redirect_stdout
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spinalroots.exports.runtimes import DESCRIPTION
-from spinalroots.files import write_json
+from spinalroots.exports.description import FILES, describe
 from spinalroots.registry.variants import Precision, Runtime, Variant
 
 if TYPE_CHECKING:
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
     import openvino
     import torch
 
-_FILE = {
-    Runtime.PYTORCH: "model.safetensors",
-    Runtime.OPENVINO: "model.xml",
-    Runtime.ONNXRUNTIME: "model.onnx",
-}
 _INPUT, _OUTPUT = "image", "logits"
 ONNX_OPSET = 17
 
@@ -37,6 +33,7 @@ class Exporter:
     :param network: fp32; (B, C, *spatial) → logits. Switched to eval mode.
     :param input_shape: (C, *spatial) of one network input; exports take exactly that.
     :param model: name of the trained model, for `export.json`.
+    :param made_from: file of the trained model → sha256, for `export.json`.
     :param calibration: network inputs (C, *spatial), training cases only; int8 is made with them.
     """
 
@@ -45,32 +42,37 @@ class Exporter:
         network: torch.nn.Module,
         input_shape: tuple[int, ...],
         model: str,
+        made_from: Mapping[str, str],
         calibration: list[np.ndarray],
     ):
         self.network, self.input_shape = network.eval(), input_shape
-        self.model, self.calibration = model, calibration
+        self.model, self.made_from, self.calibration = model, made_from, calibration
 
-    def write(self, variant: Variant, folder: Path) -> None:
-        """Write `variant` into `folder`."""
+    def write(self, variant: Variant, folder: Path, graph: openvino.Model | None = None) -> None:
+        """Write `variant` into `folder`; `graph`: of the network, where it was quantized before."""
         folder.mkdir(parents=True, exist_ok=True)
-        int8 = variant.precision is Precision.INT8
+        path, int8 = folder / FILES[variant.runtime][0], variant.precision is Precision.INT8
         if variant.runtime is Runtime.PYTORCH:
-            _write_pytorch(self.network, variant, folder)
+            _write_pytorch(self.network, variant, path)
         elif variant.runtime is Runtime.OPENVINO:
-            graph = self.openvino_graph
-            write_openvino(
-                quantize_graph(graph, self.calibration) if int8 else graph, variant, folder
+            graph = graph or self.openvino_graph
+            _write_openvino(
+                quantize_graph(graph, self.calibration) if int8 else graph, variant, path
             )
         else:
-            graph = self.onnx_graph
-            _write_onnx(quantize_graph(graph, self.calibration, _INPUT) if int8 else graph, folder)
-        describe(folder, variant, self.model, self.input_shape)
-
-    def write_graph(self, graph: openvino.Model, variant: Variant, folder: Path) -> None:
-        """Write an OpenVINO graph of the network that was made elsewhere."""
-        folder.mkdir(parents=True, exist_ok=True)
-        write_openvino(graph, variant, folder)
-        describe(folder, variant, self.model, self.input_shape)
+            onnx_graph = self.onnx_graph
+            _write_onnx(
+                quantize_graph(onnx_graph, self.calibration, _INPUT) if int8 else onnx_graph, path
+            )
+        seen = variant.precision in {Precision.INT8, Precision.INT8_CONTROLLED}
+        describe(
+            folder,
+            variant,
+            model=self.model,
+            input_shape=self.input_shape,
+            made_from=self.made_from,
+            calibration=_digest(self.calibration) if seen else "",
+        )
 
     @cached_property
     def openvino_graph(self) -> openvino.Model:
@@ -81,20 +83,6 @@ class Exporter:
     def onnx_graph(self) -> onnx.ModelProto:
         """The network as an ONNX graph."""
         return to_onnx(self.network, self.input_shape)
-
-
-def describe(folder: Path, variant: Variant, model: str, input_shape: tuple[int, ...]) -> None:
-    """Write `export.json`, which makes a folder an export."""
-    write_json(
-        folder / DESCRIPTION,
-        {
-            "model": model,
-            "runtime": str(variant.runtime),
-            "precision": str(variant.precision),
-            "input_shape": list(input_shape),
-            "file": _FILE[variant.runtime],
-        },
-    )
 
 
 def size_mb(folder: Path) -> float:
@@ -175,30 +163,34 @@ def spared(graph):
     return nncf.IgnoredScope(names=[first])
 
 
-def write_openvino(graph: openvino.Model, variant: Variant, folder: Path) -> None:
-    """Write an OpenVINO graph; below fp32, weights that are not int8 are stored as fp16."""
+def _write_openvino(graph: openvino.Model, variant: Variant, path: Path) -> None:
+    """Below fp32, weights that are not int8 are stored as fp16."""
     import openvino
 
-    openvino.save_model(
-        graph,
-        folder / _FILE[Runtime.OPENVINO],
-        compress_to_fp16=variant.precision is not Precision.FP32,
-    )
+    openvino.save_model(graph, path, compress_to_fp16=variant.precision is not Precision.FP32)
 
 
-def _write_onnx(graph: onnx.ModelProto, folder: Path) -> None:
+def _write_onnx(graph: onnx.ModelProto, path: Path) -> None:
     import onnx
 
-    onnx.save(graph, folder / _FILE[Runtime.ONNXRUNTIME])
+    onnx.save(graph, path)
 
 
-def _write_pytorch(network: torch.nn.Module, variant: Variant, folder: Path) -> None:
+def _write_pytorch(network: torch.nn.Module, variant: Variant, path: Path) -> None:
     """Weights that several layers share (nnU-Net's decoder holds its encoder) are stored once."""
     import torch
     from safetensors.torch import save_model
 
     kind = torch.bfloat16 if variant.precision is Precision.BF16 else torch.float32
-    save_model(copy.deepcopy(network).to(kind), str(folder / _FILE[Runtime.PYTORCH]))
+    save_model(copy.deepcopy(network).to(kind), str(path))
+
+
+def _digest(arrays: list[np.ndarray]) -> str:
+    """sha256 of arrays of one shape."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array, "<f4").tobytes())
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from spinalroots.files import write_bytes
-from spinalroots.quantize.compare import Row
+from spinalroots.quantize.rows import Row
 
 _COLOURS = {"pytorch": "#c0392b", "openvino": "#1f6fb2", "onnxruntime": "#7d5ba6"}
 _NAMES = {"pytorch": "PyTorch", "openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}

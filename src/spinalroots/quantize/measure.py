@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from spinalroots.exports.description import read_description
 from spinalroots.exports.runtimes import load_runner
-from spinalroots.inference.predictor import Predictor, Runner
-from spinalroots.predict.load import load_predictor
-from spinalroots.quantize.cases import Case
+from spinalroots.inference.predictor import Runner
+from spinalroots.predict.trained import TrainedModel
+from spinalroots.quantize.cases import MeasuredCase
 
 _PRELOAD = [
     "spinalroots",  # first: it switches the others' telemetry off
@@ -54,11 +55,13 @@ class Measurement:
         return np.unpackbits(self.masks[case], count=int(np.prod(shape))).reshape(shape) > 0
 
 
-def measure(export: Path, model: Path, cases: list[Case], repeats: int) -> Measurement:
+def measure(
+    export: Path, model: TrainedModel, cases: list[MeasuredCase], repeats: int
+) -> Measurement:
     """Measure an export in a fresh process.
 
     :param export: folder of the export.
-    :param model: folder of the trained model, for what happens before and after the network.
+    :param model: for what happens before and after the network.
     :param cases: whole scans; each gives a mask.
     :param repeats: timed predictions of each case, after a warm-up.
     """
@@ -68,19 +71,18 @@ def measure(export: Path, model: Path, cases: list[Case], repeats: int) -> Measu
         return pool.submit(measure_here, export, model, cases, repeats).result()
 
 
-def measure_here(export: Path, model: Path, cases: list[Case], repeats: int) -> Measurement:
+def measure_here(
+    export: Path, model: TrainedModel, cases: list[MeasuredCase], repeats: int
+) -> Measurement:
     """As :func:`measure`, in this process."""
-    return run_cases(load_predictor(model), export, cases, repeats)
-
-
-def run_cases(predictor: Predictor, export: Path, cases: list[Case], repeats: int) -> Measurement:
-    """The measuring itself; see :func:`measure`."""
+    predictor = model.predictor()
     scans = {case.name: case.scan() for case in cases}
     warm_up = next(iter(predictor.inputs(*scans[cases[0].name])))[None]
+    described = read_description(export, model.made_from)
     inference_s, network_s, masks = [], [], {}
     with PeakMemory() as memory:
         started = time.perf_counter()
-        runner = load_runner(export)
+        runner = load_runner(export, described, predictor.network)
         load_s = time.perf_counter() - started
         runner(warm_up)
         for name, scan in [*scans.items()] * repeats:

@@ -67,6 +67,10 @@ MODELS: dict[str, Model] = {
 """Every model by name."""
 
 
+DEFAULT_MODEL = "hardnet-all-levels"
+"""What `spinalroots predict` uses when nothing else is asked for."""
+
+
 def nnunet_row(row: str | None) -> Model:
     """The model of a row of the nnU-Net stages.
 

@@ -24,6 +24,8 @@ MODELS = Path("models")
 TRAINED = MODELS / "trained"
 """Weights as the trainings leave them."""
 EXPORTS = MODELS / "exports"
+"""A folder a model and variant, and which of them is recommended."""
+RECOMMENDED = EXPORTS / "recommended.json"
 APPEARANCE = MODELS / "appearance.json"
 
 REPORTS = Path("reports")

@@ -1,0 +1,123 @@
+"""A model that carries everything: all that a prediction needs, in one folder.
+
+model.safetensors, model.json, training.json   as the training left them
+package.json                                   `format`, settings, where it all comes from
+appearance.json                                what the training scans looked like
+export/                                        the recommended export, if there is one
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from spinalroots import __version__
+from spinalroots.errors import InputError
+from spinalroots.files import read_json, sha256, write_json
+from spinalroots.predict.trained import DESCRIPTION, MAKE, TrainedModel
+from spinalroots.quality import appearance
+from spinalroots.settings.base import Section
+from spinalroots.settings.dataset import CentrelineSearch
+from spinalroots.settings.inference import HardnetInference, NnunetInference
+from spinalroots.settings.results import Postprocess
+
+FORMAT = 1
+"""Of the folder; another number is another layout."""
+PACKAGE, EXPORT = "package.json", "export"
+PROVENANCE = "provenance"
+"""Key of a training's `model.json`: its data and code."""
+
+
+class Settings(Section):
+    """What decides a prediction besides the network."""
+
+    centreline: CentrelineSearch
+    inference: HardnetInference | NnunetInference
+    postprocess: Postprocess
+
+
+class Package(Section):
+    """The content of `package.json`; `export`: name of the variant in export/, or None."""
+
+    format: int
+    spinalroots: str
+    settings: Settings
+    export: str | None
+    provenance: dict[str, Any]
+
+
+def write(
+    folder: Path,
+    model: TrainedModel,
+    settings: Settings,
+    *,
+    training_scans: Path,
+    export: Path | None,
+) -> None:
+    """Fill the empty `folder` with a whole model.
+
+    :param training_scans: file of their appearance.
+    :param export: folder of the export that a CPU is to run.
+    :raises InputError: the training left something that could not be loaded again.
+    """
+    model.predictor()
+    shutil.copytree(model.folder, folder, dirs_exist_ok=True)
+    shutil.copy2(training_scans, folder / appearance.FILE)
+    if export is not None:
+        shutil.copytree(export, folder / EXPORT)
+    files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    described = Package(
+        format=FORMAT,
+        spinalroots=__version__,
+        settings=settings,
+        export=None if export is None else export.name,
+        provenance={"sha256": files, **read_json(model.folder / DESCRIPTION).get(PROVENANCE, {})},
+    )
+    write_json(folder / PACKAGE, described.model_dump(mode="json"))
+
+
+def read(folder: Path) -> Package:
+    """The description of a model's folder.
+
+    :raises InputError: no such folder, no package, a damaged one, or one of another format.
+    """
+    path = Path(folder) / PACKAGE
+    if not path.is_file():
+        trained = (path.parent / DESCRIPTION).is_file()
+        raise InputError(
+            path,
+            expected="a model's folder",
+            found="a training's, not packaged yet" if trained else "no such file",
+            fix="Run `dvc repro package` or `dvc pull`, or give another folder with -m.",
+        )
+    try:
+        record = read_json(path)
+        found = record["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        words = f"{type(error).__name__}: {error}"
+        raise InputError(
+            path,
+            expected="JSON with the key `format`",
+            found=f"a damaged file ({words})",
+            fix=MAKE,
+        ) from error
+    if found != FORMAT:
+        raise InputError(
+            path,
+            expected=f"format {FORMAT}",
+            found=repr(found),
+            fix="Use the version of spinalroots that wrote it, or package the model again.",
+        )
+    try:
+        return Package.model_validate(record)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        raise InputError(
+            f"{path}: {'.'.join(map(str, detail['loc']))}",
+            expected="what this version of spinalroots writes",
+            found=detail["msg"][0].lower() + detail["msg"][1:],
+            fix=MAKE,
+        ) from error

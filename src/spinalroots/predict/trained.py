@@ -1,0 +1,76 @@
+"""A network as its training left it: a folder with `model.json` and `model.safetensors`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from spinalroots.errors import InputError
+from spinalroots.files import read_json, sha256
+from spinalroots.inference.predictor import Predictor
+from spinalroots.settings.inference import HardnetInference, NnunetInference
+
+DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
+MAKE = "Run `dvc repro` or `dvc pull`, or restore the folder."
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """The trained network in `folder`, and how it is to segment a scan."""
+
+    folder: Path
+    inference: HardnetInference | NnunetInference
+
+    @cached_property
+    def made_from(self) -> dict[str, str]:
+        """File → sha256 of what decides the network: what its exports are made from."""
+        return {name: sha256(_present(self.folder / name)) for name in (WEIGHTS, DESCRIPTION)}
+
+    def predictor(self, device: str = "cpu") -> Predictor:
+        """The network and its way from a scan to labels; nothing is unpickled.
+
+        :raises InputError: a file is missing or damaged, or the two do not belong together.
+        """
+        family = read_family(self.folder)
+        _present(self.folder / WEIGHTS)
+        from safetensors import SafetensorError
+
+        if family == "nnunet":
+            from spinalroots.nnunet.predictor import NnunetPredictor as Family
+        else:
+            from spinalroots.hardnet.predictor import HardnetPredictor as Family
+        try:
+            return Family.load(self.folder, device, self.inference)
+        except SafetensorError as error:
+            raise _damaged(self.folder / WEIGHTS, "the weights of a network", error) from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _damaged(self.folder / DESCRIPTION, "a network's description", error) from error
+
+
+def read_family(folder: Path) -> str:
+    """`hardnet` or `nnunet`.
+
+    :raises InputError: there is no readable `model.json`.
+    """
+    path = _present(Path(folder) / DESCRIPTION)
+    try:
+        family = read_json(path)["family"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, "a network's description", error) from error
+    if family not in {"hardnet", "nnunet"}:
+        raise InputError(
+            path, expected="the family hardnet or nnunet", found=repr(family), fix=MAKE
+        )
+    return family
+
+
+def _present(path: Path) -> Path:
+    if not path.is_file():
+        raise InputError(path, expected="a trained model", found="no such file", fix=MAKE)
+    return path
+
+
+def _damaged(path: Path, expected: str, error: Exception) -> InputError:
+    words = f"{type(error).__name__}: {error}".splitlines()[0]
+    return InputError(path, expected=expected, found=f"a damaged file ({words})", fix=MAKE)

@@ -1,0 +1,99 @@
+"""One patient's scan as files: what `spinalroots predict` reads, and what it leaves in a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from spinalroots.dataset import label_tables
+from spinalroots.errors import InputError
+from spinalroots.files import files_together, write_bytes, write_json
+from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.volume import Volume, read_image, write_probability, write_volume
+from spinalroots.predict.load import Model
+from spinalroots.predict.scan import Segmentation, segment
+from spinalroots.registry.anatomy import Scheme
+
+SMALLEST_MM = 20.0
+"""Extent of a scan along each axis."""
+Draw = Callable[[Volume, Volume, Centreline], bytes]
+"""Scan, level map and centreline → PNG."""
+_SUFFIX = {
+    Scheme.ENTITY: "label-roots_mask",
+    Scheme.LEVELS: "label-levels_dseg",
+    Scheme.INDIVIDUALS: "label-individuals_dseg",
+}
+
+
+def predict_file(scan_path: Path, out: Path, load: Callable[[], Model], draw: Draw) -> Model:
+    """Segment one scan and write masks, label tables, maps, a JSON and a picture.
+
+    Everything is computed first; then all files appear at once.
+
+    :param load: gives the model, once it is clear that scan and folder can be used.
+    :raises InputError: the scan, the folder or the model cannot be used.
+    """
+    _require_writable(Path(out))
+    scan = read_image(scan_path)
+    _require_extent(scan_path, scan)
+    model = load()
+    found = segment(scan, model)
+    stem = Path(scan_path).name.removesuffix(".gz").removesuffix(".nii")
+    record = {"scan": Path(scan_path).name, "grid": str(scan.native), **found.record}
+    try:
+        with files_together(out) as folder:
+            _write_maps(folder / stem, scan, found)
+            found.centreline.write(folder / f"{stem}_centreline.json")
+            write_json(folder / f"{stem}_prediction.json", record)
+            picture = draw(scan, found.maps[Scheme.LEVELS], found.centreline)
+            write_bytes(folder / f"{stem}_preview.png", picture)
+    except OSError as error:
+        raise InputError(
+            out,
+            expected="a folder with room for the results",
+            found=f"an error while writing ({error.strerror or error})",
+            fix="Free some space, or give another folder; nothing was kept.",
+        ) from error
+    return model
+
+
+def _write_maps(stem: Path, scan: Volume, found: Segmentation) -> None:
+    """Masks with their label tables, root probability and uncertainty, on the scan's own grid."""
+    for scheme, suffix in _SUFFIX.items():
+        path = stem.with_name(f"{stem.name}_{suffix}")
+        write_volume(path.with_name(f"{path.name}.nii.gz"), found.maps[scheme], native=scan.native)
+        if scheme is not Scheme.ENTITY:
+            label_tables.write_all(path, scheme)
+    for suffix, values in (
+        ("desc-foreground_probseg", found.prediction.foreground),
+        ("desc-uncertainty_map", found.prediction.uncertainty),
+    ):
+        if values is not None:
+            path = stem.with_name(f"{stem.name}_{suffix}.nii.gz")
+            write_probability(path, values, native=scan.native)
+
+
+def _require_writable(out: Path) -> None:
+    place = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(
+            out,
+            expected="a folder that can be written to",
+            found=f"{place} is a file" if not place.is_dir() else f"{place} is read-only",
+            fix="Give another folder.",
+        )
+
+
+def _require_extent(path: Path, scan: Volume) -> None:
+    extent = scan.spacing_mm * np.array(scan.data.shape)
+    if extent.min() < SMALLEST_MM or float(scan.data.max()) <= float(scan.data.min()):
+        raise InputError(
+            path,
+            expected=f"a scan of at least {SMALLEST_MM:g} mm along every axis, with contrast",
+            found=f"{extent[0]:.0f} × {extent[1]:.0f} × {extent[2]:.0f} mm, "
+            f"values {scan.data.min():g} to {scan.data.max():g}",
+            fix="Give a T2 scan that contains the spinal canal.",
+        )

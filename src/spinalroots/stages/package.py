@@ -1,0 +1,61 @@
+"""Stage `package`: trained networks become models that carry everything → models/<name>."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tqdm import tqdm
+
+from spinalroots.errors import InputError
+from spinalroots.exports.description import read_description
+from spinalroots.files import folder_in_one_piece, read_json
+from spinalroots.pipeline.params import Params
+from spinalroots.predict import package
+from spinalroots.predict.trained import TrainedModel
+from spinalroots.registry import paths
+from spinalroots.registry.models import MODELS
+from spinalroots.registry.variants import REFERENCE
+
+
+def main(params: Params) -> None:
+    """Package every model that was trained, with the export recommended for it."""
+    names = [name for name in MODELS if (paths.TRAINED / name).is_dir()]
+    if not names:
+        raise InputError(
+            paths.TRAINED,
+            expected="a folder for each trained model",
+            found="none",
+            fix="Run `dvc repro`, which trains first.",
+        )
+    for name in tqdm(names, desc="package", unit="model"):
+        inference = getattr(params.inference, MODELS[name].family)
+        model = TrainedModel(paths.TRAINED / name, inference)
+        settings = package.Settings(
+            centreline=params.centreline, inference=inference, postprocess=params.postprocess
+        )
+        with folder_in_one_piece(paths.MODELS / name) as folder:
+            package.write(
+                folder,
+                model,
+                settings,
+                training_scans=paths.APPEARANCE,
+                export=recommended_export(name, model),
+            )
+
+
+def recommended_export(name: str, model: TrainedModel) -> Path | None:
+    """Folder of the export that `quantize` recommends, if there is one besides the network.
+
+    One that is damaged or was made from other weights is said and left out.
+    """
+    record = read_json(paths.RECOMMENDED) if paths.RECOMMENDED.is_file() else {}
+    chosen = record.get(name, {}).get("export", REFERENCE.name)
+    if chosen == REFERENCE.name:
+        return None
+    folder = paths.EXPORTS / name / chosen
+    try:
+        read_description(folder, model.made_from)
+    except InputError as error:
+        tqdm.write(f"{name} is packaged without an export: {error}")
+        return None
+    return folder
