@@ -1,3 +1,5 @@
+import shutil
+
 """The check of the raw data: planted faults are found, a clean case is left in peace."""
 
 from __future__ import annotations
@@ -188,6 +190,7 @@ def test_the_stage_writes_a_record_and_a_page_and_strict_fails(tmp_path, monkeyp
     own = (ROOT / "params.yaml").read_text(encoding="utf-8")
     own = own.replace("source: phantom", "source: ingested").replace("workers: 2", "workers: 1")
     (tmp_path / "params.yaml").write_text(own, encoding="utf-8")
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
     assert cli.main(["stage", "check", "--scale", "smoke"]) == 0
     assert cli.main(["stage", "check", "--scale", "smoke", "--strict"]) == 2
     assert cli.main(["stage", "split", "--scale", "smoke", "--strict"]) == 2

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import yaml
 from conftest import ROOT
 
 from spinalroots import cli
+from spinalroots.stages import STAGES
 
 
 def spinalroots(*arguments, cwd=ROOT):
@@ -29,7 +31,7 @@ def test_help_imports_nothing_heavy():
 
 def test_every_stage_of_the_pipeline_can_be_run_and_exists():
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    assert tuple(stages) == cli.STAGES
+    assert tuple(stages) == STAGES
     for name in stages:
         assert (ROOT / "src" / "spinalroots" / "stages" / f"{name}.py").is_file()
 
@@ -54,10 +56,24 @@ def test_an_unknown_parameter_ends_with_exit_code_2(tmp_path):
     record = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     record["augment"]["rotatoin"] = 3
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(record), encoding="utf-8")
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
     result = spinalroots("stage", "augment", cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr.startswith("error: params.yaml: augment.rotatoin: expected")
-    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml", "conf"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["train_nnunet"], "none"),
+        (["train_nnunet", "all-level"], "Did you mean 'all-levels'"),
+        (["phantom", "all-levels"], "expected no row"),
+    ],
+)
+def test_a_stage_with_a_missing_wrong_or_needless_row_is_refused(arguments, found, capsys):
+    assert cli.main(["stage", *arguments]) == 2
+    assert found in capsys.readouterr().err
 
 
 def test_a_command_that_does_not_exist_ends_with_exit_code_2():

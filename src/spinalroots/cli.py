@@ -1,66 +1,22 @@
-"""The command line. Nothing heavy is imported before a command runs, so `--help` answers at once.
-
-Exit codes: 0 done, 1 a fault of the program, 2 something given to it cannot be used, 130 Ctrl-C.
-"""
+"""The command line. Nothing heavy is imported before a command runs, so --help is quick."""
 
 from __future__ import annotations
 
 import argparse
-import gc
-import importlib
-import io
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from spinalroots import __version__
+from spinalroots import __version__, console, stages
 from spinalroots.errors import InputError
 from spinalroots.registry import paths
 from spinalroots.registry.models import DEFAULT_MODEL
 
-STAGES = (
-    "phantom",
-    "check",
-    "refine",
-    "split",
-    "augment",
-    "centreline",
-    "appearance",
-    "prepare_nnunet",
-    "train_nnunet",
-    "predict_nnunet",
-    "tune_hardnet",
-    "train_hardnet",
-    "predict_hardnet",
-    "postprocess",
-    "evaluate",
-    "quantize",
-    "package",
-    "reconstruct",
-    "report",
-)
-"""Every pipeline stage in the order the data takes."""
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    # Libraries make millions of objects and no garbage while they load; the collector's default of
-    # looking every 700 objects is a fifth of a stage's start.
-    gc.set_threshold(100_000, 50, 50)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a locale without "×" must not end a run
-            stream.reconfigure(errors="replace")
     options = build_parser().parse_args(arguments)
-    try:
-        return options.run(options) or 0
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
-        return 130
-    finally:
-        gc.freeze()  # else Python looks through all of them once more before it ends
+    return console.run(lambda: options.run(options))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -133,12 +89,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     shown = _command(commands, "params", _params, "the parameters in force, the scale filled in")
     stage = _command(commands, "stage", _stage, "run one pipeline stage (what dvc.yaml calls)")
-    stage.add_argument("name", choices=STAGES, metavar="NAME", help=", ".join(STAGES))
-    stage.add_argument("key", nargs="?", help="the row of a matrix stage, such as all-levels")
-    stage.add_argument("--strict", action="store_true", help="check: findings are an error")
-    for command in (shown, stage):
-        command.add_argument("--params", type=Path, default=Path("params.yaml"), help="%(default)s")
-        command.add_argument("--scale", help="smoke, laptop, gpu or paper; wins over the file")
+    stages.add_arguments(stage)
+    shown.add_argument("--params", type=Path, default=Path("params.yaml"), help="%(default)s")
+    shown.add_argument("--scale", help="smoke, laptop, gpu or paper; wins over the file")
     return parser
 
 
@@ -149,18 +102,9 @@ def _command(commands, name: str, run, summary: str) -> argparse.ArgumentParser:
 
 
 def _stage(options) -> None:
-    from spinalroots.pipeline import params
+    from spinalroots.stages.__main__ import run
 
-    module = importlib.import_module(f"spinalroots.stages.{options.name}")
-    loaded = params.load(options.params, scale=options.scale)
-    if not options.strict:
-        module.main(loaded, options.key) if options.key else module.main(loaded)
-    elif options.name == "check":
-        module.main(loaded, strict=True)
-    else:
-        raise InputError(
-            "--strict", expected="the stage check", found=options.name, fix="Leave it out."
-        )
+    run(options)
 
 
 def _params(options) -> None:
