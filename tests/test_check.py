@@ -1,11 +1,10 @@
-import shutil
-
 """The check of the raw data: planted faults are found, a clean case is left in peace."""
 
 from __future__ import annotations
 
 import base64
 import io
+import shutil
 
 import numpy as np
 import pandas as pd

@@ -193,6 +193,6 @@ def test_the_presets_that_may_be_chosen_are_those_of_the_network(layers):
     for name in PRESETS:
         layers.set("hardnet.preset", name)
         assert layers.load().hardnet.preset == name
+    layers.set("hardnet.preset", "none of them")
     with pytest.raises(InputError, match=", ".join(f"'{name}'" for name in list(PRESETS)[:3])):
-        layers.set("hardnet.preset", "none of them")
         layers.load()
