@@ -8,8 +8,8 @@ from scipy import ndimage
 
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
-from spinalroots.metrics.reference import RootMaps
-from spinalroots.metrics.scores import measure
+from spinalroots.metrics.measurements import measure
+from spinalroots.metrics.root_maps import RootMaps
 from spinalroots.registry.anatomy import Region, Root, Target, individuals_to_levels
 
 AFFINE = np.diag([0.5, 0.5, 1.0, 1.0])

@@ -9,17 +9,18 @@ import pytest
 from joblib.externals.loky import get_reusable_executor
 
 from spinalroots.dataset.layout import UNTRAINED, Dataset
+from spinalroots.dataset.split import require_unseen
 from spinalroots.errors import InputError
-from spinalroots.expert import scores as expert_scores
-from spinalroots.expert import versions as scored
+from spinalroots.expert import predictions, score_file
+from spinalroots.expert.tables import TABLE_COLUMNS
 from spinalroots.files import write_json
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Grid, Volume, write_volume
-from spinalroots.metrics.reference import read_annotation, require_unseen
-from spinalroots.metrics.tables import CASE_COLUMNS, TABLE_COLUMNS, summary
+from spinalroots.metrics.reference import read_annotation
+from spinalroots.metrics.tables import CASE_COLUMNS, summary
 from spinalroots.pipeline import tracking
 from spinalroots.quality import appearance
-from spinalroots.registry import anatomy
+from spinalroots.registry import anatomy, paths
 from spinalroots.registry.anatomy import Root, Scheme, individuals_to_levels
 from spinalroots.registry.models import MODELS
 from spinalroots.stages import evaluate
@@ -79,7 +80,7 @@ def tree(tmp_path, monkeypatch):
         {"train": ["sub-ph001"], "validation": ["sub-ph002"], "test": list(CASES)},
     )
     alike = appearance.measure(Volume(truth.astype(np.float32), AFFINE), curve)
-    appearance.write(tmp_path / evaluate.APPEARANCE, {"sub-ph001": alike})
+    appearance.write(tmp_path / paths.APPEARANCE, {"sub-ph001": alike})
     return tmp_path
 
 
@@ -195,14 +196,14 @@ def test_a_scan_unlike_the_training_scans_is_called_so_for_every_model(tree, par
         }
 
     assert unlike() == set()
-    training = appearance.read(tree / evaluate.APPEARANCE)
+    training = appearance.read(tree / paths.APPEARANCE)
     training["sub-ph001"]["length_mm"] = 300.0
-    appearance.write(tree / evaluate.APPEARANCE, training)
+    appearance.write(tree / paths.APPEARANCE, training)
     assert unlike() == {(name, case, "length_mm") for name in CHOSEN for case in CASES}
 
 
 def test_without_a_record_of_the_training_scans_the_stage_says_what_to_run(tree, params, untracked):
-    (tree / evaluate.APPEARANCE).unlink()
+    (tree / paths.APPEARANCE).unlink()
     with pytest.raises(InputError, match="dvc repro appearance"):
         evaluate.main(params)
 
@@ -212,13 +213,13 @@ def test_human_scores_get_rows_of_their_own_and_never_enter_the_simulated_mean(
 ):
     evaluate.main(params)
     before = pd.read_csv(tree / "reports/table_models.csv")
-    now = scored.current_version("nnunet-all-levels", CASES[1])
+    now = predictions.current_version(paths.POSTPROCESSED, "nnunet-all-levels", CASES[1])
     row = {"model": "nnunet-all-levels", "region": "all", "rater": "AB", "prediction": now}
     scores = tree / "data/expert_scores.csv"
-    expert_scores.append(scores, row | {"case": CASES[1], "score": 0.6})
-    expert_scores.append(scores, row | {"case": CASES[1], "score": 0.8, "rater": "CD"})
-    expert_scores.append(scores, row | {"case": "sub-ph001", "score": 1.0})
-    expert_scores.append(scores, row | {"case": CASES[1], "score": 0.9, "region": "sacral"})
+    score_file.append(scores, row | {"case": CASES[1], "score": 0.6})
+    score_file.append(scores, row | {"case": CASES[1], "score": 0.8, "rater": "CD"})
+    score_file.append(scores, row | {"case": "sub-ph001", "score": 1.0})
+    score_file.append(scores, row | {"case": CASES[1], "score": 0.9, "region": "sacral"})
     evaluate.main(params)
     table = pd.read_csv(tree / "reports/table_models.csv")
     human = table[table["expert_score_source"] == "human"]
@@ -243,14 +244,14 @@ def test_a_score_of_another_or_unknown_version_never_enters_a_mean(
 ):
     row = {"model": "nnunet-all-levels", "rater": "AB", "case": CASES[1]}
     scores = tree / "data/expert_scores.csv"
-    expert_scores.append(scores, row | {"score": 0.9, "prediction": version})
+    score_file.append(scores, row | {"score": 0.9, "prediction": version})
     evaluate.main(params)
     assert CASES[1] in capsys.readouterr().err
     for name in ("table_models.csv", "table_expert_scores.csv"):
         table = pd.read_csv(tree / "reports" / name)
         assert set(table["expert_score_source"]) == {"simulated"}
-    now = scored.current_version("nnunet-all-levels", CASES[1])
-    expert_scores.append(scores, row | {"score": 0.6, "prediction": now})
+    now = predictions.current_version(paths.POSTPROCESSED, "nnunet-all-levels", CASES[1])
+    score_file.append(scores, row | {"score": 0.6, "prediction": now})
     evaluate.main(params)
     table = pd.read_csv(tree / "reports/table_models.csv")
     human = table[table["expert_score_source"] == "human"]
@@ -260,7 +261,7 @@ def test_a_score_of_another_or_unknown_version_never_enters_a_mean(
 def test_a_score_of_an_unknown_case_ends_the_stage_with_its_line(tree, params):
     path = tree / "data/expert_scores.csv"
     row = {"model": "nnunet-all-levels", "rater": "AB", "score": 0.9}
-    expert_scores.append(path, row | {"case": "sub-ph0O8"})
+    score_file.append(path, row | {"case": "sub-ph0O8"})
     with pytest.raises(InputError, match="line 2: case"):
         evaluate.main(params)
 
@@ -268,9 +269,9 @@ def test_a_score_of_an_unknown_case_ends_the_stage_with_its_line(tree, params):
 def test_human_scores_reach_mlflow_under_their_own_name(tree, params):
     import mlflow
 
-    now = scored.current_version("nnunet-all-levels", CASES[0])
+    now = predictions.current_version(paths.POSTPROCESSED, "nnunet-all-levels", CASES[0])
     row = {"model": "nnunet-all-levels", "rater": "AB", "case": CASES[0], "prediction": now}
-    expert_scores.append(tree / "data/expert_scores.csv", row | {"score": 0.7})
+    score_file.append(tree / "data/expert_scores.csv", row | {"score": 0.7})
     evaluate.main(params)
     mlflow.set_tracking_uri(tracking.tracking_uri())
     runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
@@ -287,6 +288,7 @@ def test_same_inputs_give_the_same_bytes_whatever_the_workers(tree, params, untr
     # joblib keeps its processes, and they keep the folder that they were started in
     get_reusable_executor().shutdown(wait=True)
     evaluate.main(params.model_copy(update={"workers": 2}))
+    get_reusable_executor().shutdown(wait=True)
     assert first == [(tree / "reports" / name).read_bytes() for name in names]
 
 

@@ -10,9 +10,8 @@ import pytest
 from spinalroots.cli import main
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
-from spinalroots.expert import scores as expert_scores
-from spinalroots.expert import versions as scored
-from spinalroots.expert.scores import Row
+from spinalroots.expert import predictions, score_file
+from spinalroots.expert.scores import COLUMNS, ExpertScore, mean_per_case
 from spinalroots.imaging.volume import Volume, write_volume
 
 GOOD = {
@@ -29,12 +28,12 @@ GOOD = {
 
 def test_a_good_row_comes_back_as_it_was_given(tmp_path):
     path = tmp_path / "data" / "expert_scores.csv"
-    written = expert_scores.append(path, GOOD, known_cases=["sub-001", "sub-002"])
-    assert expert_scores.read(path, ["sub-001"]) == [written] == [Row(**GOOD)]
+    written = score_file.append(path, GOOD, known_cases=["sub-001", "sub-002"])
+    assert score_file.read(path, ["sub-001"]) == [written] == [ExpertScore(**GOOD)]
 
 
 def test_missing_file_means_no_scores(tmp_path):
-    assert expert_scores.read(tmp_path / "none.csv") == []
+    assert score_file.read(tmp_path / "none.csv") == []
 
 
 @pytest.mark.parametrize(
@@ -64,29 +63,29 @@ def test_missing_file_means_no_scores(tmp_path):
 )
 def test_a_bad_row_is_refused_by_name_and_nothing_is_written(tmp_path, change, column):
     path = tmp_path / "expert_scores.csv"
-    expert_scores.append(path, GOOD)
+    score_file.append(path, GOOD)
     before = path.read_bytes()
     with pytest.raises(InputError, match=column):
-        expert_scores.append(path, GOOD | change, known_cases=["sub-001"])
+        score_file.append(path, GOOD | change, known_cases=["sub-001"])
     assert path.read_bytes() == before
 
 
 def test_optional_fields_may_be_left_out(tmp_path):
     row = {name: GOOD[name] for name in ("case", "model", "region", "rater", "score")}
-    written = expert_scores.append(tmp_path / "scores.csv", row)
+    written = score_file.append(tmp_path / "scores.csv", row)
     assert (written.minutes_with, written.comment, written.date) == (None, "", "")
-    assert expert_scores.read(tmp_path / "scores.csv") == [written]
+    assert score_file.read(tmp_path / "scores.csv") == [written]
 
 
 def test_no_region_stands_for_the_models_own(tmp_path):
     row = GOOD | {"model": "nnunet-sacral-levels", "region": ""}
-    assert expert_scores.append(tmp_path / "scores.csv", row).region == "sacral"
+    assert score_file.append(tmp_path / "scores.csv", row).region == "sacral"
 
 
 def test_a_header_alone_holds_no_scores(tmp_path):
     path = tmp_path / "scores.csv"
-    path.write_text(",".join(expert_scores.COLUMNS) + "\n", encoding="utf-8")
-    assert expert_scores.read(path) == []
+    path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
+    assert score_file.read(path) == []
 
 
 def test_known_cases_are_those_with_a_scan(tmp_path):
@@ -95,7 +94,7 @@ def test_known_cases_are_those_with_a_scan(tmp_path):
         scan.parent.mkdir(parents=True)
         scan.touch()
     (tmp_path / "ingested" / "sub-002").mkdir()
-    assert expert_scores.known_cases(tmp_path) == {"sub-ph001", "sub-001"}
+    assert score_file.known_cases(tmp_path) == {"sub-ph001", "sub-001"}
 
 
 def test_a_file_written_without_a_date_column_is_read_and_kept(tmp_path):
@@ -104,8 +103,8 @@ def test_a_file_written_without_a_date_column_is_read_and_kept(tmp_path):
         "case,model,region,rater,score,minutes_without,minutes_with,comment\n"
         "sub-001,nnunet-all-levels,all,AB,0.7,,,\n"
     )
-    expert_scores.append(path, GOOD | {"date": "2025-03-31"})
-    assert [(row.rater, row.date) for row in expert_scores.read(path)] == [
+    score_file.append(path, GOOD | {"date": "2025-03-31"})
+    assert [(row.rater, row.date) for row in score_file.read(path)] == [
         ("AB", ""),
         ("JS", "2025-03-31"),
     ]
@@ -119,8 +118,12 @@ def test_the_version_follows_the_voxels_and_nothing_else(tmp_path):
     write_volume(first, Volume(labels, affine))
     nib.save(nib.as_closest_canonical(nib.load(first)).slicer[::-1], turned)
     write_volume(other, Volume(labels + np.uint8(1), affine))
-    assert scored.version_of(first) == scored.version_of(turned) != scored.version_of(other)
-    assert scored.VERSION.match(scored.version_of(first))
+    assert (
+        predictions.version_of(first)
+        == predictions.version_of(turned)
+        != predictions.version_of(other)
+    )
+    assert predictions.VERSION.match(predictions.version_of(first))
 
 
 def test_the_command_names_the_scored_prediction_by_itself(tmp_path, monkeypatch, capsys):
@@ -136,25 +139,25 @@ def test_the_command_names_the_scored_prediction_by_itself(tmp_path, monkeypatch
     for value in (1, 2):  # the model is trained again in between
         write_volume(mask, Volume(np.full((3, 3, 3), value, np.uint8), np.eye(4)))
         assert main(command) == 0
-    versions = [row.prediction for row in expert_scores.read(Path("data/expert_scores.csv"))]
-    assert versions[0] != versions[1] == scored.version_of(mask)
+    versions = [row.prediction for row in score_file.read(Path("data/expert_scores.csv"))]
+    assert versions[0] != versions[1] == predictions.version_of(mask)
     assert main(["score", "sub-ph001", "--score", "1.7", "--rater", "AB"]) == 2
     assert main(["score", "sub-ph009", "--score", "0.7", "--rater", "AB"]) == 2
-    assert len(expert_scores.read(Path("data/expert_scores.csv"))) == 2
+    assert len(score_file.read(Path("data/expert_scores.csv"))) == 2
 
 
 def test_a_raters_later_score_counts():
-    rows = [Row(**GOOD | {"score": 0.6}), Row(**GOOD | {"score": 0.9})]
-    assert expert_scores.mean_per_case(rows, "nnunet-all-levels", "all") == {"sub-001": 0.9}
+    rows = [ExpertScore(**GOOD | {"score": 0.6}), ExpertScore(**GOOD | {"score": 0.9})]
+    assert mean_per_case(rows, "nnunet-all-levels", "all") == {"sub-001": 0.9}
 
 
 def test_a_damaged_file_is_named_with_its_line_and_not_overwritten(tmp_path):
     path = tmp_path / "scores.csv"
-    expert_scores.append(path, GOOD)
+    score_file.append(path, GOOD)
     path.write_text(path.read_text(encoding="utf-8") + "sub-001,nnunet-all-levels,all,JS,7,,,,\n")
     before = path.read_bytes()
     with pytest.raises(InputError, match="line 3"):
-        expert_scores.append(path, GOOD)
+        score_file.append(path, GOOD)
     assert path.read_bytes() == before
 
 
@@ -162,12 +165,12 @@ def test_a_foreign_header_is_refused(tmp_path):
     path = tmp_path / "scores.csv"
     path.write_text("name;score\n", encoding="utf-8")
     with pytest.raises(InputError, match="columns"):
-        expert_scores.read(path)
+        score_file.read(path)
 
 
 def _write_many(path, rater, count):
     for number in range(count):
-        expert_scores.append(path, GOOD | {"rater": rater, "comment": str(number)})
+        score_file.append(path, GOOD | {"rater": rater, "comment": str(number)})
 
 
 def test_two_writers_at_once_lose_nothing(tmp_path):
@@ -180,7 +183,7 @@ def test_two_writers_at_once_lose_nothing(tmp_path):
         writer.start()
     for writer in writers:
         writer.join()
-    rows = expert_scores.read(path)
+    rows = score_file.read(path)
     for rater in ("A", "B"):
         assert [row.comment for row in rows if row.rater == rater] == [str(n) for n in range(count)]
     assert len(rows) == 2 * count
@@ -189,11 +192,11 @@ def test_two_writers_at_once_lose_nothing(tmp_path):
 
 def test_mean_per_case_keeps_models_and_regions_apart():
     rows = [
-        Row(**GOOD | {"score": 0.6}),
-        Row(**GOOD | {"score": 0.8, "rater": "AB"}),
-        Row(**GOOD | {"score": 1.0, "region": "sacral"}),
-        Row(**GOOD | {"score": 1.0, "model": "hardnet-all-levels"}),
-        Row(**GOOD | {"score": 0.9, "case": "sub-002"}),
+        ExpertScore(**GOOD | {"score": 0.6}),
+        ExpertScore(**GOOD | {"score": 0.8, "rater": "AB"}),
+        ExpertScore(**GOOD | {"score": 1.0, "region": "sacral"}),
+        ExpertScore(**GOOD | {"score": 1.0, "model": "hardnet-all-levels"}),
+        ExpertScore(**GOOD | {"score": 0.9, "case": "sub-002"}),
     ]
-    means = expert_scores.mean_per_case(rows, "nnunet-all-levels", "all")
+    means = mean_per_case(rows, "nnunet-all-levels", "all")
     assert means == {"sub-001": pytest.approx(0.7), "sub-002": 0.9}

@@ -12,6 +12,7 @@ from spinalroots.files import write_json, write_text
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, write_volume
 from spinalroots.quality import appearance
+from spinalroots.registry import paths
 from spinalroots.registry.anatomy import Root, Scheme, individuals_to_levels
 from spinalroots.registry.models import MODELS
 from spinalroots.report import figures, overlays, page, paper, results
@@ -92,7 +93,7 @@ def evaluated(tmp_path_factory, smoke_params):
             write_volume(predicted.labels(case, Scheme.LEVELS), Volume(levels, AFFINE))
         STRAIGHT.write(root / "data/centreline/raw" / f"{case}.json")
     appearance.write(
-        root / evaluate.APPEARANCE, {"sub-ph001": appearance.measure(scan_of(truth), STRAIGHT)}
+        root / paths.APPEARANCE, {"sub-ph001": appearance.measure(scan_of(truth), STRAIGHT)}
     )
     write_json(
         root / "data/split.json",
@@ -101,7 +102,8 @@ def evaluated(tmp_path_factory, smoke_params):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setattr(evaluate, "_track", lambda *arguments: None)
-        evaluate.main(smoke_params)
+        one_process = smoke_params.model_copy(update={"workers": 1})  # others keep their folder
+        evaluate.main(one_process)
         report.main(smoke_params)
     return root
 

@@ -203,11 +203,12 @@ def _export(options) -> None:
 
 
 def _score(options) -> None:
-    from spinalroots.expert import scores as expert_scores
-    from spinalroots.expert import versions as scored
+    from spinalroots.expert import predictions, score_file
+    from spinalroots.expert.scores import ExpertScore, validated
+    from spinalroots.registry import paths
 
-    cases = expert_scores.known_cases()
-    row = expert_scores.Row(
+    cases = score_file.known_cases(paths.RAW)
+    row = ExpertScore(
         case=options.case,
         model=options.model,
         region=options.region,
@@ -217,12 +218,12 @@ def _score(options) -> None:
         minutes_with=options.minutes_with,
         comment=options.comment,
     )
-    row = expert_scores.validated(asdict(row), "expert score", cases)
+    row = validated(asdict(row), "expert score", cases)
     if options.prediction:
-        version = scored.version_of(options.prediction)
+        version = predictions.version_of(options.prediction)
     else:
-        version = scored.current_version(row.model, row.case)
-    expert_scores.append(options.file, replace(row, prediction=version), known_cases=cases)
+        version = predictions.current_version(paths.POSTPROCESSED, row.model, row.case)
+    score_file.append(options.file, replace(row, prediction=version), known_cases=cases)
     print(
         f"added to {options.file}, about prediction {version}; `dvc repro` takes it into the tables"
     )

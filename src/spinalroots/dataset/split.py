@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from spinalroots.dataset.selection import INGESTED
 from spinalroots.errors import InputError
+
+_AUGMENTED = re.compile(r"aug\d+$")
 
 SETS = ("train", "validation", "test")
 
@@ -75,6 +78,23 @@ def require_disjoint(split: Mapping[str, list[str]], subjects: Mapping[str, str]
                     found=f"cases in {seen[subject]} and {name}",
                     fix="Make the split again.",
                 )
+
+
+def require_unseen(cases: Iterable[str], split: dict[str, list[str]]) -> None:
+    """:class:`InputError` if a case, or an augmented child of it, was trained or validated on."""
+    seen = {
+        _AUGMENTED.sub("", case): part
+        for part in ("train", "validation")
+        for case in split.get(part, [])
+    }
+    for case in cases:
+        if part := seen.get(_AUGMENTED.sub("", case)):
+            raise InputError(
+                f"case {case}",
+                expected="a case that no model has seen",
+                found=f"one of the {part} cases",
+                fix="Score test cases only; see data/split.json.",
+            )
 
 
 def _number(wanted: float, of: int) -> int:

@@ -1,41 +1,34 @@
-"""The human expert's scores: data/expert_scores.csv, validated, append-only.
+"""One expert's judgement of one prediction, checked; and the mean of several experts'.
 
-0.5 says that the pre-annotation was no help, 1.0 that nothing was left to do (the paper, III). A
-score is about one version of a prediction and is never counted for another one. The simulated score
-lives elsewhere (:mod:`spinalroots.metrics.effort`), and the two never meet in one mean.
+0.5 says that the pre-annotation was no help, 1.0 that nothing was left to do (the paper, III). The
+simulated score lives elsewhere (:mod:`spinalroots.metrics.effort`), and the two never meet in one
+mean.
 """
 
 from __future__ import annotations
 
-import csv
 import datetime
-import fcntl
-import io
 import math
-import os
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from collections.abc import Collection
+from dataclasses import dataclass, fields
 
 from spinalroots.dataset.layout import CASE_NAME
 from spinalroots.errors import InputError
-from spinalroots.expert.versions import VERSION
-from spinalroots.files import write_text
+from spinalroots.expert.predictions import VERSION
 from spinalroots.metrics.effort import NO_HELP, NOTHING_LEFT
-from spinalroots.metrics.scores import regions_of
+from spinalroots.metrics.measurements import regions_of
 from spinalroots.registry.anatomy import Region
 from spinalroots.registry.models import MODELS
 from spinalroots.registry.paths import RAW
 
 
 @dataclass(frozen=True)
-class Row:
+class ExpertScore:
     """One expert's judgement of one model's prediction for one case.
 
     `minutes_without` and `minutes_with` are the annotation times without and with the
     pre-annotation, if they were taken; `date` is ISO (2025-03-31) or empty. `prediction` is the
-    version of the masks that were scored (:mod:`spinalroots.expert.versions`); empty: not known.
+    version of the masks that were scored (:mod:`spinalroots.expert.predictions`); empty: not known.
     """
 
     case: str
@@ -50,65 +43,12 @@ class Row:
     prediction: str = ""
 
 
-COLUMNS = tuple(field.name for field in fields(Row))
+COLUMNS = tuple(field.name for field in fields(ExpertScore))
 OPTIONAL = ("date", "prediction")
 
 
-def read(path: Path, known_cases: Collection[str] | None = None) -> list[Row]:
-    """All rows of the file, validated; a missing file means that nobody has scored yet.
-
-    :param known_cases: cases that may occur; None allows any well-formed name.
-    :raises InputError: naming the file and the line of the first bad row.
-    """
-    path = Path(path)
-    if not path.is_file():
-        return []
-    reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
-    header = reader.fieldnames or []
-    required = [name for name in COLUMNS if name not in OPTIONAL]
-    if not set(required) <= set(header) <= set(COLUMNS):
-        raise InputError(
-            path,
-            expected=f"the columns {', '.join(COLUMNS)}",
-            found=", ".join(header) or "an empty file",
-            fix="Restore the header; `spinalroots score` writes it for you.",
-        )
-    return [validated(record, f"{path}, line {reader.line_num}", known_cases) for record in reader]
-
-
-def append(path: Path, row: Row | dict, *, known_cases: Collection[str] | None = None) -> Row:
-    """Validate `row` and add it at the end of the file; earlier rows are never touched.
-
-    Writers take turns (a lock on the folder), each writes the whole file anew and puts it in
-    place at once: two at the same time lose nothing, and a kill leaves the old file.
-
-    :param row: a :class:`Row`, or its fields by name (numbers may be text).
-    :return: the row as written.
-    :raises InputError: the row, or the file that is there already, is not valid.
-    """
-    path = Path(path)
-    record = asdict(row) if isinstance(row, Row) else dict(row)
-    checked = validated(record, "expert score", known_cases)
-    with _only_writer(path):
-        rows = [*read(path), checked]
-        stream = io.StringIO()
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(
-            {name: "" if value is None else value for name, value in asdict(each).items()}
-            for each in rows
-        )
-        write_text(path, stream.getvalue())
-    return checked
-
-
-def known_cases(raw: Path = RAW) -> set[str]:
-    """Names of all cases below data/raw, synthetic and real: those that may be scored."""
-    return {path.parts[-3] for path in Path(raw).glob("*/sub-*/anat/*_T2w.nii.gz")}
-
-
-def validated(record: dict, where: str, known_cases: Collection[str] | None = None) -> Row:
-    """The record as a :class:`Row`.
+def validated(record: dict, where: str, known_cases: Collection[str] | None = None) -> ExpertScore:
+    """The record as a :class:`ExpertScore`.
 
     No region stands for the model's own.
 
@@ -154,10 +94,10 @@ def validated(record: dict, where: str, known_cases: Collection[str] | None = No
     if text["prediction"] and not VERSION.match(text["prediction"]):
         raise refuse("prediction", "a version of 12 hexadecimal digits, or nothing")
     named = ("case", "model", "region", "rater", "comment", "date", "prediction")
-    return Row(score=score, **minutes, **{name: text[name] for name in named})
+    return ExpertScore(score=score, **minutes, **{name: text[name] for name in named})
 
 
-def mean_per_case(rows: list[Row], model: str, region: Region | str) -> dict[str, float]:
+def mean_per_case(rows: list[ExpertScore], model: str, region: Region | str) -> dict[str, float]:
     """Case → mean score of its raters, for one model and one region.
 
     A rater who scored a case again has changed their mind: the later row counts.
@@ -186,15 +126,3 @@ def _is_date(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-@contextmanager
-def _only_writer(path: Path) -> Iterator[None]:
-    """Hold a lock on the file's folder: other writers wait. A killed process drops it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)

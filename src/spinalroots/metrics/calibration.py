@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +61,15 @@ def reliability(probability: np.ndarray, reference: np.ndarray) -> Reliability:
         np.bincount(bins, weights=values, minlength=BINS),
         np.bincount(bins, weights=truth, minlength=BINS).astype(int),
     )
+
+
+def summed(scans: Iterable[tuple[str, Reliability | None]]) -> dict[str, Reliability]:
+    """Model → its counts over all scans, from a (model, counts) pair a scan; None adds nothing."""
+    curves: dict[str, Reliability] = {}
+    for model, counts in scans:
+        if counts is not None:
+            curves[model] = curves[model] + counts if model in curves else counts
+    return curves
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

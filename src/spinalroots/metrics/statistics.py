@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,17 @@ def bootstrap_interval(
     values: np.ndarray, *, seed: int, resamples: int, confidence: float = 0.95
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of the mean of `values` (N,), cases drawn with replacement."""
-    generator = np.random.default_rng([seed, len(values)])
-    drawn = generator.integers(0, len(values), (resamples, len(values)))
-    tail = 50 * (1 - confidence)
-    low, high = np.percentile(np.asarray(values)[drawn].mean(axis=1), [tail, 100 - tail])
-    return float(low), float(high)
+    if len(values) == 1:
+        return float(values[0]), float(values[0])
+    interval = stats.bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=resamples,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng([seed, len(values)]),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
 
 
 @dataclass(frozen=True)
@@ -91,18 +98,13 @@ def compare(first: np.ndarray, second: np.ndarray, *, seed: int, resamples: int)
 
 def rank_biserial(difference: np.ndarray) -> float:
     """(sum of positive ranks − sum of negative ranks) ÷ sum of ranks, zeros left out; 0 if none."""
-    from scipy.stats import rankdata
-
     difference = difference[difference != 0]
-    if not difference.size:
+    count = difference.size
+    if not count:
         return 0.0
-    ranks = rankdata(np.abs(difference))
-    return float((np.sign(difference) * ranks).sum() / ranks.sum())
+    positive = stats.wilcoxon(difference, alternative="greater").statistic
+    return float(4 * positive / (count * (count + 1)) - 1)
 
 
 def _wilcoxon_p(difference: np.ndarray) -> float:
-    from scipy.stats import wilcoxon
-
-    if not difference.any():
-        return 1.0
-    return float(wilcoxon(difference).pvalue)
+    return float(stats.wilcoxon(difference).pvalue) if difference.any() else 1.0

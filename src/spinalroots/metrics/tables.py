@@ -1,4 +1,4 @@
-"""From values per case to tables: Table I, metrics for DVC, paired comparisons, expert scores.
+"""From values per case to tables: means for DVC, summaries, paired comparisons, reliability.
 
 `cases` is always the long table with the columns of :data:`CASE_COLUMNS`, a value a row.
 """
@@ -7,32 +7,19 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
-from spinalroots.expert import scores as expert_scores
 from spinalroots.metrics.baseline import UNTRAINED
 from spinalroots.metrics.calibration import BINS, Reliability
-from spinalroots.metrics.scores import BINARY_DICE, SIMULATED_SCORE, regions_of
+from spinalroots.metrics.measurements import BINARY_DICE, SIMULATED_SCORE, Measurement
 from spinalroots.metrics.statistics import compare, summarise
 from spinalroots.registry.anatomy import Region
 from spinalroots.registry.models import MODELS, Model
 
 CASE_COLUMNS = ("model", "case", "source", "metric", "label", "value")
-TABLE_COLUMNS = (
-    "model",
-    "region",
-    "target",
-    "augmented",
-    "n_cases",
-    "binary_dice_mean",
-    "binary_dice_sd",
-    "expert_score_mean",
-    "expert_score_sd",
-    "expert_score_source",
-)
-SIMULATED, HUMAN = "simulated", "human"
 
 _OF_A_CASE = (
     "binary_dice",
@@ -51,6 +38,16 @@ _DISTANCES = ("hd95_mm", "level_error_mm", "entry_error_mm")
 _COMPARED = (BINARY_DICE, "level_dice_mean", "root_dice_mean", SIMULATED_SCORE)
 
 
+def long_table(scored: Iterable[tuple[str, str, str, Iterable[Measurement]]]) -> pd.DataFrame:
+    """`cases` of (model, case, source, measurements) of every prediction."""
+    rows = [
+        (model, case, source, one.metric, one.label, one.value)
+        for model, case, source, measurements in scored
+        for one in measurements
+    ]
+    return pd.DataFrame(rows, columns=list(CASE_COLUMNS))
+
+
 def values_of(cases: pd.DataFrame, model: str, metric: str, label: str) -> pd.Series:
     """Case → value of one model's metric about one label, ordered by case."""
     chosen = cases[
@@ -65,47 +62,16 @@ def models_in(cases: pd.DataFrame) -> list[Model]:
     return [model for name, model in MODELS.items() if name in scored]
 
 
-def table_models(cases: pd.DataFrame, human: list[expert_scores.Row]) -> pd.DataFrame:
-    """Table I: a row per model with the simulated expert score, and one more where humans scored.
-
-    The human row's Dice is over the scored cases only, so that a row speaks of one set of cases.
-    SD is the sample SD (n − 1), 0 for a single case.
-    """
-    rows = []
-    for model in models_in(cases):
-        dice = values_of(cases, model.name, BINARY_DICE, model.region)
-        simulated = values_of(cases, model.name, SIMULATED_SCORE, model.region)
-        rows.append(_row(model, dice, simulated, SIMULATED))
-        given = expert_scores.mean_per_case(human, model.name, model.region)
-        given = pd.Series(given, dtype=float).reindex(dice.index).dropna()
-        if len(given):
-            rows.append(_row(model, dice[given.index], given, HUMAN))
-    return pd.DataFrame(rows, columns=list(TABLE_COLUMNS))
-
-
-def table_expert_scores(cases: pd.DataFrame, human: list[expert_scores.Row]) -> pd.DataFrame:
-    """Expert score per model, region and source: the two sources in rows of their own."""
-    rows = []
-    for model in models_in(cases):
-        for region in regions_of(model.region):
-            simulated = values_of(cases, model.name, SIMULATED_SCORE, region)
-            given = pd.Series(
-                expert_scores.mean_per_case(human, model.name, region), dtype=float
-            ).reindex(sorted(set(cases["case"])))
-            for source, scores in ((SIMULATED, simulated), (HUMAN, given.dropna())):
-                if len(scores):
-                    mean, sd = _mean_sd(scores)
-                    rows.append((model.name, str(region), source, len(scores), mean, sd))
-    columns = ["model", "region", "expert_score_source", "n_cases", "mean", "sd"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def metrics(cases: pd.DataFrame, *, seed: int, resamples: int) -> dict[str, dict[str, float]]:
+def metrics(
+    cases: pd.DataFrame, curves: Mapping[str, Reliability], *, seed: int, resamples: int
+) -> dict[str, dict[str, float]]:
     """Model → metric → mean over cases (scores, with the binary Dice's 95 % interval) or median.
 
     Distances have a median over cases, or over cases and levels, as a missed level is infinitely
     far; `missed_levels` is the share of levels that are missed or invented. What is not finite is
     left out.
+
+    :param curves: model → reliability, where probabilities were kept.
     """
     found = {}
     for model in models_in(cases):
@@ -123,6 +89,8 @@ def metrics(cases: pd.DataFrame, *, seed: int, resamples: int) -> dict[str, dict
             record[f"{metric}_median"] = values.median() if len(values) else float("nan")
         errors = own.loc[own["metric"] == "level_error_mm", "value"].dropna()
         record["missed_levels"] = np.isinf(errors).mean() if len(errors) else float("nan")
+        if model.name in curves:
+            record["calibration_error"] = curves[model.name].expected_error
         found[model.name] = {
             name: round(float(value), 6) for name, value in record.items() if math.isfinite(value)
         }
@@ -191,21 +159,3 @@ def calibration(curves: dict[str, Reliability]) -> pd.DataFrame:
     ]
     columns = ["model", "bin_low", "voxels", "mean_probability", "observed"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def _row(model: Model, dice: pd.Series, scores: pd.Series, source: str) -> tuple:
-    return (
-        model.name,
-        str(model.region),
-        str(model.scheme),
-        model.augmented,
-        len(dice),
-        *_mean_sd(dice),
-        *_mean_sd(scores),
-        source,
-    )
-
-
-def _mean_sd(values: pd.Series) -> tuple[float, float]:
-    values = values.dropna()
-    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from spinalroots.metrics.baseline import EMPTY, UNTRAINED
-from spinalroots.metrics.scores import BINARY_DICE
+from spinalroots.metrics.measurements import BINARY_DICE
 from spinalroots.metrics.tables import values_of
 from spinalroots.registry.anatomy import Region
 from spinalroots.registry.models import MODELS

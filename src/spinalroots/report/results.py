@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from spinalroots.metrics.scores import BINARY_DICE
-from spinalroots.metrics.tables import HUMAN, SIMULATED, values_of
+from spinalroots.expert.tables import HUMAN, SIMULATED
+from spinalroots.metrics.measurements import BINARY_DICE
+from spinalroots.metrics.tables import values_of
 from spinalroots.registry.anatomy import REFINED_LEVELS
 from spinalroots.registry.models import MODELS
 from spinalroots.report import paper

@@ -9,7 +9,8 @@ from spinalroots.dataset.selection import PHANTOM, selected_cases
 from spinalroots.files import write_text
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image
-from spinalroots.metrics.reference import read_annotation, read_maps, read_truth
+from spinalroots.metrics.reference import read_reference
+from spinalroots.metrics.root_maps import read_maps
 from spinalroots.pipeline.params import Params
 from spinalroots.registry.models import MODELS, Model
 from spinalroots.registry.paths import RAW
@@ -100,10 +101,7 @@ def _comparison(case, model: Model) -> Picture:
     target = model.target()
     scan = read_image(case.dataset.image(case.name))
     predicted = read_maps(Dataset(PREDICTED / model.name), case.name).restricted(target)
-    if case.source == PHANTOM:
-        truth = read_truth(TRUTH, case.name, target)
-    else:
-        truth = read_annotation(REFINED, case.name, target, scan.grid)
+    truth = read_reference(case, target, scan.grid, truth=TRUTH, refined=REFINED)
     centreline = Centreline.read(CENTRELINES / f"{case.name}.json")
     kind = "synthetic" if case.source == PHANTOM else "real; the truth is its refined annotation"
     return Picture.of_bytes(

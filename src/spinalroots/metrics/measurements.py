@@ -14,7 +14,7 @@ from spinalroots.metrics.effort import Effort, correction_effort_per_label
 from spinalroots.metrics.instances import detect_roots, side_accuracy
 from spinalroots.metrics.levels import entry_error_mm, level_error_mm
 from spinalroots.metrics.overlap import dice, dice_per_label, mean_present
-from spinalroots.metrics.reference import RootMaps
+from spinalroots.metrics.root_maps import RootMaps
 from spinalroots.metrics.surface import SurfaceDistances
 from spinalroots.metrics.topology import cl_dice
 from spinalroots.registry.anatomy import Region, Scheme, Target, label_names, region_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from spinalroots.dataset.layout import Dataset
@@ -11,8 +12,6 @@ from spinalroots.errors import InputError
 from spinalroots.imaging.volume import read_labels
 from spinalroots.registry.anatomy import Scheme
 
-PREDICTED = Path("data/postprocessed")
-"""The masks that experts are shown: a data set per model."""
 VERSION = re.compile(r"^[0-9a-f]{12}\Z")
 
 
@@ -29,12 +28,13 @@ def version_of(mask: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def current_version(model: str, case: str, root: Path = PREDICTED) -> str:
+def current_version(predictions: Path, model: str, case: str) -> str:
     """The version of the masks that `model` has given for `case` by now.
 
+    :param predictions: folder of the masks that experts are shown: a data set a model.
     :raises InputError: it has given none.
     """
-    dataset = Dataset(Path(root) / model)
+    dataset = Dataset(predictions / model)
     for scheme in (Scheme.INDIVIDUALS, Scheme.LEVELS):
         if dataset.has(case, scheme):
             return version_of(dataset.labels(case, scheme))
@@ -44,3 +44,14 @@ def current_version(model: str, case: str, root: Path = PREDICTED) -> str:
         found="no such file",
         fix="Score a test case of this model, or give the scored mask with --prediction.",
     )
+
+
+def current_versions(
+    predictions: Path, scored: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], str]:
+    """:func:`current_version` of every (model, case) in `scored` whose model has predicted."""
+    return {
+        (model, case): current_version(predictions, model, case)
+        for model, case in sorted(set(scored))
+        if (predictions / model).is_dir()
+    }

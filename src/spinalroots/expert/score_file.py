@@ -1,0 +1,84 @@
+"""data/expert_scores.csv: validated, append-only."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from spinalroots.errors import InputError
+from spinalroots.expert.scores import COLUMNS, OPTIONAL, ExpertScore, validated
+from spinalroots.files import write_text
+
+
+def read(path: Path, known_cases: Collection[str] | None = None) -> list[ExpertScore]:
+    """All rows of the file, validated; a missing file means that nobody has scored yet.
+
+    :param known_cases: cases that may occur; None allows any well-formed name.
+    :raises InputError: naming the file and the line of the first bad row.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return []
+    reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+    header = reader.fieldnames or []
+    required = [name for name in COLUMNS if name not in OPTIONAL]
+    if not set(required) <= set(header) <= set(COLUMNS):
+        raise InputError(
+            path,
+            expected=f"the columns {', '.join(COLUMNS)}",
+            found=", ".join(header) or "an empty file",
+            fix="Restore the header; `spinalroots score` writes it for you.",
+        )
+    return [validated(record, f"{path}, line {reader.line_num}", known_cases) for record in reader]
+
+
+def append(
+    path: Path, row: ExpertScore | dict, *, known_cases: Collection[str] | None = None
+) -> ExpertScore:
+    """Validate `row` and add it at the end of the file; earlier rows are never touched.
+
+    Writers take turns (a lock on the folder), each writes the whole file anew and puts it in
+    place at once: two at the same time lose nothing, and a kill leaves the old file.
+
+    :param row: a :class:`ExpertScore`, or its fields by name (numbers may be text).
+    :return: the row as written.
+    :raises InputError: the row, or the file that is there already, is not valid.
+    """
+    path = Path(path)
+    record = asdict(row) if isinstance(row, ExpertScore) else dict(row)
+    checked = validated(record, "expert score", known_cases)
+    with _only_writer(path):
+        rows = [*read(path), checked]
+        stream = io.StringIO()
+        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(
+            {name: "" if value is None else value for name, value in asdict(each).items()}
+            for each in rows
+        )
+        write_text(path, stream.getvalue())
+    return checked
+
+
+def known_cases(raw: Path) -> set[str]:
+    """Names of all cases of the data sets below `raw`, synthetic and real: those that may be
+    scored."""
+    return {path.parts[-3] for path in Path(raw).glob("*/sub-*/anat/*_T2w.nii.gz")}
+
+
+@contextmanager
+def _only_writer(path: Path) -> Iterator[None]:
+    """Hold a lock on the file's folder: other writers wait. A killed process drops it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
