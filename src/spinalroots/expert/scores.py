@@ -19,7 +19,6 @@ from spinalroots.metrics.effort import NO_HELP, NOTHING_LEFT
 from spinalroots.metrics.measurements import regions_of
 from spinalroots.registry.anatomy import Region
 from spinalroots.registry.models import MODELS
-from spinalroots.registry.paths import RAW
 
 
 @dataclass(frozen=True)
