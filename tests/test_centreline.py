@@ -14,7 +14,7 @@ from spinalroots.imaging import centreline_image, outline
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.centreline_mask import from_masks
 from spinalroots.imaging.curves import smooth
-from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
+from spinalroots.imaging.volume import Grid, Volume, read_image, read_labels, write_volume
 from spinalroots.phantom.case import generate
 from spinalroots.pipeline import params
 from spinalroots.registry.anatomy import Scheme
@@ -88,6 +88,45 @@ def test_crossings_lie_on_the_slices_of_an_oblique_grid():
     line = Centreline.from_slices(voxels, affine, "truth")
     crossings = line.in_slices(Volume(np.zeros((50, 50, 30)), affine).grid)
     assert np.allclose(crossings, voxels[:, :2], atol=1e-6)
+
+
+@pytest.mark.parametrize("turn_deg", [0, 12, 30])
+@pytest.mark.parametrize("lean", [0.3, 1.2])
+def test_a_bent_curve_s_crossings_are_those_of_a_search_point_by_point(turn_deg, lean):
+    """As in a steep sacrum: 50 degrees below, straight above, waving sideways."""
+    turn = np.deg2rad(turn_deg)
+    rotation = np.array(
+        [[1, 0, 0], [0, np.cos(turn), -np.sin(turn)], [0, np.sin(turn), np.cos(turn)]]
+    )
+    grid = Grid((60, 200, 70), np.eye(4))
+    grid.affine[:3] = np.column_stack([rotation * (0.7, 0.7, 2.0), (-20, -30, 5)])
+    height = np.arange(-60.0, 260.0)
+    points = np.column_stack([3 * np.sin(height / 40), lean * height.clip(max=60), height])
+    crossings = Centreline(points, "truth").in_slices(grid)
+    fine = np.linspace(height[0], height[-1], 100_001)
+    voxels = grid.to_voxels(
+        np.column_stack([np.interp(fine, height, points[:, axis]) for axis in range(3)])
+    )
+    for z in range(grid.shape[2]):
+        nearest = voxels[np.abs(voxels[:, 2] - z).argmin()]
+        assert abs(nearest[2] - z) < 0.01
+        assert np.linalg.norm((crossings[z] - nearest[:2]) * 0.7) < 0.02
+
+
+@pytest.mark.parametrize("turn_deg", [0, 12, 30])
+def test_beyond_its_ends_a_curve_goes_straight_on_along_the_axis_that_is_asked_for(turn_deg):
+    turn = np.deg2rad(turn_deg)
+    grid = Grid((60, 80, 80), np.eye(4))
+    grid.affine[1:3, 1:3] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    ends = np.array([[20.0, 30, 30], [22, 34, 50]])
+    line = Centreline(grid.to_mm(ends), "truth")
+    crossings = line.in_slices(grid)
+    assert np.allclose(crossings[:31], ends[0, :2])
+    assert np.allclose(crossings[50:], ends[1, :2])
+    low, high = line.points_mm[:, 2]
+    assert np.allclose(line.at_height(low - 10), [*line.points_mm[0, :2], low - 10])
+    assert np.allclose(line.at_height(high + 10), [*line.points_mm[1, :2], high + 10])
+    assert np.allclose(line.at_height((low + high) / 2), line.points_mm.mean(axis=0))
 
 
 def test_a_centreline_read_back_is_the_one_written(tmp_path):

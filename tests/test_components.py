@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spinalroots.imaging.components import components, without_specks
+from spinalroots.imaging.components import components, touching_pairs, without_specks
 
 
 def by_hand(labels: np.ndarray) -> tuple[np.ndarray, list[int]]:
@@ -72,3 +72,16 @@ def test_specks_are_the_parts_with_fewer_voxels(labels, least_vox):
     before = labels.copy()
     assert np.array_equal(without_specks(labels, least_vox), expected)
     assert np.array_equal(labels, before)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_touching_pairs_are_those_of_a_naive_search(seed):
+    voxels = np.argwhere(np.random.default_rng(seed).random((4, 5, 6)) < 0.4) + np.array(
+        [7, 0, 100]
+    )
+    first, second, steps = touching_pairs(voxels)
+    assert np.array_equal(voxels[second] - voxels[first], steps)
+    found = [frozenset(pair) for pair in zip(first.tolist(), second.tolist(), strict=True)]
+    apart = np.abs(voxels[:, None] - voxels[None]).max(axis=2)
+    assert set(found) == {frozenset(pair) for pair in np.argwhere(apart == 1).tolist()}
+    assert len(found) == len(set(found))

@@ -135,7 +135,7 @@ def test_a_part_exactly_as_large_as_the_least_island_stays_however_the_scan_lies
     turn = np.deg2rad(turn_deg)
     affine = np.diag([0.7, 0.7, 1.2, 1.0])
     affine[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]] @ affine[:2, :2]
-    _, line = _cauda()
+    line = Centreline(np.array([[1.0, 1, 0], [1, 1, 4]]), "truth")
     maps = run(
         Volume(labels, affine),
         Target.of("individuals"),

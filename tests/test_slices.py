@@ -1,7 +1,6 @@
 """Squares around the centreline: cut where they should be, and put back exactly."""
 
 import numpy as np
-import pytest
 
 from spinalroots.imaging import slices
 from spinalroots.imaging.centreline import Centreline
@@ -78,25 +77,6 @@ def test_labels_survive_a_change_of_voxel_size_and_probabilities_keep_their_clas
     assert both.shape == (2, *labels.shape)
     inside = both.sum(axis=0) > 0.999
     assert np.array_equal(both.argmax(axis=0)[inside] == 1, (back == 93)[inside])
-
-
-def test_the_stack_s_affine_is_right_in_its_middle_slice():
-    volume = _volume(spacing=(0.6, 0.6, 2.0))
-    line = _line(volume, (9, 11), (9, 11))
-    squares = slices.place(volume.grid, line, size_mm=6.0, voxel_mm=0.3)
-    ramp = np.einsum("ij,jxyz->ixyz", volume.affine[:3, :3], np.indices(volume.data.shape))
-    ramp += volume.affine[:3, 3, None, None, None]
-    middle = volume.data.shape[2] // 2
-    for axis in (0, 1):
-        shown = slices.cut(ramp[axis].astype(np.float32), squares)[4, 7, middle]
-        assert shown == pytest.approx((squares.affine @ (4, 7, middle, 1))[axis], abs=1e-4)
-
-
-def test_neighbours_are_channels_with_the_slice_in_the_middle():
-    stack = np.arange(2 * 2 * 5).reshape(2, 2, 5)
-    channels = slices.with_neighbours(stack, 0, 2)
-    assert [channel[0, 0] for channel in channels] == [0, 0, 0, 1, 2]
-    assert np.array_equal(slices.with_neighbours(stack, 2, 1)[1], stack[:, :, 2])
 
 
 def test_resampling_keeps_a_straight_ramp_and_copies_equal_voxels():

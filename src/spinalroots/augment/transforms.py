@@ -37,16 +37,6 @@ INTENSITY = (
 )  # fmt: skip
 """Transforms of grey values only, in the order in which they are applied."""
 
-ON_THE_FLY = ("flip", "rotation", "translation", "scaling", "gamma", "bias_field", "blur", "noise")
-"""The cheap ones that make sense on a patch, for a trainer that augments while it trains:
-
-    plan = draw(params.augment, rng, only=ON_THE_FLY)
-    patch, maps = apply_arrays(plan, patch, {Scheme.LEVELS: levels}, spacing_mm)
-
-They need no k-space and no control points: one core takes about 10 ms for 64 × 64 voxels, and 22 ms
-for 64 × 64 × 8. An axis may have one voxel. Random numbers come from `rng` alone.
-"""
-
 ROBUST_PERCENTILE = 99.5
 """Grey values are divided by this percentile of the scan, so that limits need no scanner's unit."""
 
@@ -62,7 +52,7 @@ def draw(
 ) -> Plan:
     """A plan drawn within the limits of `augment`.
 
-    :param only: names that may occur (:data:`ON_THE_FLY` for patches); None allows all. Each
+    :param only: names that may occur; None allows all. Each
         transform has random numbers of its own, so leaving one out does not change another.
     """
     limits = getattr(augment, "transforms", augment)

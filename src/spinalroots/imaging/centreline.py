@@ -49,7 +49,8 @@ class Centreline:
     def in_slices(self, grid: Grid) -> np.ndarray:
         """Where the curve crosses the axial slices of a RAS+ grid: (Z, 2) voxel coordinates.
 
-        Also right for an oblique grid, whose slices lie at no single height.
+        Also right for an oblique grid, whose slices lie at no single height. Beyond its ends the
+        curve goes straight on along the grid's third axis.
         """
         voxels = grid.to_voxels(self.points_mm)
         order = np.argsort(voxels[:, 2], kind="stable")

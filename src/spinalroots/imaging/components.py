@@ -1,4 +1,4 @@
-"""Connected parts of masks and label maps.
+"""Which voxels touch, and the connected parts of masks and label maps.
 
 Voxels that touch at a face, an edge or a corner are connected: a thin root runs aslant.
 """
@@ -39,3 +39,22 @@ def without_specks(labels: np.ndarray, least_vox: float) -> np.ndarray:
     """
     least = int(np.ceil(least_vox - 1e-6))
     return cc3d.dust(np.ascontiguousarray(labels), threshold=least, connectivity=TOUCHING)
+
+
+def touching_pairs(voxels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which of the voxels (N, 3), all different, touch: each pair once.
+
+    :return: indices (P,) of the first and (P,) of the second voxel, and the steps (P, 3) of -1, 0
+        or 1 from one to the other.
+    """
+    low = voxels.min(axis=0)
+    index = np.full(voxels.max(axis=0) - low + 3, -1, np.int64)
+    index[tuple((voxels - low + 1).T)] = np.arange(len(voxels))
+    first, second, steps = [], [], []
+    for step in np.argwhere(np.ones((3, 3, 3)))[14:] - 1:
+        there = index[tuple((voxels - low + 1 + step).T)]
+        near = np.flatnonzero(there >= 0)
+        first.append(near)
+        second.append(there[near])
+        steps.append(np.broadcast_to(step, (len(near), 3)))
+    return np.concatenate(first), np.concatenate(second), np.concatenate(steps)

@@ -32,20 +32,6 @@ class Squares:
     plane: tuple[int, int]
     corners: np.ndarray
 
-    @property
-    def affine(self) -> np.ndarray:
-        """(4, 4) voxel → mm of the stack as if its squares stood straight above the middle one.
-
-        Right in scale and orientation; only the middle slice lies where it says.
-        """
-        middle = len(self.corners) // 2
-        spacing = self.grid.spacing_mm
-        scale = np.array([self.voxel_mm / spacing[0], self.voxel_mm / spacing[1], 1.0])
-        start = (self.corners[middle] + 0.5) * scale[:2] - 0.5
-        local = np.diag([*scale, 1.0])
-        local[:2, 3] = start
-        return self.grid.affine @ local
-
     def inside(self) -> np.ndarray:
         """(S, S, Z) bool: voxels of the squares that lie in the scan, not in padding."""
         voxels = self.corners.T[:, None, :] + np.arange(self.size_vox)[None, :, None]
@@ -142,15 +128,6 @@ def restore(
             nearest=labels,
         )
     return plane
-
-
-def with_neighbours(values: np.ndarray, index: int, reach: int) -> np.ndarray:
-    """Slice `index` of a stack (S, S, Z) and `reach` neighbours each way: (2 reach + 1, S, S).
-
-    The channel in the middle is the slice itself; the first and last slices repeat at the ends.
-    """
-    wanted = np.clip(np.arange(index - reach, index + reach + 1), 0, values.shape[2] - 1)
-    return np.moveaxis(values[:, :, wanted], 2, 0)
 
 
 def _overlap(

@@ -15,7 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from spinalroots.imaging.centreline import Centreline
-from spinalroots.imaging.components import components
+from spinalroots.imaging.components import components, touching_pairs
 from spinalroots.imaging.volume import Grid
 from spinalroots.postprocess.midline import MidSurface, find_pairs
 from spinalroots.registry.anatomy import LEVELS, Root, Side, Type
@@ -120,19 +120,10 @@ def _faces(voxels: np.ndarray, spacing_mm: np.ndarray) -> tuple[np.ndarray, np.n
     Voxels that touch at an edge or a corner only count with a sliver, so that a thin root that runs
     aslant stays one.
     """
-    low = voxels.min(axis=0)
-    shape = voxels.max(axis=0) - low + 3
-    index = np.full(shape, -1, np.int64)
-    index[tuple((voxels - low + 1).T)] = np.arange(len(voxels))
-    first, second, area = [], [], []
-    for step in np.argwhere(np.ones((3, 3, 3)))[14:] - 1:
-        there = index[tuple((voxels - low + 1 + step).T)]
-        near = np.flatnonzero(there >= 0)
-        across = spacing_mm[step == 0].prod() if (step != 0).sum() == 1 else 0
-        first.append(near)
-        second.append(there[near])
-        area.append(np.full(len(near), across or 0.1 * spacing_mm.prod() ** (2 / 3)))
-    return np.concatenate(first), np.concatenate(second), np.concatenate(area)
+    first, second, steps = touching_pairs(voxels)
+    across = np.where(steps == 0, spacing_mm, 1).prod(axis=1)
+    sliver = 0.1 * spacing_mm.prod() ** (2 / 3)
+    return first, second, np.where(np.count_nonzero(steps, axis=1) == 1, across, sliver)
 
 
 def _values(type_: Type) -> np.ndarray:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
+
+from spinalroots.imaging.boxes import bounding_box
 
 if TYPE_CHECKING:
     import trimesh
@@ -25,9 +28,9 @@ def root_surface(mask: np.ndarray, affine: np.ndarray, smoothing_mm: float) -> t
     import trimesh
     from skimage.measure import marching_cubes
 
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    box = bounding_box(mask)
     solid = np.pad(mask[box], _MARGIN).astype(np.float32)
-    spacing_mm = np.linalg.norm(affine[:3, :3], axis=0)
+    spacing_mm = voxel_sizes(affine)
     times = np.where(spacing_mm > FINE_MM, 2, 1)
     for axis, count in enumerate(times):
         solid = solid.repeat(count, axis=axis)
@@ -35,7 +38,7 @@ def root_surface(mask: np.ndarray, affine: np.ndarray, smoothing_mm: float) -> t
     vertices, faces, _, _ = marching_cubes(field, _level(field, int(solid.sum())))
     start = np.array([part.start for part in box]) - _MARGIN
     voxels = (vertices + 0.5) / times - 0.5 + start
-    surface = trimesh.Trimesh(voxels @ affine[:3, :3].T + affine[:3, 3], faces)
+    surface = trimesh.Trimesh(apply_affine(affine, voxels), faces)
     if surface.volume < 0:
         surface.invert()
     return surface

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree
 
+from spinalroots.imaging.components import components, touching_pairs
 from spinalroots.imaging.curves import smooth
 
 STIFFNESS_MM = 2.0
 """Waves of a trajectory shorter than about six times this are voxel steps and are smoothed away."""
-_TOUCHING = np.ones((3, 3, 3))
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,10 @@ def trace_root(
     :param gap_mm: parts closer than this are joined by the shortest bridge.
     """
     voxels = np.argwhere(mask)
-    places_mm = voxels @ affine[:3, :3].T + affine[:3, 3]
+    places_mm = apply_affine(affine, voxels)
     voxel_mm3 = abs(float(np.linalg.det(affine[:3, :3])))
-    part = ndimage.label(mask, _TOUCHING)[0][tuple(voxels.T)] - 1
-    first, second = _touching_pairs(voxels, mask.shape)
+    part = components(mask)[0][tuple(voxels.T)] - 1
+    first, second, _ = touching_pairs(voxels)
     bridges = _bridges(places_mm, part, gap_mm)
     first, second = np.append(first, bridges[:, 0]), np.append(second, bridges[:, 1])
     length = np.linalg.norm(places_mm[first] - places_mm[second], axis=1)
@@ -72,20 +73,6 @@ def trace_root(
         int(part.max()) + 1,
         float((~reached).sum() * voxel_mm3),
     )
-
-
-def _touching_pairs(voxels: np.ndarray, shape: tuple) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of voxels (N, 3) that touch at a face, an edge or a corner, each pair once."""
-    low = voxels.min(axis=0)
-    index = np.full(voxels.max(axis=0) - low + 3, -1, np.int64)
-    index[tuple((voxels - low + 1).T)] = np.arange(len(voxels))
-    first, second = [], []
-    for step in np.argwhere(_TOUCHING)[14:] - 1:
-        there = index[tuple((voxels - low + 1 + step).T)]
-        near = np.flatnonzero(there >= 0)
-        first.append(near)
-        second.append(there[near])
-    return np.concatenate(first), np.concatenate(second)
 
 
 def _bridges(places_mm: np.ndarray, part: np.ndarray, gap_mm: float) -> np.ndarray:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spinalroots.settings.augment import Transforms
 
 LIGHT = ("flip", "gamma", "noise")
-"""What happens to a patch: of `transforms.ON_THE_FLY`, what is done voxel by voxel. Bias field and
+"""What happens to a patch: of the transforms, what is done voxel by voxel. Bias field and
 blur would add a tenth to the time of a training step; six epochs with them ended no better."""
 
 
