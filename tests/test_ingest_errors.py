@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import shutil
+import signal
+import sys
 
 import nibabel as nib
 import numpy as np
@@ -18,8 +21,12 @@ from lab_scans import (
     write_dicom,
     write_mask,
 )
+from processes import at_once, killed_after
 
+from spinalroots.cli import main
+from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
+from spinalroots.files import read_json
 from spinalroots.imaging.volume import Volume
 from spinalroots.ingest import ingest, plan, replace_masks
 from spinalroots.ingest.export import export_case
@@ -287,15 +294,77 @@ def test_a_source_that_breaks_between_plan_and_ingest_leaves_data_raw(raw, tmp_p
     assert [path.name for path in raw.parent.iterdir()] == ["ingested"]
 
 
-def test_what_a_killed_ingest_left_is_put_back(raw, tmp_path):
+@pytest.mark.parametrize("renames", [0, 3, 9, 10, 11, 13, 15])
+def test_a_killed_ingest_leaves_all_of_a_case_or_none(renames, raw, tmp_path):
     before = snapshot(raw)
-    (raw.parent / ".ingested.half" / "sub-002").mkdir(parents=True)
-    (raw.parent / ".ingested.old.x").mkdir()
-    raw.rename(raw.parent / ".ingested.old.x" / "ingested")
-    ingest(plan(lab_folder(tmp_path / "lab", 1), raw, case="sub-new"), raw)
+    first, second = (
+        plan(lab_folder(tmp_path / name, seed), raw, case=f"sub-{name}")
+        for seed, name in enumerate(("first", "second"), start=1)
+    )
+    assert killed_after(renames, lambda: ingest(first, raw)) == -signal.SIGKILL
+    ingest(second, raw)
     after = snapshot(raw)
     assert all(after[path] == before[path] for path in before if "participants" not in path)
     assert [path.name for path in raw.parent.iterdir()] == ["ingested"]
+    assert not [path for path in after if path.startswith(".")]
+    assert sum("/sub-first_" in path for path in after) == (4 if renames > 10 else 0)
+    assert Dataset(raw).cases() == Dataset(raw).participants().index.tolist()
+
+
+def test_two_ingests_at_once_lose_no_scan(raw, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    labs = [lab_folder(tmp_path / f"lab{seed}", seed) for seed in range(1, 5)]
+    command = ["ingest", "--no-dvc", "--root", str(raw)]
+    runs = [lambda lab=lab: sys.exit(main([*command, str(lab)])) for lab in labs]
+    assert at_once(*runs) == [0] * 4
+    assert Dataset(raw).cases() == [f"sub-{number:03d}" for number in range(1, 6)]
+    assert Dataset(raw).participants().index.tolist() == Dataset(raw).cases()
+    digests = {
+        read_json(Dataset(raw).sidecar(case))["scan_sha256"] for case in Dataset(raw).cases()
+    }
+    assert len(digests) == 5
+    assert [path.name for path in raw.parent.iterdir()] == ["ingested"]
+
+
+def test_what_was_planned_twice_comes_in_once(raw, tmp_path):
+    labs = [lab_folder(tmp_path / name, seed) for seed, name in enumerate("ab", start=1)]
+    plans = [plan(lab, raw) for lab in labs]
+    ingest(plans[0], raw)
+    before = snapshot(raw)
+    for again in plans:
+        with pytest.raises(InputError, match=r"sub-002 came in meanwhile\. Plan"):
+            ingest(again, raw)
+    assert snapshot(raw) == before
+
+
+def test_what_a_person_put_into_the_data_set_stays_to_the_byte(raw, tmp_path):
+    kept = {
+        "README": b"our scans",
+        "notes/mine.txt": b"\xff\x00 notes",
+        "sub-001/anat/sub-001_T1w.nii.gz": b"another scan",
+        "dataset_description.json": b'{"Name": "Ours", "Authors": ["A"]}',
+        "derivatives/labels/label-levels_dseg.tsv": b"our own colours",
+    }
+    for name, content in kept.items():
+        (raw / name).parent.mkdir(parents=True, exist_ok=True)
+        (raw / name).write_bytes(content)
+    table = "participant_id\tage\tsource\tsubject\tsex\nsub-001\t034\tingested\tsub-001\tn/a\n"
+    (raw / "participants.tsv").write_text(table, encoding="utf-8")
+    ingest(plan(lab_folder(tmp_path / "lab", 1), raw), raw)
+    write_mask(tmp_path / "back/L3_D_L.nii.gz", np.zeros(SHAPE, np.uint8))
+    replace_masks("sub-001", tmp_path / "back", raw)
+    assert {name: (raw / name).read_bytes() for name in kept} == kept
+    text = (raw / "participants.tsv").read_text(encoding="utf-8")
+    assert text == table + "sub-002\tn/a\tingested\tsub-002\tn/a\n"
+
+
+def test_a_data_set_behind_a_link_stays_there(raw, tmp_path):
+    disk = tmp_path / "disk"
+    shutil.move(raw, disk)
+    raw.symlink_to(disk)
+    ingest(plan(lab_folder(tmp_path / "lab", 1), raw), raw)
+    assert raw.is_symlink()
+    assert Dataset(disk).cases() == ["sub-001", "sub-002"]
 
 
 def test_a_mask_without_its_subjects_scan_is_an_error_in_bids(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import SelectedCase
 from spinalroots.errors import InputError
-from spinalroots.files import write_json
+from spinalroots.files import folder_in_one_piece, write_json
 from spinalroots.imaging.boxes import put_back
 from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
 from spinalroots.refine.annotation import Annotation, read_annotation
@@ -324,7 +324,8 @@ def test_a_data_set_without_any_label_is_an_error_and_leaves_the_old_result(tmp_
     dataset = Dataset(tmp_path / "raw")
     data = np.random.default_rng(0).normal(50, 9, (5, 5, 5)).astype(np.float32)
     write_volume(dataset.image("sub-001"), Volume(data, np.eye(4)))
-    write_json(tmp_path / "refined" / "old.json", {})
+    with folder_in_one_piece(tmp_path / "refined") as folder:
+        write_json(folder / "old.json", {})
     with pytest.raises(InputError, match="at least one case"):
         refine_dataset(
             [SelectedCase("sub-001", dataset, "ingested")],

@@ -149,6 +149,16 @@ def _predict(options) -> None:
 
 
 def _ingest(options) -> None:
+    from contextlib import nullcontext
+
+    from spinalroots.files import alone
+
+    # From choosing a number to DVC's version no other ingest comes between.
+    with nullcontext() if options.dry_run else alone(options.root):
+        _ingest_alone(options)
+
+
+def _ingest_alone(options) -> None:
     from spinalroots import ingest
 
     if options.replace:
@@ -231,11 +241,8 @@ def _score(options) -> None:
 
 def _reconstruct(options) -> None:
     from spinalroots import reconstruct
-    from spinalroots.imaging.volume import read_labels
-    from spinalroots.registry.anatomy import Scheme, label_names
 
-    allowed = set(label_names(Scheme.INDIVIDUALS))
-    reconstruct.case(read_labels(options.individuals, allowed), options.out)
+    reconstruct.map_file(options.individuals, options.out)
     print(f"wrote {options.out}")
 
 

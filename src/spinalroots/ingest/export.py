@@ -9,7 +9,7 @@ import numpy as np
 from spinalroots.dataset.annotations import Map, maps, read_map, read_scan
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
-from spinalroots.files import folder_in_one_piece
+from spinalroots.files import files_together
 from spinalroots.imaging.volume import write_volume
 from spinalroots.registry.anatomy import Scheme, label_names
 
@@ -29,7 +29,7 @@ def export_case(dataset: Dataset, case: str, folder: Path) -> Path:
             folder, expected="a new folder", found="one that exists", fix="Choose another."
         )
     scan = read_scan(dataset, case)
-    with folder_in_one_piece(folder) as staging:
+    with files_together(folder, of=None) as staging:
         write_volume(staging / "image.nii.gz", scan, native=scan.native)
         for entry in maps(dataset, case):
             labels = read_map(dataset, case, entry, scan).data

@@ -19,6 +19,7 @@ from spinalroots.ingest.assemble import Key, label_maps
 from spinalroots.ingest.found import Found
 from spinalroots.ingest.names import is_nifti
 from spinalroots.ingest.report import CaseReport, report_of
+from spinalroots.registry.paths import INGESTED
 
 _NUMBERED = re.compile(r"^sub-(\d+)$")
 _RESERVED = re.compile(r"^sub-ph\d+$|aug\d+$")
@@ -49,7 +50,7 @@ class PlannedCase:
 
 def plan(
     sources: Path | Sequence[Path],
-    root: Path = Path("data/raw/ingested"),
+    root: Path = INGESTED,
     *,
     case: str | None = None,
 ) -> list[PlannedCase]:

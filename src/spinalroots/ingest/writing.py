@@ -2,43 +2,50 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from spinalroots.dataset.annotations import maps as stored_maps
 from spinalroots.dataset.annotations import rater_path, read_map
 from spinalroots.dataset.layout import CASE_NAME, Dataset
-from spinalroots.dataset.selection import INGESTED
 from spinalroots.errors import InputError
-from spinalroots.files import folder_in_one_piece, read_json, write_json
+from spinalroots.files import alone, files_together, read_json, write_json
+from spinalroots.files.listing import names
 from spinalroots.imaging.volume import Volume, read_image, write_volume
 from spinalroots.ingest import lab
 from spinalroots.ingest.assemble import Key, label_maps
 from spinalroots.ingest.found import Found, MaskFile
 from spinalroots.ingest.names import is_nifti, meaning_of, unknown_name
-from spinalroots.ingest.planning import PlannedCase, read_found, scan_sha256
+from spinalroots.ingest.planning import PlannedCase, known_scans, read_found, scan_sha256
 from spinalroots.ingest.report import CaseReport, report_of
 from spinalroots.registry.anatomy import Scheme
+from spinalroots.registry.paths import INGESTED
 
-DATASET_NAME = "Ingested scans"
+DATASET_NAME, PARTICIPANTS = "Ingested scans", "participants.tsv"
 
 
-def ingest(cases: list[PlannedCase], root: Path = Path("data/raw/ingested")) -> list[PlannedCase]:
-    """Write planned cases into the data set at `root`, which changes whole or not at all.
+def ingest(cases: list[PlannedCase], root: Path = INGESTED) -> list[PlannedCase]:
+    """Add planned cases to the data set at `root`: all of them or none.
 
     Images keep their voxel values and their own grid; a new header is written, so that nothing of
-    the old one (names, dates, comments, extensions) comes along.
+    the old one (names, dates, comments, extensions) comes along. participants.tsv keeps the
+    columns and rows that it has.
 
-    :raises InputError: a source that changed since the plan was made.
+    :raises InputError: a source, or the data set, that changed since the plan was made.
     """
-    with _changed_copy(root) as dataset:
-        participants = dataset.participants()
+    root = Path(root)
+    with alone(root), files_together(root, of=None, replacing=[PARTICIPANTS]) as staging:
+        known, people, dataset = known_scans(Dataset(root)), _people(root), Dataset(staging)
         for case in cases:
+            if case.scan_sha256 in known or (root / case.name).exists():
+                raise InputError(
+                    case.origin,
+                    expected="a scan and a name that the data set has not got",
+                    found=f"that {known.get(case.scan_sha256, case.name)} came in meanwhile",
+                    fix="Plan again.",
+                )
             volume, maps, _ = read_found(case.found)
             if scan_sha256(volume) != case.scan_sha256:
                 raise InputError(
@@ -50,14 +57,24 @@ def ingest(cases: list[PlannedCase], root: Path = Path("data/raw/ingested")) -> 
             write_volume(dataset.image(case.name), _compact(volume), native=volume.native)
             _write_maps(dataset, case.name, maps, volume)
             write_json(dataset.sidecar(case.name), _record(volume, case.scan_sha256, case.report))
-            participants.loc[case.name, ["source", "subject"]] = [INGESTED, case.subject]
-        dataset.write_description(DATASET_NAME, participants.sort_index())
+            people.loc[case.name, ["source", "subject"]] = [INGESTED.name, case.subject]
+        dataset.write_description(DATASET_NAME, people.fillna("n/a").sort_index())
+        for name in names(staging):
+            if "sub-" not in name and name != PARTICIPANTS and (root / name).exists():
+                (staging / name).unlink()  # a description that a person may have filled in
     return cases
 
 
-def replace_masks(
-    case: str, source: Path, root: Path = Path("data/raw/ingested")
-) -> tuple[CaseReport, list[str]]:
+def _people(root: Path) -> pd.DataFrame:
+    """participants.tsv as text, to the letter; empty if there is none."""
+    path = root / PARTICIPANTS
+    if not path.is_file():
+        return Dataset(root).participants()
+    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    return table.set_index("participant_id")
+
+
+def replace_masks(case: str, source: Path, root: Path = INGESTED) -> tuple[CaseReport, list[str]]:
     """Put masks that came back from an annotator in the place of the case's old ones.
 
     A whole map replaces the old map of its scheme. Single masks replace their own labels; the other
@@ -81,49 +98,22 @@ def replace_masks(
     new_maps, notes = label_maps(found.masks, scan_path, scan)
     if not new_maps:
         raise InputError(source, expected="masks", found="none", fix="Check the folder.")
-    changes = []
-    with _changed_copy(root) as dataset:
+    with alone(root):
+        present, changes = Dataset(root), []
+        stored = {(entry.rater, entry.scheme): entry for entry in stored_maps(present, case)}
+        maps = {key: read_map(present, case, entry).data for key, entry in stored.items()}
         for key, corrected in new_maps.items():
-            merged, lines = _merge(dataset, case, key, corrected, found.masks)
-            _write_maps(dataset, case, {key: merged}, scan)
+            maps[key], lines = _merge(key, maps.get(key), corrected, found.masks)
             changes += lines
-        merged_maps = {
-            (entry.rater, entry.scheme): read_map(dataset, case, entry).data
-            for entry in stored_maps(dataset, case)
-        }
-        report = report_of(merged_maps, notes)
-        record = read_json(dataset.sidecar(case)) if dataset.sidecar(case).is_file() else {}
+        report = report_of(maps, notes)
+        record = read_json(present.sidecar(case)) if present.sidecar(case).is_file() else {}
         digest = record.get("scan_sha256") or scan_sha256(scan)
-        write_json(dataset.sidecar(case), record | _record(scan, digest, report))
+        own = [present.sidecar(case), *(_map_path(present, case, key) for key in new_maps)]
+        replaced = [path.relative_to(root).as_posix() for path in own]
+        with files_together(root, of=None, replacing=replaced) as staging:
+            _write_maps(Dataset(staging), case, {key: maps[key] for key in new_maps}, scan)
+            write_json(Dataset(staging).sidecar(case), record | _record(scan, digest, report))
     return report, changes
-
-
-@contextmanager
-def _changed_copy(root: Path) -> Iterator[Dataset]:
-    """The data set in a staging folder, files linked, that replaces `root` at the end."""
-    root = Path(root)
-    _tidy_up_after_a_kill(root)
-    with folder_in_one_piece(root) as staging:
-        if root.is_dir():
-            shutil.copytree(root, staging, symlinks=True, copy_function=_link, dirs_exist_ok=True)
-        yield Dataset(staging)
-
-
-def _tidy_up_after_a_kill(root: Path) -> None:
-    """Put back what a killed ingest had set aside, and clear its staging folders away."""
-    for aside in sorted(root.parent.glob(f".{root.name}.old.*/{root.name}")):
-        if not root.exists():
-            os.replace(aside, root)
-    for leftover in root.parent.glob(f".{root.name}.*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _link(source: str, target: str) -> None:
-    """A hard link where the file system can; everything is written by rename, so it is safe."""
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:
-        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _compact(volume: Volume) -> Volume:
@@ -134,16 +124,20 @@ def _compact(volume: Volume) -> Volume:
     return volume
 
 
+def _map_path(dataset: Dataset, case: str, key: Key) -> Path:
+    rater, scheme = key
+    return rater_path(dataset, case, scheme, rater) if rater else dataset.labels(case, scheme)
+
+
 def _write_maps(dataset: Dataset, case: str, maps: dict[Key, np.ndarray], scan: Volume) -> None:
-    for (rater, scheme), labels in maps.items():
-        path = rater_path(dataset, case, scheme, rater) if rater else dataset.labels(case, scheme)
-        write_volume(path, scan.with_data(labels), native=scan.native)
+    for key, labels in maps.items():
+        write_volume(_map_path(dataset, case, key), scan.with_data(labels), native=scan.native)
 
 
 def _record(scan: Volume, digest: str, report: CaseReport) -> dict:
     """The sidecar: geometry and contents, nothing that names the person or the source."""
     return {
-        "source": INGESTED,
+        "source": INGESTED.name,
         "orientation": scan.native.orientation,
         "shape": list(scan.native.shape),
         "voxel_size_mm": [round(float(size), 4) for size in scan.native.spacing_mm],
@@ -180,24 +174,15 @@ def _masks_only(source: Path, scan: Volume) -> Found:
 
 
 def _merge(
-    dataset: Dataset, case: str, key: Key, corrected: np.ndarray, files: tuple[MaskFile, ...]
+    key: Key, before: np.ndarray | None, corrected: np.ndarray, files: tuple[MaskFile, ...]
 ) -> tuple[np.ndarray, list[str]]:
-    """The new map of (rater, scheme), and what changed."""
+    """The new map of (rater, scheme) from the one `before`, if there was one; and what changed."""
     rater, scheme = key
     title = f"{scheme} (rater {rater})" if rater else str(scheme)
-    old = next(
-        (
-            entry
-            for entry in stored_maps(dataset, case)
-            if (entry.rater, entry.scheme) == (rater, scheme)
-        ),
-        None,
-    )
     mine = [file.meaning for file in files if file.meaning.rater == rater]
     values = {meaning.value for meaning in mine if meaning.scheme == scheme}
-    if old is None or scheme is Scheme.ENTITY or None in values:
-        return corrected, [f"{title}: {'new' if old is None else 'replaced whole'}"]
-    before = read_map(dataset, case, old).data
+    if before is None or scheme is Scheme.ENTITY or None in values:
+        return corrected, [f"{title}: {'new' if before is None else 'replaced whole'}"]
     kept = np.where(np.isin(before, sorted(values)), 0, before)
     merged = np.where(corrected != 0, corrected, kept).astype(np.uint8)
     lost = np.count_nonzero((kept != 0) & (corrected != 0))

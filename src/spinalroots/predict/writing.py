@@ -10,7 +10,7 @@ import numpy as np
 
 from spinalroots.dataset import label_tables
 from spinalroots.errors import InputError
-from spinalroots.files import files_together, write_bytes, write_json
+from spinalroots.files import files_together, require_free, sha256, write_bytes, write_json
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, read_image, write_probability, write_volume
 from spinalroots.predict.load import Model
@@ -31,32 +31,28 @@ _SUFFIX = {
 def predict_file(scan_path: Path, out: Path, load: Callable[[], Model], draw: Draw) -> Model:
     """Segment one scan and write masks, label tables, maps, a JSON and a picture.
 
-    Everything is computed first; then all files appear at once.
+    Everything is computed first; then all files appear at once, beside what else is there. A mask
+    that was corrected since an earlier run, or that was made of another scan, stops the run at its
+    beginning.
 
     :param load: gives the model, once it is clear that scan and folder can be used.
     :raises InputError: the scan, the folder or the model cannot be used.
     """
     _require_writable(Path(out))
+    stem = Path(scan_path).name.removesuffix(".gz").removesuffix(".nii")
     scan = read_image(scan_path)
     _require_extent(scan_path, scan)
+    source = f"predict {Path(scan_path).name} {sha256(scan_path)}"
+    require_free(out, [f"{stem}_{suffix}.nii.gz" for suffix in _SUFFIX.values()], of=source)
     model = load()
     found = segment(scan, model)
-    stem = Path(scan_path).name.removesuffix(".gz").removesuffix(".nii")
     record = {"scan": Path(scan_path).name, "grid": str(scan.native), **found.record}
-    try:
-        with files_together(out) as folder:
-            _write_maps(folder / stem, scan, found)
-            found.centreline.write(folder / f"{stem}_centreline.json")
-            write_json(folder / f"{stem}_prediction.json", record)
-            picture = draw(scan, found.maps[Scheme.LEVELS], found.centreline)
-            write_bytes(folder / f"{stem}_preview.png", picture)
-    except OSError as error:
-        raise InputError(
-            out,
-            expected="a folder with room for the results",
-            found=f"an error while writing ({error.strerror or error})",
-            fix="Free some space, or give another folder; nothing was kept.",
-        ) from error
+    with files_together(out, of=source) as folder:
+        _write_maps(folder / stem, scan, found)
+        found.centreline.write(folder / f"{stem}_centreline.json")
+        write_json(folder / f"{stem}_prediction.json", record)
+        picture = draw(scan, found.maps[Scheme.LEVELS], found.centreline)
+        write_bytes(folder / f"{stem}_preview.png", picture)
     return model
 
 

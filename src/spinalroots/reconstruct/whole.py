@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from spinalroots.errors import InputError
-from spinalroots.files import folder_in_one_piece, write_bytes, write_json, write_text
+from spinalroots.files import write_bytes, write_json, write_text
 from spinalroots.imaging.volume import Volume
 from spinalroots.reconstruct import picture
 from spinalroots.reconstruct.surfaces import root_surface
@@ -24,7 +24,7 @@ def case(
     spacing_mm: float = 1.0,
     gap_mm: float = 10.0,
 ) -> pd.DataFrame:
-    """Write the 3D model of an individual map into `folder`, whole or not at all.
+    """Write the 3D model of an individual map into `folder`, a new one of the caller's.
 
     Files, all in the scanner's RAS+ mm: ``surfaces/<root>.stl``, ``roots.ply`` (all of them,
     coloured), ``trajectories.csv`` and ``.json`` (points from entry to exit), ``measurements.csv``
@@ -50,13 +50,12 @@ def case(
     }
     colours = [label_colour(Scheme.INDIVIDUALS, value) for value in values]
     table = _measurements(ways)
-    with folder_in_one_piece(folder) as staging:
-        for value, surface in zip(values, surfaces, strict=True):
-            _export(staging / "surfaces" / f"{roots[value]}.stl", surface)
-        _export(staging / "roots.ply", _coloured(surfaces, colours))
-        _write_ways(staging, ways)
-        write_text(staging / "measurements.csv", _csv(table))
-        picture.write(staging / "roots.png", surfaces, colours, _legend(roots))
+    for value, surface in zip(values, surfaces, strict=True):
+        _export(folder / "surfaces" / f"{roots[value]}.stl", surface)
+    _export(folder / "roots.ply", _coloured(surfaces, colours))
+    _write_ways(folder, ways)
+    write_text(folder / "measurements.csv", _csv(table))
+    picture.write(folder / "roots.png", surfaces, colours, _legend(roots))
     return table
 
 
