@@ -18,7 +18,7 @@ from spinalroots.registry.models import MODELS
 from spinalroots.report import figures, overlays, page, paper, results
 from spinalroots.report.blocks import Section, Table, Text
 from spinalroots.report.charts import Strip, curves, heat_grid, strip_chart
-from spinalroots.report.inputs import Shelf
+from spinalroots.report.inputs import Inputs
 from spinalroots.stages import evaluate, report
 
 AFFINE = np.diag([0.8, 0.8, 1.2, 1.0])
@@ -273,5 +273,5 @@ def test_charts_survive_missing_values():
 def test_an_empty_csv_counts_as_missing(tmp_path):
     write_text(tmp_path / "a.csv", "")
     write_text(tmp_path / "b.csv", "x,y\n")
-    shelf = Shelf(tmp_path)
+    shelf = Inputs(tmp_path)
     assert shelf.table("a.csv") is shelf.table("b.csv") is shelf.table("c.csv") is None

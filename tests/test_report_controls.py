@@ -9,7 +9,7 @@ from spinalroots.files import write_text
 from spinalroots.registry.models import MODELS
 from spinalroots.report import controls
 from spinalroots.report.blocks import Table
-from spinalroots.report.inputs import Shelf
+from spinalroots.report.inputs import Inputs
 
 WITH, ALONE = "nnunet-sacral-levels", "nnunet-sacral-levels-alone"
 
@@ -48,7 +48,7 @@ def section(tmp_path):
     ]
     for name, rows in (("comparisons", pairs), ("metrics_cases", cases)):
         write_text(tmp_path / f"reports/{name}.csv", pd.DataFrame(rows).to_csv(index=False))
-    return controls.section(Shelf(tmp_path))
+    return controls.section(Inputs(tmp_path))
 
 
 def test_the_effect_of_other_roots_is_said_in_words_and_figures(section):

@@ -11,6 +11,7 @@ import datetime
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, fields
+from typing import Any
 
 from spinalroots.dataset.layout import CASE_NAME
 from spinalroots.errors import InputError
@@ -84,7 +85,9 @@ def validated(record: dict, where: str, known_cases: Collection[str] | None = No
     score = _number(record.get("score"))
     if score is None or not NO_HELP <= score <= NOTHING_LEFT:
         raise refuse("score", "a number from 0.5 (no help) to 1.0 (nothing left to do)")
-    minutes = {name: _number(record.get(name)) for name in ("minutes_without", "minutes_with")}
+    minutes: dict[str, Any] = {
+        name: _number(record.get(name)) for name in ("minutes_without", "minutes_with")
+    }
     for name, value in minutes.items():
         if text[name] and (value is None or value < 0):
             raise refuse(name, "minutes, 0 or more, or nothing")
@@ -92,8 +95,9 @@ def validated(record: dict, where: str, known_cases: Collection[str] | None = No
         raise refuse("date", "a date such as 2025-03-31, or nothing")
     if text["prediction"] and not VERSION.match(text["prediction"]):
         raise refuse("prediction", "a version of 12 hexadecimal digits, or nothing")
-    named = ("case", "model", "region", "rater", "comment", "date", "prediction")
-    return ExpertScore(score=score, **minutes, **{name: text[name] for name in named})
+    words = ("case", "model", "region", "rater", "comment", "date", "prediction")
+    named: dict[str, Any] = {name: text[name] for name in words}
+    return ExpertScore(score=score, **minutes, **named)
 
 
 def mean_per_case(rows: list[ExpertScore], model: str, region: Region | str) -> dict[str, float]:

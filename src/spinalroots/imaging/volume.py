@@ -162,7 +162,7 @@ def read_labels(path: Path, allowed: set[int] | None = None) -> Volume:
     return to_ras(data.astype(np.uint8), image.affine)
 
 
-def require_same_grid(path: Path, mask: Volume, scan_path: Path, scan: Volume) -> None:
+def require_same_grid(path: Path | str, mask: Volume, scan_path: Path | str, scan: Volume) -> None:
     """:class:`InputError` unless `mask` lies on the grid of `scan`."""
     if not mask.grid.matches(scan.grid):
         raise InputError(

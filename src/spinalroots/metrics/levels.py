@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from spinalroots.imaging.centreline import Centreline
@@ -51,7 +53,13 @@ def entry_error_mm(
     )
 
 
-def _difference_mm(reference, prediction, affine, centreline, place) -> float:
+def _difference_mm(
+    reference: np.ndarray,
+    prediction: np.ndarray,
+    affine: np.ndarray,
+    centreline: Centreline,
+    place: Callable[[np.ndarray], float],
+) -> float:
     found = [positions_mm(mask, affine, centreline) for mask in (reference, prediction)]
     if not any(len(positions) for positions in found):
         return float("nan")

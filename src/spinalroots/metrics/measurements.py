@@ -10,6 +10,7 @@ import numpy as np
 
 from spinalroots.imaging.boxes import bounding_box, label_boxes, union_box
 from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.volume import Box, Volume
 from spinalroots.metrics.effort import Effort, correction_effort_per_label
 from spinalroots.metrics.instances import detect_roots, side_accuracy
 from spinalroots.metrics.levels import entry_error_mm, level_error_mm
@@ -53,10 +54,10 @@ def measure(
         reference, prediction = _crop(reference, box), _crop(prediction, box)
     found = [
         *_whole(reference, prediction, region, options),
-        *_per_level(reference, prediction, target, region, centreline),
+        *_per_level(reference.levels, prediction.levels, target, region, centreline),
     ]
     if reference.individuals is not None and prediction.individuals is not None:
-        found += _per_root(reference, prediction, target, region, options)
+        found += _per_root(reference.individuals, prediction.individuals, target, region, options)
     return found
 
 
@@ -67,7 +68,9 @@ def regions_of(region: Region) -> tuple[Region, ...]:
     return (Region.ALL, Region.THORACIC, Region.LUMBAR, Region.SACRAL)
 
 
-def _whole(reference, prediction, region, options) -> Iterator[Measurement]:
+def _whole(
+    reference: RootMaps, prediction: RootMaps, region: Region, options: Evaluate
+) -> Iterator[Measurement]:
     """Metrics of all target roots as one foreground."""
     truth, found = reference.levels.data, prediction.levels.data
     for part in regions_of(region):
@@ -80,8 +83,10 @@ def _whole(reference, prediction, region, options) -> Iterator[Measurement]:
     yield Measurement("hd95_mm", str(region), distances.hd95_mm())
 
 
-def _per_level(reference, prediction, target, region, centreline) -> Iterator[Measurement]:
-    truth, found = reference.levels.data, prediction.levels.data
+def _per_level(
+    reference: Volume, prediction: Volume, target: Target, region: Region, centreline: Centreline
+) -> Iterator[Measurement]:
+    truth, found = reference.data, prediction.data
     names = label_names(Scheme.LEVELS)
     values = Target(Scheme.LEVELS, target.levels).values
     scores = dice_per_label(truth, found, values)
@@ -93,13 +98,15 @@ def _per_level(reference, prediction, target, region, centreline) -> Iterator[Me
         for value, box in boxes.items():
             distance = float("nan")
             if box is not None:
-                one, other = reference.levels.crop(box), prediction.levels.crop(box)
+                one, other = reference.crop(box), prediction.crop(box)
                 distance = error(one.data == value, other.data == value, one.affine, centreline)
             yield Measurement(metric, names[value], distance)
 
 
-def _per_root(reference, prediction, target, region, options) -> Iterator[Measurement]:
-    truth, found = reference.individuals.data, prediction.individuals.data
+def _per_root(
+    reference: Volume, prediction: Volume, target: Target, region: Region, options: Evaluate
+) -> Iterator[Measurement]:
+    truth, found = reference.data, prediction.data
     names = label_names(Scheme.INDIVIDUALS)
     values = Target(Scheme.INDIVIDUALS, target.levels, target.types).values
     scores = dice_per_label(truth, found, values)
@@ -113,7 +120,7 @@ def _per_root(reference, prediction, target, region, options) -> Iterator[Measur
     yield Measurement("side_accuracy", str(region), side_accuracy(truth, found))
 
     efforts = correction_effort_per_label(
-        truth, found, reference.individuals.spacing_mm, options.effort_tolerance_mm, values
+        truth, found, reference.spacing_mm, options.effort_tolerance_mm, values
     )
     for part in regions_of(region):
         effort = Effort(0.0, 0.0, 0.0)
@@ -127,5 +134,5 @@ def _per_root(reference, prediction, target, region, options) -> Iterator[Measur
             yield Measurement("drawing_path_mm", str(part), effort.drawing_mm)
 
 
-def _crop(maps: RootMaps, box) -> RootMaps:
+def _crop(maps: RootMaps, box: Box) -> RootMaps:
     return RootMaps(maps.levels.crop(box), maps.individuals and maps.individuals.crop(box))

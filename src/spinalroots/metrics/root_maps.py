@@ -50,10 +50,9 @@ def read_maps(dataset: Dataset, case: str) -> RootMaps:
             fix="Run `dvc repro`, or annotate the case.",
         )
     individuals = found.get(Scheme.INDIVIDUALS)
-    levels = found.get(Scheme.LEVELS)
-    if levels is None:
-        levels = individuals.with_data(individuals_to_levels(individuals.data))
-    return RootMaps(levels, individuals)
+    if individuals is None or Scheme.LEVELS in found:
+        return RootMaps(found[Scheme.LEVELS], individuals)
+    return RootMaps(individuals.with_data(individuals_to_levels(individuals.data)), individuals)
 
 
 def kept(labels: Volume, target: Target) -> Volume:

@@ -78,6 +78,7 @@ def check_case(case: SelectedCase, params: Check) -> CaseCheck:
         unknown label values, a mask on another grid.
     """
     scan = read_scan(case.dataset, case.name)
+    stored = scan.native or scan.grid
     entries = maps(case.dataset, case.name)
     arrays = [read_map(case.dataset, case.name, entry, scan).data for entry in entries]
     findings = geometry_findings(scan.spacing_mm, scan.data)
@@ -90,7 +91,8 @@ def check_case(case: SelectedCase, params: Check) -> CaseCheck:
         checked.append(result)
         findings += size_findings(result, params.tiny_voxels)
         by_rater.setdefault(entry.rater, {})[entry.scheme] = labels
-    mismatch, wrong_side = {}, {}
+    mismatch: dict[str, float] = {}
+    wrong_side: dict[str, float] = {}
     for rater, schemes in sorted(by_rater.items()):
         together = by_rater.get("", {}) | schemes
         suffix = f" (rater {rater})" if rater else ""
@@ -106,9 +108,9 @@ def check_case(case: SelectedCase, params: Check) -> CaseCheck:
     return CaseCheck(
         case.name,
         case.source,
-        scan.native.orientation,
-        tuple(scan.native.shape),
-        tuple(round(float(edge), 4) for edge in scan.native.spacing_mm),
+        stored.orientation,
+        tuple(stored.shape),
+        tuple(round(float(edge), 4) for edge in stored.spacing_mm),
         checked,
         {key: round(share, 4) for key, share in mismatch.items()},
         findings,
@@ -217,7 +219,7 @@ def middle_of_slices(mask: np.ndarray) -> np.ndarray:
     Halfway between the edges, so that more labels on one side do not draw it there. Slices without
     a voxel take it from their neighbours.
     """
-    across = mask.any(axis=1)
+    across = np.asarray(mask.any(axis=1))
     filled = np.flatnonzero(across.any(axis=0))
     if not filled.size:
         return np.full(mask.shape[2], (mask.shape[0] - 1) / 2)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from html import escape
+from pathlib import Path
 
 from spinalroots.errors import InputError
-from spinalroots.quality.check import CaseCheck, Finding
+from spinalroots.quality.check import CaseCheck, Finding, MapCheck
 from spinalroots.quality.check_roots import roots_table
 
 _GRAVE = ("image", "geometry", "side", "mismatch", "empty")
@@ -35,7 +36,7 @@ article > div { flex: 1; }
 
 
 def record(cases: list[CaseCheck]) -> dict:
-    """reports/check.json: totals, findings by kind, and every case."""
+    """The record as plain values: totals, findings by kind, and every case."""
     kinds = Counter(finding.kind for case in cases for finding in case.findings)
     return {
         "cases": len(cases),
@@ -45,21 +46,24 @@ def record(cases: list[CaseCheck]) -> dict:
     }
 
 
-def require_clean(cases: list[CaseCheck]) -> None:
-    """:class:`InputError` that lists every finding, if there are any."""
+def require_clean(cases: list[CaseCheck], raw: Path, shown_at: Path) -> None:
+    """:class:`InputError` that lists every finding, if there are any.
+
+    :param raw: where the cases lie; `shown_at` is the page that shows all.
+    """
     lines = [f"{case.name}: {finding.what}" for case in cases for finding in case.findings]
     if lines:
         shown = "; ".join(lines[:20]) + (f"; … ({len(lines)} in all)" if len(lines) > 20 else "")
         raise InputError(
-            "data/raw",
+            raw,
             expected="scans and masks without findings (check.strict)",
             found=shown,
-            fix="Correct them (reports/check.html shows all), or set check.strict to false.",
+            fix=f"Correct them ({shown_at} shows all), or set check.strict to false.",
         )
 
 
 def page(cases: list[CaseCheck]) -> str:
-    """reports/check.html: what to look at first, every root of every case, then case by case."""
+    """HTML: what to look at first, every root of every case, then case by case."""
     ordered = sorted(cases, key=lambda case: (-_weight(case), case.name))
     rows = "".join(_overview_row(case) for case in ordered)
     details = "".join(_details(case) for case in ordered)
@@ -134,7 +138,7 @@ def _details(case: CaseCheck) -> str:
     )
 
 
-def _label_rows(entry) -> str:
+def _label_rows(entry: MapCheck) -> str:
     return "".join(
         f'<tr><td>{escape(name)}</td><td class="number">{count}</td>'
         f'<td class="number">{entry.islands[name]}</td></tr>'

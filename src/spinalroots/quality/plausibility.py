@@ -163,8 +163,10 @@ def _volumes(roots: list[tuple[Root, Volume]], centreline: Centreline) -> list[d
 def _confidences(
     individuals: Volume, foreground: Volume | None, boxes: dict[int, Box]
 ) -> list[dict]:
+    if foreground is None:
+        return []
     found = []
-    for value, box in boxes.items() if foreground is not None else ():
+    for value, box in boxes.items():
         root = Root.from_value(value)
         mean = float(foreground.data[box][individuals.data[box] == value].mean())
         if mean < LOW_CONFIDENCE:

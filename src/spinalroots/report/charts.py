@@ -82,8 +82,8 @@ def heat_grid(
     for row, line in enumerate(values):
         y = _TOP + row * _ROW
         parts.append(_text(_LABEL_WIDTH - 14, y + _ROW / 2 + 4, rows[row], "ink", "end"))
-        for column, value in enumerate(line):
-            x = _LABEL_WIDTH + column * width
+        for place, value in enumerate(line):
+            x = _LABEL_WIDTH + place * width
             if value is None:
                 continue
             empty = math.isnan(value)

@@ -7,19 +7,21 @@ import pandas as pd
 from spinalroots.metrics.baseline import EMPTY, UNTRAINED
 from spinalroots.metrics.measurements import BINARY_DICE
 from spinalroots.metrics.tables import values_of
+from spinalroots.registry import paths
 from spinalroots.registry.anatomy import Region
 from spinalroots.registry.models import MODELS
 from spinalroots.report import paper
 from spinalroots.report.blocks import Section, Table, Text, missing
-from spinalroots.report.inputs import Shelf, number, signed
+from spinalroots.report.inputs import Inputs
+from spinalroots.report.numbers import number, signed
 
 RAW, AUGMENTED = "nnunet-all-individuals-raw", "nnunet-all-individuals"
 
 
-def section(shelf: Shelf) -> Section:
+def section(inputs: Inputs) -> Section:
     """Pairs of models that differ in one thing, and every nnU-Net against one that never learnt."""
     found = Section("controls", "Does it help?")
-    pairs, cases = shelf.table("reports/comparisons.csv"), shelf.table("reports/metrics_cases.csv")
+    pairs, cases = inputs.table(paths.COMPARISONS), inputs.table(paths.METRICS_CASES)
     if pairs is None or cases is None:
         found.blocks.append(missing("comparison of the models", "evaluate"))
         return found

@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from spinalroots.pipeline.params import Params
+from spinalroots.registry import paths
 from spinalroots.report import paper
 from spinalroots.report.blocks import Folded, Picture, Section, Table, Text, missing
-from spinalroots.report.inputs import Shelf, cell
+from spinalroots.report.inputs import Inputs
+from spinalroots.report.numbers import cell
 
 _CAPTIONS = {
     "refinement.png": "Cases with each root before and after refinement; Dice if truth is known.",
@@ -21,42 +22,43 @@ _CAPTIONS = {
 }
 
 
-def data(shelf: Shelf, sources: dict[str, str]) -> Section:
+def data(inputs: Inputs, sources: dict[str, str]) -> Section:
     """Which cases were used, and what was done to them before training."""
     section = Section("data", "The data")
-    split = shelf.json("data/split.json")
+    split = inputs.json(paths.SPLIT)
     if split is None:
         section.blocks.append(missing("split", "split"))
     else:
         section.blocks.append(_split_table(split, sources))
-    section.blocks.extend(_check(shelf))
+    section.blocks.extend(_check(inputs))
     section.blocks.extend(
-        pictures(shelf, "refine", "picture of the refinement", "reports/figures/refinement*.png")
+        pictures(inputs, "refine", "picture of the refinement", paths.FIGURES, "refinement*.png")
     )
-    refinement = shelf.table("reports/refinement.csv")
+    refinement = inputs.table(paths.TABLE_REFINEMENT)
     if refinement is not None:
         caption = "Dice against the truth, which only synthetic cases have; voxels of all cases."
         section.blocks.append(Folded("Refinement, root by root", [table_of(refinement, caption)]))
     section.blocks.extend(
         pictures(
-            shelf,
+            inputs,
             "augment",
             "picture of the augmentation",
-            "reports/figures/class_distribution*.png",
-            "reports/figures/augmentation*.png",
+            paths.FIGURES,
+            "class_distribution*.png",
+            "augmentation*.png",
         )
     )
-    section.blocks.extend(pictures(shelf, "centreline", "slices", "reports/figures/slices*.png"))
-    lines = shelf.table("reports/centreline.csv")
+    section.blocks.extend(pictures(inputs, "centreline", "slices", paths.FIGURES, "slices*.png"))
+    lines = inputs.table(paths.TABLE_CENTRELINE)
     if lines is not None:
         caption = "How far the centreline found in the image alone is from the true one, in mm."
         section.blocks.append(Folded("Centreline, case by case", [table_of(lines, caption)]))
     return section
 
 
-def _check(shelf: Shelf) -> list:
+def _check(inputs: Inputs) -> list:
     """What the check of the raw data found, counted."""
-    record = shelf.json("reports/check.json")
+    record = inputs.json(paths.CHECK)
     if record is None:
         return [missing("check of the raw data", "check")]
     kinds = record.get("findings_by_kind", {})
@@ -64,7 +66,7 @@ def _check(shelf: Shelf) -> list:
     return [
         Text(
             f"The check of {record.get('cases')} raw cases found: {found}. "
-            "`reports/check.html` tells more."
+            f"`{paths.CHECK_PAGE}` tells more."
         )
     ]
 
@@ -85,16 +87,16 @@ def _split_table(split: dict[str, list[str]], sources: dict[str, str]) -> Table:
     return Table(("Part", "Cases", "Synthetic", "Real", "Names"), rows, caption)
 
 
-def quantization(shelf: Shelf) -> Section:
+def quantization(inputs: Inputs) -> Section:
     """Table II."""
     section = Section("quantization", "Smaller and faster")
-    table = shelf.table("reports/table_quantization.csv")
+    table = inputs.table(paths.TABLE_QUANTIZATION)
     if table is None:
         section.blocks.append(missing("comparison of exports", "quantize"))
         return section
     section.blocks.append(table_of(table, "Size, time and Dice, measured on this machine."))
     section.blocks.extend(
-        pictures(shelf, "quantize", "picture of the exports", "reports/figures/quantization*.png")
+        pictures(inputs, "quantize", "picture of the exports", paths.FIGURES, "quantization*.png")
     )
     printed = Table(
         ("Model", "Precision", "MB", "Seconds", "Binary Dice"),
@@ -105,18 +107,18 @@ def quantization(shelf: Shelf) -> Section:
     return section
 
 
-def reconstruction(shelf: Shelf) -> Section:
+def reconstruction(inputs: Inputs) -> Section:
     """Pictures of the surfaces."""
-    found = pictures(shelf, "reconstruct", "reconstruction", "reports/reconstruction/**/*.png")
+    found = pictures(inputs, "reconstruct", "reconstruction", paths.RECONSTRUCTION, "**/*.png")
     blocks = found[:1]
     if len(found) > 1:
         blocks.append(Folded("More test cases", found[1:]))
     return Section("reconstruction", "In three dimensions", blocks)
 
 
-def parameters(params: Params) -> Section:
-    """Everything that was set."""
-    text = yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+def parameters(values: dict) -> Section:
+    """Everything that was set, section by section."""
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     return Section(
         "parameters",
         "Parameters",
@@ -136,9 +138,9 @@ def table_of(table: pd.DataFrame, caption: str = "", most: int = 60) -> Table:
     return Table(headers, rows, caption)
 
 
-def pictures(shelf: Shelf, stage: str, what: str, *patterns: str) -> list:
-    """The image files that match, or the line that says which stage makes them."""
-    files = shelf.files(*patterns)
+def pictures(inputs: Inputs, stage: str, what: str, folder: Path, *patterns: str) -> list:
+    """The image files of a folder that match, or the line that says which stage makes them."""
+    files = inputs.files(folder, *patterns)
     if not files:
         return [missing(what, stage)]
     return [Picture.of_file(path, _CAPTIONS.get(path.name, _caption(path))) for path in files]

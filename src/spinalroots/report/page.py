@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Any
+
+from markupsafe import Markup, escape
 
 from spinalroots import __version__
 from spinalroots.report.blocks import Section, Text
@@ -33,7 +36,7 @@ def render(
 
 
 @lru_cache(maxsize=1)
-def _template():
+def _template() -> Any:
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(loader=PackageLoader("spinalroots.report"), autoescape=True)
@@ -41,7 +44,5 @@ def _template():
     return environment.get_template("page.html.j2")
 
 
-def _marked(text: str):
-    from markupsafe import Markup, escape
-
+def _marked(text: str) -> Markup:
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))

@@ -7,12 +7,14 @@ import pandas as pd
 from spinalroots.expert.tables import HUMAN, SIMULATED
 from spinalroots.metrics.measurements import BINARY_DICE
 from spinalroots.metrics.tables import values_of
+from spinalroots.registry import paths
 from spinalroots.registry.anatomy import REFINED_LEVELS
 from spinalroots.registry.models import MODELS
 from spinalroots.report import paper
 from spinalroots.report.blocks import Drawing, Folded, Section, Table, Text, missing
 from spinalroots.report.charts import Strip, curves, heat_grid, strip_chart
-from spinalroots.report.inputs import Shelf, cell, mean_sd, number, signed
+from spinalroots.report.inputs import Inputs
+from spinalroots.report.numbers import cell, mean_sd, number, signed
 
 NOT_COMPARABLE = (
     "The test cases are synthetic scans with exact masks. The paper's numbers come from patients "
@@ -42,10 +44,10 @@ _FEWEST_VOXELS = 50
 """A bin of the reliability curve with fewer voxels is noise and is not drawn."""
 
 
-def table_one(shelf: Shelf, synthetic: bool) -> Section:
+def table_one(inputs: Inputs, synthetic: bool) -> Section:
     """Table I beside the paper's, the dots behind it, and every other metric."""
-    table, cases = shelf.table("reports/table_models.csv"), shelf.table("reports/metrics_cases.csv")
-    metrics = shelf.json("reports/metrics.json") or {}
+    table, cases = inputs.table(paths.TABLE_MODELS), inputs.table(paths.METRICS_CASES)
+    metrics = inputs.json(paths.METRICS) or {}
     section = Section("models", "The models compared")
     if table is None or cases is None:
         section.blocks.append(missing("table of models", "evaluate"))
@@ -60,7 +62,7 @@ def table_one(shelf: Shelf, synthetic: bool) -> Section:
         )
     )
     section.blocks.append(_other_metrics(metrics))
-    pairs = shelf.table("reports/comparisons.csv")
+    pairs = inputs.table(paths.COMPARISONS)
     if pairs is not None:
         section.blocks.append(Folded("Paired comparison of the models", _pairs(pairs)))
     return section
@@ -161,15 +163,15 @@ def _pairs(pairs: pd.DataFrame) -> list:
     caption = (
         "Binary Dice. Wilcoxon signed-rank test and matched-pairs rank-biserial effect size "
         "(−1 … 1). With this "
-        f"many cases p cannot fall below {smallest:g}. Other metrics: `reports/comparisons.csv`."
+        f"many cases p cannot fall below {smallest:g}. Other metrics: `{paths.COMPARISONS}`."
     )
     return [Table(headers, rows, caption)]
 
 
-def levels(shelf: Shelf) -> Section:
+def levels(inputs: Inputs) -> Section:
     """Dice of every level."""
     section = Section("levels", "Level by level")
-    cases = shelf.table("reports/metrics_cases.csv")
+    cases = inputs.table(paths.METRICS_CASES)
     if cases is None:
         section.blocks.append(missing("values per level", "evaluate"))
         return section
@@ -189,10 +191,10 @@ def levels(shelf: Shelf) -> Section:
     return section
 
 
-def expert(shelf: Shelf) -> Section:
+def expert(inputs: Inputs) -> Section:
     """Expert scores by region, the two sources apart."""
     section = Section("expert", "Is it a help?")
-    table = shelf.table("reports/table_expert_scores.csv")
+    table = inputs.table(paths.TABLE_EXPERT)
     if table is None:
         section.blocks.append(missing("expert score", "evaluate"))
         return section
@@ -228,10 +230,10 @@ def expert(shelf: Shelf) -> Section:
     return section
 
 
-def calibration(shelf: Shelf) -> Section:
+def calibration(inputs: Inputs) -> Section:
     """Reliability curves."""
     section = Section("calibration", "How sure, how right?")
-    table = shelf.table("reports/calibration.csv")
+    table = inputs.table(paths.CALIBRATION)
     if table is None:
         section.blocks.append(missing("reliability curve", "evaluate"))
         return section
@@ -247,16 +249,17 @@ def calibration(shelf: Shelf) -> Section:
                 lines, "predicted probability of a root", "share that is root", unit_square=True
             ),
             "Voxels with a root probability of at least 0.01, in ten bins. Below the diagonal a "
-            "model is surer than it is right. Calibration error by model: `reports/metrics.json`.",
+            "model is surer than it is right. Calibration error by model: "
+            f"`{paths.METRICS}`.",
         )
     )
     return section
 
 
-def warnings(shelf: Shelf) -> Section:
+def warnings(inputs: Inputs) -> Section:
     """What the plausibility check found in the test predictions."""
     section = Section("warnings", "Look here first")
-    found = shelf.json("reports/plausibility.json")
+    found = inputs.json(paths.PLAUSIBILITY)
     if found is None:
         section.blocks.append(missing("plausibility check", "evaluate"))
         return section

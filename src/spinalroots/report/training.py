@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
+from spinalroots.registry import paths
 from spinalroots.registry.models import MODELS
 from spinalroots.report import paper
 from spinalroots.report.blocks import Drawing, Folded, Section, Table, Text, missing
 from spinalroots.report.charts import curves
-from spinalroots.report.inputs import Shelf, cell, number
+from spinalroots.report.inputs import Inputs
 from spinalroots.report.methods import pictures, table_of
+from spinalroots.report.numbers import cell, number
 
 _STAGE = {"nnunet": "train_nnunet", "hardnet": "train_hardnet"}
 
 
-def section(shelf: Shelf) -> Section:
+def section(inputs: Inputs) -> Section:
     """How the networks were planned, tuned and trained, and what that took."""
     found = Section("training", "Training")
     for family, title in paper.FAMILIES.items():
-        table = _networks(shelf, family)
+        table = _networks(inputs, family)
         found.blocks.append(table or missing(f"trained {title}", _STAGE[family]))
     found.blocks.extend(
-        pictures(shelf, "tune_hardnet", "tuning picture", "reports/tuning/**/*.png")
+        pictures(inputs, "tune_hardnet", "tuning picture", paths.TUNING, "**/*.png")
     )
-    for path in shelf.files("reports/tuning/*trials*.csv"):
-        table = shelf.table(str(path.relative_to(shelf.root)))
+    for path in inputs.files(paths.TUNING, "*trials*.csv"):
+        table = inputs.table(path.relative_to(inputs.root))
         if table is not None:
             found.blocks.append(Folded("Every trial of the tuning", [table_of(table)]))
-    energy = _energy(shelf)
+    energy = _energy(inputs)
     if energy is not None:
         found.blocks.append(energy)
-    learning = _learning_curves(shelf)
+    learning = _learning_curves(inputs)
     if learning is not None:
         found.blocks.append(learning)
     return found
 
 
-def _networks(shelf: Shelf, family: str) -> Table | None:
+def _networks(inputs: Inputs, family: str) -> Table | None:
     """What each model.json says of its network: nnU-Net's plan, HarDNet's layout."""
     records = {}
     for name, model in MODELS.items():
-        record = shelf.json(f"models/{name}/model.json") if model.family == family else None
+        record = inputs.json(paths.MODELS / name / "model.json") if model.family == family else None
         if record is not None:
             chosen = record.get("plans_summary") or {
                 key: record[key] for key in ("parameters", "network", "input") if key in record
@@ -60,11 +62,11 @@ def _networks(shelf: Shelf, family: str) -> Table | None:
     return Table(headers, rows, "nnU-Net's plans, from `models/*/model.json`.")
 
 
-def _energy(shelf: Shelf) -> Table | None:
+def _energy(inputs: Inputs) -> Table | None:
     """Time, energy and CO2 of every training."""
     rows, total = [], [0.0, 0.0, 0.0]
     for name, model in MODELS.items():
-        record = shelf.json(f"models/{name}/training.json") or {}
+        record = inputs.json(paths.MODELS / name / "training.json") or {}
         if "energy_kwh" in record:
             values = [record.get(key) or 0.0 for key in ("seconds", "energy_kwh", "co2_kg")]
             total = [a + b for a, b in zip(total, values, strict=True)]
@@ -85,11 +87,11 @@ def _shown(values: list[float]) -> tuple[str, str, str]:
     return number(seconds / 60, 1), number(1000 * kwh, 2), number(1000 * kg, 2)
 
 
-def _learning_curves(shelf: Shelf) -> Drawing | Text | None:
+def _learning_curves(inputs: Inputs) -> Drawing | Text | None:
     """nnU-Net's validation loss by epoch, a line per row."""
     lines = {}
     for name, model in MODELS.items():
-        folds = (shelf.json(f"models/{name}/training.json") or {}).get("folds") or []
+        folds = (inputs.json(paths.MODELS / name / "training.json") or {}).get("folds") or []
         if folds and folds[0].get("val_losses"):
             lines[paper.title(model)] = folds[0]["val_losses"]
     if not lines:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from joblib import Parallel, delayed
 
 from spinalroots.dataset.selection import SelectedCase, selected_cases
@@ -12,23 +10,20 @@ from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image
 from spinalroots.pipeline.params import Params
 from spinalroots.quality import appearance
-from spinalroots.registry.paths import RAW
-
-CENTRELINES = Path("data/centreline/raw")
-SPLIT = Path("data/split.json")
-OUT = Path("models") / appearance.FILE
+from spinalroots.registry import paths
 
 
 def main(params: Params) -> None:
     """Write the features of every training scan."""
-    training = set(read_json(SPLIT)["train"])
-    cases = [case for case in selected_cases(params.data, RAW) if case.name in training]
+    training = set(read_json(paths.SPLIT)["train"])
+    cases = [case for case in selected_cases(params.data, paths.RAW) if case.name in training]
     measured = Parallel(n_jobs=min(params.workers, len(cases)))(
         delayed(_measure)(case) for case in cases
     )
-    appearance.write(OUT, {case.name: found for case, found in zip(cases, measured, strict=True)})
+    found = {case.name: features for case, features in zip(cases, measured, strict=True)}
+    appearance.write(paths.APPEARANCE, found)
 
 
 def _measure(case: SelectedCase) -> dict[str, float]:
     scan = read_image(case.dataset.image(case.name))
-    return appearance.measure(scan, Centreline.read(CENTRELINES / f"{case.name}.json"))
+    return appearance.measure(scan, Centreline.read(paths.SCAN_CENTRELINES / f"{case.name}.json"))

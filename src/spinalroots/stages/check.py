@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
@@ -12,9 +10,7 @@ from spinalroots.files import write_json, write_text
 from spinalroots.pipeline.params import Params
 from spinalroots.quality.check import check_case
 from spinalroots.quality.check_page import page, record, require_clean
-from spinalroots.registry.paths import RAW
-
-REPORTS = Path("reports")
+from spinalroots.registry import paths
 
 
 def main(params: Params, strict: bool | None = None) -> None:
@@ -23,11 +19,11 @@ def main(params: Params, strict: bool | None = None) -> None:
     :param strict: wins over `check.strict`.
     :raises InputError: findings, if strict; the reports are written all the same.
     """
-    selected = selected_cases(params.data, RAW)
+    selected = selected_cases(params.data, paths.RAW)
     jobs = (delayed(check_case)(case, params.check) for case in selected)
     results = Parallel(n_jobs=params.workers, return_as="generator")(jobs)
     cases = list(tqdm(results, total=len(selected), desc="check", unit="case"))
-    write_json(REPORTS / "check.json", record(cases))
-    write_text(REPORTS / "check.html", page(cases))
+    write_json(paths.CHECK, record(cases))
+    write_text(paths.CHECK_PAGE, page(cases))
     if params.check.strict if strict is None else strict:
-        require_clean(cases)
+        require_clean(cases, paths.RAW, paths.CHECK_PAGE)

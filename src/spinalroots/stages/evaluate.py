@@ -109,7 +109,7 @@ def _score(model: Model, case: SelectedCase, options: Evaluate) -> Scored:
     found += _baselines(network, name, reference, str(model.region))
     kept = network.map(name, FOREGROUND)
     probability = read_image(kept) if kept.is_file() else None
-    warnings = []
+    warnings: list[dict] = []
     if whole.individuals is not None:
         warnings = plausibility.warnings(whole.individuals, centreline, probability)
     counts = None

@@ -5,25 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from spinalroots.dataset.layout import Dataset
-from spinalroots.dataset.selection import PHANTOM, selected_cases
+from spinalroots.dataset.selection import PHANTOM, SelectedCase, selected_cases
 from spinalroots.files import write_text
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image
 from spinalroots.metrics.reference import read_reference
 from spinalroots.metrics.root_maps import read_maps
 from spinalroots.pipeline.params import Params
+from spinalroots.registry import paths
 from spinalroots.registry.models import MODELS, Model
-from spinalroots.registry.paths import RAW
-from spinalroots.report import controls, figures, page, paper, results, training
-from spinalroots.report import methods as making
+from spinalroots.report import controls, figures, methods, page, paper, results, training
 from spinalroots.report.blocks import Folded, Picture, Section, Text, missing
-from spinalroots.report.inputs import Shelf
+from spinalroots.report.inputs import Inputs
 
-PREDICTED = Path("data/postprocessed")
-TRUTH = Dataset(Path("data/truth"))
-REFINED = Dataset(Path("data/refined"))
-CENTRELINES = Path("data/centreline/raw")
-PAGE = Path("reports/index.html")
 LEAD = (
     "T2 MRI of the lower spine in, a mask for every nerve root out. This page shows how well the "
     "models of one run of the pipeline do that, on scans that none of them has seen."
@@ -32,27 +26,27 @@ LEAD = (
 
 def main(params: Params) -> None:
     """Gather what the other stages wrote and write reports/index.html."""
-    shelf = Shelf(Path("."))
-    cases = {case.name: case for case in selected_cases(params.data, RAW)}
+    inputs = Inputs(Path("."))
+    cases = {case.name: case for case in selected_cases(params.data, paths.RAW)}
     sources = {name: case.source for name, case in cases.items()}
-    test = (shelf.json("data/split.json") or {}).get("test", [])
+    test = (inputs.json(paths.SPLIT) or {}).get("test", [])
     synthetic = any(sources.get(name) == PHANTOM for name in test)
     sections = [
-        results.table_one(shelf, synthetic),
-        controls.section(shelf),
-        results.levels(shelf),
-        _pictures(shelf, [cases[name] for name in test[: params.report.overlay_cases]]),
-        results.expert(shelf),
-        results.warnings(shelf),
-        results.calibration(shelf),
-        making.reconstruction(shelf),
-        making.quantization(shelf),
-        making.data(shelf, sources),
-        training.section(shelf),
-        making.parameters(params),
+        results.table_one(inputs, synthetic),
+        controls.section(inputs),
+        results.levels(inputs),
+        _pictures(inputs, [cases[name] for name in test[: params.report.overlay_cases]]),
+        results.expert(inputs),
+        results.warnings(inputs),
+        results.calibration(inputs),
+        methods.reconstruction(inputs),
+        methods.quantization(inputs),
+        methods.data(inputs, sources),
+        training.section(inputs),
+        methods.parameters(params.model_dump(mode="json")),
     ]
     write_text(
-        PAGE,
+        paths.PAGE,
         page.render(
             "Spinal nerve roots",
             LEAD,
@@ -65,7 +59,7 @@ def main(params: Params) -> None:
 
 def _facts(params: Params, sources: dict[str, str], test: list[str]) -> list[tuple[str, str]]:
     real = sum(source != PHANTOM for source in sources.values())
-    trained = sum((PREDICTED / name).is_dir() for name in MODELS)
+    trained = sum((paths.POSTPROCESSED / name).is_dir() for name in MODELS)
     return [
         ("Scale", str(params.scale)),
         ("Seed", str(params.seed)),
@@ -76,10 +70,10 @@ def _facts(params: Params, sources: dict[str, str], test: list[str]) -> list[tup
     ]
 
 
-def _pictures(shelf: Shelf, cases: list) -> Section:
+def _pictures(inputs: Inputs, cases: list) -> Section:
     """Truth and prediction on the scan, for the best whole-spine model of each family."""
     section = Section("pictures", "Truth and prediction")
-    shown = _best_models(shelf)
+    shown = _best_models(inputs)
     if not shown or not cases:
         section.blocks.append(missing("prediction of a test case", "evaluate"))
         return section
@@ -97,12 +91,14 @@ def _pictures(shelf: Shelf, cases: list) -> Section:
     return section
 
 
-def _comparison(case, model: Model) -> Picture:
+def _comparison(case: SelectedCase, model: Model) -> Picture:
     target = model.target()
     scan = read_image(case.dataset.image(case.name))
-    predicted = read_maps(Dataset(PREDICTED / model.name), case.name).restricted(target)
-    truth = read_reference(case, target, scan.grid, truth=TRUTH, refined=REFINED)
-    centreline = Centreline.read(CENTRELINES / f"{case.name}.json")
+    predicted = read_maps(Dataset(paths.POSTPROCESSED / model.name), case.name).restricted(target)
+    truth = read_reference(
+        case, target, scan.grid, truth=Dataset(paths.TRUTH), refined=Dataset(paths.REFINED)
+    )
+    centreline = Centreline.read(paths.SCAN_CENTRELINES / f"{case.name}.json")
     kind = "synthetic" if case.source == PHANTOM else "real; the truth is its refined annotation"
     return Picture.of_bytes(
         figures.comparison(scan, truth.levels, predicted.levels, centreline),
@@ -110,12 +106,12 @@ def _comparison(case, model: Model) -> Picture:
     )
 
 
-def _best_models(shelf: Shelf) -> list[Model]:
+def _best_models(inputs: Inputs) -> list[Model]:
     """Of each family the whole-spine model with the highest binary Dice that has predictions."""
-    metrics = shelf.json("reports/metrics.json") or {}
+    metrics = inputs.json(paths.METRICS) or {}
     best: dict[str, Model] = {}
     for name in sorted(metrics, key=lambda name: -(metrics[name].get("binary_dice") or 0)):
         model = MODELS.get(name)
-        if model and model.region == "all" and (PREDICTED / name).is_dir():
+        if model and model.region == "all" and (paths.POSTPROCESSED / name).is_dir():
             best.setdefault(model.family, model)
     return [model for model in MODELS.values() if model in best.values()]
