@@ -96,7 +96,8 @@ def stage_deps(stage: str) -> list[str]:
     return sorted(found)
 
 
-def libraries(roots: Iterable[str]) -> dict[str, str]:
+@cache
+def libraries(roots: tuple[str, ...]) -> dict[str, str]:
     """Version of Python and of every distribution that the closure of `roots` imports itself."""
     names = set().union(*(imports(module)[1] for module in closure(roots)))
     owners = metadata.packages_distributions()
@@ -104,7 +105,8 @@ def libraries(roots: Iterable[str]) -> dict[str, str]:
     return {"python": ".".join(map(str, sys.version_info[:2])), **dict(sorted(found.items()))}
 
 
-def code(roots: Iterable[str]) -> str:
+@cache
+def code(roots: tuple[str, ...]) -> str:
     """SHA-256 of what the closure of `roots` does: syntax trees without comments and docstrings."""
     digest = hashlib.sha256()
     for module in closure(roots):
