@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from spinalroots import __version__
 from spinalroots.errors import InputError
 from spinalroots.files import read_json, sha256, write_json
-from spinalroots.predict.trained import DESCRIPTION, MAKE, TrainedModel
+from spinalroots.predict.trained import CURVES, DESCRIPTION, MAKE, WEIGHTS, TrainedModel
 from spinalroots.quality import appearance
 from spinalroots.settings.base import Section
 from spinalroots.settings.dataset import CentrelineSearch
@@ -64,11 +64,12 @@ def write(
     :raises InputError: the training left something that could not be loaded again.
     """
     model.predictor()
-    shutil.copytree(model.folder, folder, dirs_exist_ok=True)
-    shutil.copy2(training_scans, folder / appearance.FILE)
+    for name in (WEIGHTS, DESCRIPTION, CURVES):
+        shutil.copyfile(model.folder / name, folder / name)
+    shutil.copyfile(training_scans, folder / appearance.FILE)
+    files = {path.name: sha256(path) for path in sorted(folder.iterdir())}
     if export is not None:
         shutil.copytree(export, folder / EXPORT)
-    files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
     described = Package(
         format=FORMAT,
         spinalroots=__version__,

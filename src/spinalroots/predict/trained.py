@@ -11,7 +11,7 @@ from spinalroots.files import read_json, sha256
 from spinalroots.inference.predictor import Predictor
 from spinalroots.settings.inference import HardnetInference, NnunetInference
 
-DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
+DESCRIPTION, WEIGHTS, CURVES = "model.json", "model.safetensors", "training.json"
 MAKE = "Run `dvc repro` or `dvc pull`, or restore the folder."
 
 
