@@ -14,30 +14,37 @@ def main(request_path: str) -> None:
     import torchio  # noqa: F401  # the first augmented patch would import it during a step
 
     from spinalroots.compute.memory import peak_memory_mb
-    from spinalroots.hardnet.data.patches import Case
+    from spinalroots.hardnet.data.stacks import TrainingStack
     from spinalroots.hardnet.data.straighten import Stack
-    from spinalroots.hardnet.training.short import short_training
-    from spinalroots.hardnet.training.step import Plan
+    from spinalroots.hardnet.training.plan import TrainingPlan
+    from spinalroots.hardnet.training.step import TrainingStep, start_fabric
+    from spinalroots.registry.anatomy import Target
     from spinalroots.settings.augment import Transforms
-    from spinalroots.settings.hardnet import Hardnet, Tunable
+    from spinalroots.settings.hardnet import Recipe, Tunable
 
     request = json.loads(Path(request_path).read_text(encoding="utf-8"))
     tuned = Tunable.model_validate(request["tuned"])
-    plan = Plan(
-        Hardnet.model_validate(request["hardnet"]),
+    plan = TrainingPlan(
+        Recipe.model_validate(request["recipe"]),
         tuned,
-        request["classes"],
+        Target.from_dict(request["target"]),
         seed=0,
         transforms=Transforms.model_validate(request["transforms"]),
     )
     rng = np.random.default_rng(0)
     shape = (tuned.patch_vox, tuned.patch_vox, 128)
     classes = (rng.random(shape) < 0.02).astype(np.uint8)
-    case = Case("noise", Stack(rng.random(shape, np.float32), np.zeros(128, np.float32)), classes)
-    before = peak_memory_mb()
-    marks = [time.perf_counter() for _ in short_training(plan, [case], request["steps"])]
+    image, heights = rng.random(shape, np.float32), np.zeros(128, np.float32)
+    stack = TrainingStack("noise", Stack(image, heights), classes)
+    before, steps = peak_memory_mb(), request["steps"]
+    step = TrainingStep(plan, start_fabric(tuned.precision, "cpu"), steps)
+    batches = step.batches([stack], steps, epoch=0)
+    marks = []
+    while step.done < steps:
+        step(batches)
+        marks.append(time.perf_counter())
     seconds = float(np.min(np.diff(marks[1:])))
-    voxels = plan.shape.voxels * tuned.batch * tuned.accumulate
+    voxels = plan.shape.voxels * plan.step_patches()
     print(
         json.dumps(
             {

@@ -87,11 +87,7 @@ def cases_per_second(source: Dataset, augment, workers: int, cache: Path) -> flo
         names = [f"sub-1aug{first + n:02d}" for n in range(count)]
         return [Variant(name, "sub-1", "all", 0, SHAPE[2] - 1, "bench") for name in names]
 
-    settings = {
-        "cache": cache,
-        "workers": workers,
-        "key": lambda recipe, files: recipe["variant"]["name"],
-    }
+    settings = {"cache": cache, "workers": workers}
     dataset.make_all(source, batch(90, workers), augment, SEED, **settings)
     begin = time.perf_counter()
     dataset.make_all(source, batch(1, VARIANTS), augment, SEED, **settings)

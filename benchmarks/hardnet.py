@@ -20,18 +20,18 @@ import numpy as np
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.training_cases import training_cases, with_map
 from spinalroots.files import read_json, write_json
-from spinalroots.hardnet.data import cases as room
 from spinalroots.hardnet.network.segmentation import parameter_count
-from spinalroots.hardnet.predictor import HardnetPredictor, input_shape
-from spinalroots.hardnet.training.step import Plan, build
+from spinalroots.hardnet.training.plan import TrainingPlan, build
+from spinalroots.hardnet.training.scores import predictor
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, read_image
 from spinalroots.pipeline import params
+from spinalroots.registry import paths
 from spinalroots.registry.anatomy import Scheme
 from spinalroots.registry.models import MODELS
 from spinalroots.settings.hardnet import Hardnet, Tunable
 from spinalroots.settings.nnunet import NnunetPlan
-from spinalroots.stages.train_hardnet import input_spec, tuned_values
+from spinalroots.stages.train_hardnet import tuned_values
 
 TILE_STEP = 0.5
 """nnU-Net's own shift between tiles, as a share of a tile."""
@@ -51,19 +51,11 @@ def against_resenc(hardnet: Hardnet, tuned: Tunable) -> list[dict]:
     """Seconds for one refined scan from grey values to labels, and numbers of parameters."""
     target = MODELS["hardnet-all-levels"].target()
     classes = len(target.class_names)
-    name = read_json(room.SPLIT)["validation"][0]
-    scan = read_image(Dataset(room.REFINED).image(name))
-    centreline = Centreline.read(room.CENTRELINES / f"{name}.json")
-    plan = Plan(hardnet, tuned, classes, seed=0)
-    spec = input_spec(hardnet)
-    ours = HardnetPredictor(
-        "benchmark",
-        target,
-        build(plan).eval(),
-        input_shape(plan.config, spec, tuned.patch_slices),
-        spec,
-        hardnet.overlap,
-    )
+    name = read_json(paths.SPLIT)["validation"][0]
+    scan = read_image(Dataset(paths.REFINED).image(name))
+    centreline = Centreline.read(paths.CENTRELINES / f"{name}.json")
+    plan = TrainingPlan(hardnet.recipe, tuned, target, seed=0)
+    ours = predictor(plan, build(plan).eval(), "benchmark")
     seconds = fastest(lambda: ours.predict(scan, centreline), repeats=4)
     network, patch, spacing = planned_resenc(classes)
     other, tiles = resenc_seconds(network, patch, spacing, scan)
@@ -98,8 +90,8 @@ def planned_resenc(classes: int):
     from spinalroots.nnunet.raw_data import write_raw_dataset
 
     model = MODELS["nnunet-all-levels"]
-    split = read_json(room.SPLIT)
-    refined = [Dataset(room.REFINED)]
+    split = read_json(paths.SPLIT)
+    refined = [Dataset(paths.REFINED)]
     training, _ = with_map(training_cases(split["train"], refined), Scheme.LEVELS)
     validation, _ = with_map(training_cases(split["validation"], refined), Scheme.LEVELS)
     name = environment.dataset_name(model)
@@ -177,10 +169,10 @@ def measured(hardnet: Hardnet, tuned: Tunable) -> dict:
         write_json(
             request,
             {
-                "hardnet": hardnet.model_dump(mode="json"),
+                "recipe": hardnet.recipe.model_dump(mode="json"),
                 "tuned": tuned.model_dump(),
                 "transforms": params.load("params.yaml").augment.transforms.model_dump(),
-                "classes": len(MODELS["hardnet-all-levels"].target().class_names),
+                "target": MODELS["hardnet-all-levels"].target().as_dict(),
                 "steps": STEPS,
             },
         )

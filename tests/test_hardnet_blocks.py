@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from published_hardnets import BACKBONES, FcHardnet70, classifier
 
 from spinalroots.hardnet.network.blocks import HarDBlock, kept, links, width
 from spinalroots.hardnet.network.segmentation import parameter_count
-from spinalroots.hardnet.reference import BACKBONES, FcHardnet70, classifier
 
 
 def naive_links(layer: int) -> list[int]:

@@ -9,7 +9,8 @@ import pytest
 
 from spinalroots.augment.transforms import apply_arrays, draw
 from spinalroots.hardnet.data.augmentation import augmented
-from spinalroots.hardnet.data.patches import Case, Patches, PatchShape, draw_patch, take_patch
+from spinalroots.hardnet.data.patches import Patches, PatchShape, draw_patch, take_patch
+from spinalroots.hardnet.data.stacks import TrainingStack
 from spinalroots.hardnet.data.straighten import (
     InputSpec,
     Stack,
@@ -36,13 +37,13 @@ def scan(spacing=(1.0, 1.0, 1.0), shape=(30, 28, 20)) -> tuple[Volume, Centrelin
     return Volume(data, affine), Centreline(points, "test")
 
 
-def case(seed=0, shape=(12, 12, 10)) -> Case:
+def case(seed=0, shape=(12, 12, 10)) -> TrainingStack:
     rng = np.random.default_rng(seed)
     classes = np.zeros(shape, np.uint8)
     classes[5, 5, :] = 1
     classes[3, 8, 2] = 2
     heights = np.linspace(-1, 1, shape[2], dtype=np.float32)
-    return Case("made", Stack(rng.random(shape, np.float32) + 0.5, heights), classes)
+    return TrainingStack("made", Stack(rng.random(shape, np.float32) + 0.5, heights), classes)
 
 
 def test_straightening_and_back_is_exact_where_voxel_sizes_agree():
@@ -80,8 +81,10 @@ def test_grey_values_do_not_depend_on_scanner_units_or_on_what_lies_far_away():
     inside = placement.squares.inside()
     brighter = stack.copy()
     brighter[:3] *= 50
-    changed = normalised(brighter, inside, spec.voxel_mm)
-    assert np.array_equal(changed[3:], normalised(stack, inside, spec.voxel_mm)[3:])
+    changed = normalised(brighter, inside, spec.voxel_mm, spec.grey_values)
+    assert np.array_equal(
+        changed[3:], normalised(stack, inside, spec.voxel_mm, spec.grey_values)[3:]
+    )
 
 
 def test_padding_outside_the_scan_is_zero():

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from spinalroots.hardnet.training.losses import UNKNOWN_ROOT, LossWeights, loss_terms, total
+from spinalroots.hardnet.data.stacks import UNKNOWN_ROOT
+from spinalroots.hardnet.training.losses import LossWeights, loss_terms, total
 from spinalroots.hardnet.training.scores import stack_dice
-from spinalroots.hardnet.training.step import rate, shrunk
+from spinalroots.hardnet.training.step import learning_rate_factor, shrunk
 from spinalroots.registry.anatomy import Target
 
 ALL = LossWeights(entity=1.0, level=1.0)
@@ -56,7 +57,7 @@ def test_shrinking_labels_keeps_a_thin_root():
 
 
 def test_learning_rate_rises_then_falls_to_nothing():
-    values = [rate(step, 100, 0.1) for step in range(101)]
+    values = [learning_rate_factor(step, 100, 0.1) for step in range(101)]
     assert values[0] == pytest.approx(0.1)
     assert max(values) == values[9] == pytest.approx(1.0)
     assert values[100] == pytest.approx(0.0)
@@ -70,6 +71,6 @@ def test_stack_dice_counts_unknown_roots_for_the_binary_score_only():
     classes[1] = UNKNOWN_ROOT
     guess = np.where(classes > 0, 1, 0)
     chances = np.stack([guess == value for value in range(4)]).astype(np.float32)
-    scores = stack_dice(chances, classes, target, "entity_first")
+    scores = stack_dice(chances, classes, target)
     assert scores[:2].tolist() == [1.0, 1.0]
     assert np.isnan(scores[2:]).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from spinalroots.hardnet.network.segmentation import (
     SegmentationHardnet,
     parameter_count,
 )
+from spinalroots.settings.hardnet import Preset
 
 
 def config(dim=3, preset="tiny", **options):
@@ -122,3 +124,7 @@ def test_config_survives_json():
 def test_an_unknown_preset_names_the_known_ones():
     with pytest.raises(InputError, match="tiny, small"):
         config(preset="huge")
+
+
+def test_the_presets_of_the_parameters_are_those_that_the_network_has():
+    assert list(get_args(get_args(Preset)[0])) == list(PRESETS)

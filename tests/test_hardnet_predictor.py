@@ -7,15 +7,18 @@ import pytest
 import torch
 
 from spinalroots.errors import InputError
-from spinalroots.hardnet.data.straighten import InputSpec, Stack
+from spinalroots.hardnet.data.landmark import Conus
+from spinalroots.hardnet.data.straighten import GreyValues, InputSpec, Stack
 from spinalroots.hardnet.network.segmentation import NetworkConfig, SegmentationHardnet
 from spinalroots.hardnet.predictor import HardnetPredictor, input_shape
 from spinalroots.hardnet.windows import probabilities, starts
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
 from spinalroots.registry.anatomy import Target
+from spinalroots.settings.inference import HardnetInference
 
 TARGET = Target.of("levels", "sacral")
+INFERENCE = HardnetInference(decoding="entity_first", overlap=0.5, mirroring=False)
 
 
 def predictor(dim: int, spec: InputSpec, neighbours: int = 2) -> HardnetPredictor:
@@ -23,7 +26,8 @@ def predictor(dim: int, spec: InputSpec, neighbours: int = 2) -> HardnetPredicto
     channels = 2 if dim == 3 else 2 * neighbours + 2
     config = NetworkConfig.of("tiny", dim=dim, channels=channels, classes=4, width=0.5)
     network = SegmentationHardnet(config).eval()
-    return HardnetPredictor("test", TARGET, network, input_shape(config, spec, 8), spec)
+    shape = input_shape(config, spec, 8)
+    return HardnetPredictor("test", TARGET, network, shape, spec, INFERENCE)
 
 
 def scan(shape=(40, 36, 30)) -> tuple[Volume, Centreline]:
@@ -113,7 +117,7 @@ def test_a_saved_model_is_rebuilt_from_json_and_safetensors_alone(tmp_path):
         "model.json",
         "model.safetensors",
     }
-    again = HardnetPredictor.load(tmp_path / "model")
+    again = HardnetPredictor.load(tmp_path / "model", inference=INFERENCE)
     one, two = model.predict(volume, line), again.predict(volume, line)
     assert np.array_equal(one.foreground.data, two.foreground.data)
     assert again.input_shape == model.input_shape
@@ -129,3 +133,29 @@ def test_weights_of_another_network_are_refused_with_a_way_out(tmp_path):
     )
     with pytest.raises(InputError, match="Restore both files"):
         HardnetPredictor.load(tmp_path / "one")
+
+
+def test_a_model_scales_by_its_own_numbers_whatever_todays_defaults_are(tmp_path):
+    volume, line = scan()
+    spec = InputSpec(16.0, 1.0, None, GreyValues(5.0, (10.0, 80.0), (-0.5, 0.9)), Conus(limit=0.2))
+    predictor(2, spec).save(tmp_path / "model")
+    again = HardnetPredictor.load(tmp_path / "model", inference=INFERENCE)
+    assert again.spec == spec
+    inputs = np.stack(list(again.inputs(volume, line)))
+    assert inputs[:, :-1].max() == pytest.approx(0.9)
+    assert inputs[:, -1].max() == pytest.approx(0.2)
+
+
+def test_how_to_segment_is_the_models_own_word_unless_somebody_says_otherwise(tmp_path):
+    predictor(2, InputSpec(16.0, 1.0)).save(
+        tmp_path / "model", inference={"decoding": "argmax", "overlap": 0.25, "mirroring": True}
+    )
+    assert HardnetPredictor.load(tmp_path / "model").inference.overlap == 0.25
+    asked = HardnetPredictor.load(tmp_path / "model", inference=INFERENCE)
+    assert asked.inference == INFERENCE
+
+
+def test_a_model_of_another_format_is_refused_with_a_way_out(tmp_path):
+    predictor(2, InputSpec(16.0, 1.0)).save(tmp_path / "model", format=99)
+    with pytest.raises(InputError, match="expected a HarDNet of format 1, found format 99"):
+        HardnetPredictor.load(tmp_path / "model", inference=INFERENCE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,20 +14,21 @@ import pytest
 import torch
 
 from spinalroots.errors import InputError
-from spinalroots.hardnet.data.patches import Case
-from spinalroots.hardnet.data.straighten import InputSpec, Stack
-from spinalroots.hardnet.training.short import mean_dice, short_training
-from spinalroots.hardnet.training.step import Plan, build
+from spinalroots.hardnet.data.stacks import TrainingStack
+from spinalroots.hardnet.data.straighten import Stack
+from spinalroots.hardnet.training.plan import TrainingPlan, build
+from spinalroots.hardnet.training.scores import validation_dice
+from spinalroots.hardnet.training.step import TrainingStep, start_fabric
+from spinalroots.hardnet.training.trainer import train
 from spinalroots.pipeline import params
 from spinalroots.registry.anatomy import Target
-from spinalroots.settings.hardnet import Tunable
+from spinalroots.settings.hardnet import Recipe, Schedule, Tunable
 
 ROOT = Path(__file__).parents[1]
 TARGET = Target.of("levels", "sacral")
-SPEC = InputSpec(16.0, 1.0)
 
 
-def case(seed: int) -> Case:
+def stack(seed: int) -> TrainingStack:
     """Dark threads in a bright sac; the level changes along the axis."""
     rng = np.random.default_rng(seed)
     image = np.ones((16, 16, 24), np.float32) + 0.05 * rng.standard_normal((16, 16, 24))
@@ -36,46 +38,47 @@ def case(seed: int) -> Case:
             classes[x : x + 2, 6 : 6 + 2, slices] = level
     image[classes > 0] = 0.2
     heights = np.linspace(-1, 1, 24, dtype=np.float32)
-    return Case(f"case{seed}", Stack(image.astype(np.float32), heights), classes)
+    return TrainingStack(f"case{seed}", Stack(image.astype(np.float32), heights), classes)
 
 
-def plan(**changes) -> Plan:
-    values = {
-        "patch_vox": 16,
-        "patch_slices": 8,
-        "neighbours": 2,
-        "batch": 4,
-        "accumulate": 1,
-        "precision": "32",
-        "channels_last": False,
-        "checkpointing": False,
-        "width": 0.5,
-        "learning_rate": 0.02,
-    }
-    values.update({key: changes.pop(key) for key in list(changes) if key in values})
-    hardnet = params.load(ROOT / "params.yaml", scale="smoke").hardnet.model_copy(
-        update={
-            "dim": 2,
-            "preset": "tiny",
-            "epochs": 3,
-            "epoch_megavoxels": 0.008,
-            "validate_every": 1,
-            "accelerator": "cpu",
-            "devices": "1",
-            "augmentation": "none",
-            "overlap": 0.5,
-            **changes,
-        }
+TUNED = {
+    "patch_vox": 16,
+    "patch_slices": 8,
+    "neighbours": 2,
+    "batch": 4,
+    "accumulate": 1,
+    "precision": "32",
+    "channels_last": False,
+    "checkpointing": False,
+    "width": 0.5,
+    "learning_rate": 0.02,
+}
+LENGTH = {"epochs": 3, "epoch_megavoxels": 0.008, "patience": 10, "validate_every": 1}
+
+
+def plan(**changes) -> TrainingPlan:
+    recipe = params.load(ROOT / "params.yaml", scale="smoke").hardnet.recipe.model_dump()
+    recipe |= {"dim": 2, "preset": "tiny", "augmentation": "none"}
+    recipe |= {"square_mm": 16.0, "voxel_mm": 1.0, "slice_mm": None}
+    return TrainingPlan(
+        Recipe(**{name: changes.get(name, value) for name, value in recipe.items()}),
+        Tunable(**{name: changes.get(name, value) for name, value in TUNED.items()}),
+        TARGET,
+        seed=1,
     )
-    return Plan(hardnet, Tunable(**values), len(TARGET.class_names), seed=1)
 
 
-def run(folder: Path, log=None, **changes):
-    from spinalroots.hardnet.training.trainer import train
-
-    cases = [case(seed) for seed in range(3)]
+def run(folder: Path, log=None, validation: int = 1, devices: int = 1, **changes):
+    length = Schedule(**{name: changes.get(name, value) for name, value in LENGTH.items()})
     return train(
-        plan(**changes), SPEC, TARGET, cases[:2], cases[2:], folder, log=log, progress=False
+        plan(**changes),
+        length,
+        [stack(0), stack(1)],
+        [stack(2 + number) for number in range(validation)],
+        folder,
+        devices=devices,
+        log=log,
+        progress=False,
     )
 
 
@@ -142,9 +145,11 @@ def test_what_is_logged_has_losses_dice_of_every_level_throughput_and_memory(tmp
 @pytest.mark.parametrize("dim", [2, 3])
 def test_a_short_training_learns_the_roots_of_an_unseen_case(dim):
     settings = plan(dim=dim, batch={2: 8, 3: 2}[dim], learning_rate=0.03, level_weight=0.0)
-    *_, (_, _, network) = short_training(settings, [case(0), case(1)], 60)
-    scores = mean_dice(network, settings, SPEC, TARGET, [case(9)])
-    assert scores[0] > 0.8
+    step = TrainingStep(settings, start_fabric("32", "cpu"), 60)
+    batches = step.batches([stack(0), stack(1)], 60, epoch=0)
+    while step.done < 60:
+        step(batches)
+    assert validation_dice(step, [stack(9)])["dice"] > 0.8
 
 
 def test_a_patch_that_does_not_fit_the_network_is_refused():
@@ -152,6 +157,102 @@ def test_a_patch_that_does_not_fit_the_network_is_refused():
         build(plan(patch_vox=20))
 
 
-def test_accumulation_takes_the_steps_of_the_same_voxels():
-    assert plan(batch=4, accumulate=2).steps * 2 == plan(batch=4).steps
-    assert plan(batch=2, accumulate=2).samples == plan(batch=4).samples
+def test_accumulation_and_processes_take_the_steps_of_the_same_voxels():
+    megavoxels = 32 * 4 * 16 * 16 / 1e6
+    steps = plan(batch=4).steps(megavoxels)
+    assert plan(batch=4, accumulate=2).steps(megavoxels) * 2 == steps
+    assert plan(batch=4).steps(megavoxels, processes=2) * 2 == steps
+    assert plan(batch=2, accumulate=2).steps(megavoxels) == steps
+
+
+@pytest.mark.parametrize(
+    ("epochs", "validate_every", "cases"), [(1, 5, 1), (3, 2, 1), (2, 1, 0), (1, 5, 0)]
+)
+def test_every_training_ends_with_a_network_and_the_last_epoch_is_validated(
+    epochs, validate_every, cases, tmp_path
+):
+    validated: list[int] = []
+
+    def log(metrics: dict, epoch: int) -> None:
+        validated.extend([epoch] if "dice" in metrics else [])
+
+    trained = run(tmp_path, log, validation=cases, epochs=epochs, validate_every=validate_every)
+    assert trained.epochs == epochs
+    assert (trained.dice is None) == (cases == 0)
+    assert validated[-1:] == ([epochs - 1] if cases else [])
+
+
+def test_a_training_whose_folder_has_moved_still_knows_its_best_weights(tmp_path):
+    first = run(tmp_path / "here")
+    (tmp_path / "here").rename(tmp_path / "there")
+    again = run(tmp_path / "there")
+    assert again.dice == first.dice
+    assert all(torch.equal(*pair) for pair in zip(weights(first), weights(again), strict=True))
+
+
+def test_a_moved_training_that_only_gets_worse_publishes_its_old_best(tmp_path):
+    def stop(metrics: dict, epoch: int) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "here", stop, epochs=6)
+    best = torch.load(tmp_path / "here" / "best.ckpt", weights_only=True)["network"]
+    last = torch.load(tmp_path / "here" / "last.ckpt", weights_only=True)
+    last["progress"]["dice"] = 2.0  # nothing that comes is better
+    torch.save(last, tmp_path / "here" / "last.ckpt")
+    (tmp_path / "here").rename(tmp_path / "there")
+    trained = run(tmp_path / "there", epochs=6)
+    assert trained.epochs == 6
+    assert all(
+        torch.equal(one, two) for one, two in zip(weights(trained), best.values(), strict=True)
+    )
+
+
+def test_half_precision_never_trains_without_scaled_gradients():
+    for wanted in ("auto", "32", "bf16-mixed", "16-mixed"):
+        precision = start_fabric(wanted, "cpu").strategy.precision
+        assert precision.precision != "16-mixed" or precision.scaler is not None
+
+
+TWO_PROCESSES = """
+import json, os, pathlib, sys
+import torch
+torch.set_num_threads(1)
+sys.path.insert(0, sys.argv[1])
+import test_hardnet_trainer as t
+from spinalroots.hardnet.data.patches import Patches
+drawn, rates = [], []
+draw, step = Patches.__getitem__, t.TrainingStep.__call__
+def listening(self, index):
+    drawn.append((self.epoch, index))
+    return draw(self, index)
+def rated(self, batches):
+    rates.append(self.learning_rate)
+    return step(self, batches)
+Patches.__getitem__, t.TrainingStep.__call__ = listening, rated
+folder = pathlib.Path(sys.argv[2])
+trained = t.run(folder, devices=2, epochs=2, epoch_megavoxels=0.032)
+told = {"drawn": drawn, "rates": rates, "dice": trained.dice,
+        "weights": [float(one.double().sum()) for one in t.weights(trained)]}
+(folder / f"{os.environ.get('LOCAL_RANK', '0')}.json").write_text(json.dumps(told))
+"""
+
+
+def test_two_processes_share_an_epoch_and_end_with_the_same_network(tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text(TWO_PROCESSES, encoding="utf-8")
+    command = [sys.executable, str(script), str(Path(__file__).parent), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    one, two = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    steps = plan().steps(0.032, processes=2)
+    shares = [set(map(tuple, told["drawn"])) for told in (one, two)]
+    assert not shares[0] & shares[1]
+    assert len(shares[0]) == len(shares[1])
+    expected = {(epoch, index) for epoch in range(2) for index in range(steps * 4 * 2)}
+    assert shares[0] | shares[1] == expected
+    assert one["rates"] == two["rates"]
+    assert len(one["rates"]) == 2 * steps
+    assert one["rates"][-1] < 0.05 * max(one["rates"])
+    assert (one["weights"], one["dice"]) == (two["weights"], two["dice"])

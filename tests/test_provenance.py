@@ -25,13 +25,7 @@ def package(tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "SOURCES", root)
 
     def forget():
-        for cached in (
-            provenance.modules,
-            provenance.imports,
-            provenance._meaning,
-            provenance.code,
-            provenance.libraries,
-        ):
+        for cached in (provenance.modules, provenance.imports, provenance._meaning):
             cached.cache_clear()
 
     def write(name: str, source: str) -> None:
@@ -102,7 +96,6 @@ def test_a_key_changes_with_settings_data_and_libraries(package, tmp_path, monke
     assert key(rate=1) != before
     data.write_bytes(b"one")
     assert key(rate=1) == before
-    provenance.libraries.cache_clear()
     monkeypatch.setattr(provenance.metadata, "version", lambda name: "0.0.1")
     assert key(rate=1) != before
 

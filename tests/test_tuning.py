@@ -17,7 +17,7 @@ from spinalroots.hardnet.tuning import study as tuning
 from spinalroots.hardnet.tuning.process import BEHIND, OVER_BUDGET, execute, watch
 from spinalroots.hardnet.tuning.report import write_report
 from spinalroots.hardnet.tuning.study import (
-    Bench,
+    StudySetup,
     best_trial,
     feasible,
     finished,
@@ -25,20 +25,19 @@ from spinalroots.hardnet.tuning.study import (
     run_next,
     search_space,
 )
-from spinalroots.hardnet.tuning.trial import read_cases, write_cases
+from spinalroots.hardnet.tuning.trial import read_stacks, write_stacks
 from spinalroots.pipeline import params
+from spinalroots.settings.hardnet import Tunable
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_hardnet_trainer import SPEC, TARGET, case, plan
+from test_hardnet_trainer import TARGET, plan, stack
 
 ROOT = Path(__file__).parents[1]
 
 
-def bench(folder: Path, **tune_changes) -> Bench:
-    hardnet = plan().hardnet.model_copy(
-        update={"square_mm": SPEC.square_mm, "voxel_mm": SPEC.voxel_mm, "slice_mm": SPEC.slice_mm}
-    )
-    tune = params.load(ROOT / "params.yaml", scale="smoke").tune.model_copy(
+def setup(folder: Path, **tune_changes) -> StudySetup:
+    whole = params.load(ROOT / "params.yaml", scale="smoke")
+    tune = whole.tune.model_copy(
         update={
             "trials": 4,
             "trial_megavoxels": 0.008,
@@ -48,7 +47,8 @@ def bench(folder: Path, **tune_changes) -> Bench:
             **tune_changes,
         }
     )
-    return Bench(hardnet, tune, TARGET, folder / "cases.npz", folder, seed=3)
+    recipe, untuned = plan().recipe, whole.hardnet.untuned
+    return StudySetup(recipe, untuned, tune, TARGET, folder / "stacks.npz", folder, seed=3)
 
 
 def pretend(request, path, *, timeout_s, budget_mb, dice_to_reach):
@@ -61,9 +61,9 @@ def pretend(request, path, *, timeout_s, budget_mb, dice_to_reach):
     return {"dice": size / 200, "dice_levels": 0.1, "peak_memory_mb": peak, "outcome": "complete"}
 
 
-def study_of(folder: Path, monkeypatch, **changes) -> tuple[optuna.Study, Bench]:
+def study_of(folder: Path, monkeypatch, **changes) -> tuple[optuna.Study, StudySetup]:
     monkeypatch.setattr(tuning, "execute", pretend)
-    where = bench(folder, **changes)
+    where = setup(folder, **changes)
     study = open_study(where, "test")
     while len(finished(study)) < where.tune.trials:
         run_next(study, where)
@@ -71,8 +71,8 @@ def study_of(folder: Path, monkeypatch, **changes) -> tuple[optuna.Study, Bench]
 
 
 def test_a_real_trial_trains_and_measures_its_own_process(tmp_path):
-    where = bench(tmp_path)
-    write_cases(where.cases, [case(0), case(1)], [case(2)])
+    where = setup(tmp_path)
+    write_stacks(where.stacks, [stack(0), stack(1)], [stack(2)])
     values = {"patch_vox": 16, "batch": 4, "neighbours": 2, "learning_rate": 0.02}
     found = execute(
         tuning.request(where, values),
@@ -86,12 +86,12 @@ def test_a_real_trial_trains_and_measures_its_own_process(tmp_path):
     assert 100 < found["peak_memory_mb"] < 4000
 
 
-def test_cases_survive_the_archive(tmp_path):
-    write_cases(tmp_path / "cases.npz", [case(0)], [case(1)])
-    (found,) = read_cases(tmp_path / "cases.npz", "validation")
+def test_stacks_survive_the_archive(tmp_path):
+    write_stacks(tmp_path / "stacks.npz", [stack(0)], [stack(1)])
+    (found,) = read_stacks(tmp_path / "stacks.npz", "validation")
     assert found.name == "case1"
-    assert (found.image == case(1).image).all()
-    assert (found.classes == case(1).classes).all()
+    assert (found.image == stack(1).image).all()
+    assert (found.classes == stack(1).classes).all()
 
 
 def test_the_best_trial_respects_the_budget_and_a_smaller_budget_changes_it(tmp_path, monkeypatch):
@@ -137,7 +137,7 @@ def test_a_trial_out_of_memory_is_infeasible_and_the_study_goes_on(code, tmp_pat
         return real([sys.executable, "-c", code], **options)
 
     monkeypatch.setattr(subprocess, "Popen", doomed)
-    where = bench(tmp_path, trials=2)
+    where = setup(tmp_path, trials=2)
     study = open_study(where, "test")
     for _ in range(2):
         trial = run_next(study, where)
@@ -154,7 +154,7 @@ def test_a_killed_study_goes_on_and_ends_like_an_undisturbed_one(tmp_path, monke
         "    if path.name == 'trial-2.json': os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return t.pretend(request, path, **options)\n"
         "t.tuning.execute = die\n"
-        "where = t.bench(pathlib.Path(sys.argv[2])); study = t.open_study(where, 'test')\n"
+        "where = t.setup(pathlib.Path(sys.argv[2])); study = t.open_study(where, 'test')\n"
         "for _ in range(4): t.run_next(study, where)\n"
     )
     arguments = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "one")]
@@ -181,14 +181,47 @@ def test_a_line_tells_when_to_stop():
     assert (figures["dice_halfway"], figures["dice"]) == (0.3, 0.6)
 
 
-def test_what_the_parameters_fix_is_not_searched():
-    where = bench(Path("unused"))
-    fixed = where.hardnet.model_copy(update={"batch": 4})
-    assert "batch" in search_space(where.hardnet, where.tune)
-    assert "batch" not in search_space(fixed, where.tune)
-    assert "patch_slices" not in search_space(where.hardnet, where.tune)
-    assert fixed.tunable({"batch": 8, "width": 1.5}).batch == 4
-    assert fixed.tunable({"batch": 8, "width": 1.5}).width == 1.5
+def test_a_listed_value_is_searched_unless_the_network_has_no_use_for_it():
+    where = setup(Path("unused"))
+    space = search_space(where.recipe, where.tune)
+    assert "patch_slices" not in space
+    assert set(space) == set(Tunable.model_fields) - {"patch_slices"}
+
+
+def test_machines_that_ask_at_once_get_different_trials(tmp_path):
+    """Two processes that share a study, each with a trial that the other has not ended yet."""
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    code = (
+        "import sys, pathlib, time; sys.path.insert(0, sys.argv[1])\n"
+        "import test_tuning as t\n"
+        "folder, own, other = (pathlib.Path(word) for word in sys.argv[2:5])\n"
+        "where = t.setup(folder, storage=sys.argv[5]); study = t.open_study(where, 'test')\n"
+        "for number in range(3):\n"
+        "    trial, values = t.ask(study, where)\n"
+        "    print(t.json.dumps([trial.number, values]), flush=True)\n"
+        "    pathlib.Path(f'{own}{number}').touch()\n"
+        "    while not pathlib.Path(f'{other}{number}').exists(): time.sleep(0.01)\n"
+        "    study.tell(trial, [0.5, 100.0])\n"
+    )
+    open_study(setup(tmp_path, storage=storage), "test")
+    marks = [str(tmp_path / "one"), str(tmp_path / "two")]
+    asking = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path), *pair, storage],
+            stdout=subprocess.PIPE,
+        )
+        for pair in (marks, marks[::-1])
+    ]
+    told = [
+        json.loads(line)
+        for process in asking
+        for line in process.communicate(timeout=120)[0].decode().splitlines()
+    ]
+    assert sorted(number for number, _ in told) == list(range(6))
+    tried = [json.dumps(values) for _, values in told]
+    assert len(set(tried)) == 6
+    start = setup(tmp_path).untuned.model_dump()
+    assert [number for number, values in told if values.items() <= start.items()] == [0]
 
 
 def test_report_files_are_all_there(tmp_path, monkeypatch):

@@ -8,19 +8,23 @@ cluster that sees the same files.
 
 from __future__ import annotations
 
+import hashlib
+import inspect
+import json
 import os
 import shutil
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spinalroots.augment import transforms
+from spinalroots.augment import labels, transforms
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
 from spinalroots.files import folder_in_one_piece, read_json, write_json
@@ -53,13 +57,22 @@ class Variant:
     purpose: str
 
 
-def recipe(variant: Variant, augment: Augment, seed: int) -> dict:
-    """Every setting that the variant's bytes depend on; why it was made is none."""
-    return {
-        "variant": {name: value for name, value in asdict(variant).items() if name != "purpose"},
+def variant_key(source: Dataset, variant: Variant, augment: Augment, seed: int) -> str:
+    """Hash of everything that the variant's bytes depend on."""
+    digest = hashlib.sha256()
+    recipe = {
+        "variant": {key: value for key, value in asdict(variant).items() if key != "purpose"},
         "limits": augment.transforms.model_dump(mode="json"),
         "seed": seed,
+        "halo_mm": HALO_MM,
+        "versions": {name: version(name) for name in ("torchio", "scipy", "SimpleITK", "torch")},
     }
+    digest.update(json.dumps(recipe, sort_keys=True).encode())
+    for module in (transforms, labels, inspect.getmodule(variant_key)):
+        digest.update(inspect.getsource(module).encode())
+    for path in _parent_files(source, variant.parent):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:24]
 
 
 def make_variant(
@@ -151,19 +164,16 @@ def make_all(
     *,
     cache: Path,
     workers: int,
-    key: Callable[[dict, list[Path]], str],
 ) -> dict[str, Path]:
     """Make every variant that `cache` lacks; variant name → its folder in `cache`.
 
-    :param key: names a variant's folder after its recipe and its parent's files.
     What no run has used for :data:`KEEP_DAYS` is removed from `cache` at the end.
     """
     import joblib
     from tqdm import tqdm
 
     folders = {
-        one.name: cache / key(recipe(one, augment, seed), parent_files(source, one.parent))
-        for one in variants
+        variant.name: cache / variant_key(source, variant, augment, seed) for variant in variants
     }
     missing = [variant for variant in variants if not folders[variant.name].is_dir()]
     with _where_to_run(augment.dask_address, workers):
@@ -234,8 +244,7 @@ def _one_thread() -> None:
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
-def parent_files(source: Dataset, case: str) -> list[Path]:
-    """The files that a variant of the case is made from."""
+def _parent_files(source: Dataset, case: str) -> list[Path]:
     return [
         source.image(case),
         *(source.labels(case, scheme) for scheme in Scheme if source.has(case, scheme)),

@@ -21,6 +21,9 @@ from spinalroots.inference.predictor import Prediction, Runner, torch_runner
 from spinalroots.registry.anatomy import Target
 from spinalroots.settings.inference import HardnetInference
 
+FORMAT = 1
+"""Version of model.json: which keys it has, and what the code makes of them."""
+
 SLICES_AT_ONCE = 16
 """Slices of one batch of a 2D network."""
 
@@ -29,7 +32,7 @@ SLICES_AT_ONCE = 16
 class HardnetPredictor:
     """Implements :class:`spinalroots.inference.predictor.Predictor`; see there.
 
-    `spec`: voxel size of the squares; `overlap`, `mirroring`, `decoding`: see params.yaml.
+    `spec`: what the network's input is; `inference`: how a scan is segmented.
     """
 
     name: str
@@ -37,14 +40,12 @@ class HardnetPredictor:
     network: SegmentationHardnet
     input_shape: tuple[int, ...]
     spec: InputSpec
-    overlap: float = 0.5
-    mirroring: bool = False
-    decoding: str = "entity_first"
+    inference: HardnetInference
 
     def inputs(self, scan: Volume, centreline: Centreline) -> Iterator[np.ndarray]:
         """The network inputs (C, *spatial) float32 that the scan is cut into."""
         stack, _ = network_stack(scan, centreline, self.spec)
-        for _, tile in windows(stack, self.input_shape, self.overlap):
+        for _, tile in windows(stack, self.input_shape, self.inference.overlap):
             yield tile
 
     def stack_probabilities(self, stack: Stack, runner: Runner | None = None) -> np.ndarray:
@@ -55,8 +56,8 @@ class HardnetPredictor:
             runner or torch_runner(self.network),
             len(self.target.class_names),
             self.input_shape,
-            overlap=self.overlap,
-            mirroring=self.mirroring,
+            overlap=self.inference.overlap,
+            mirroring=self.inference.mirroring,
             batch=SLICES_AT_ONCE if flat else 1,
         )
 
@@ -69,7 +70,7 @@ class HardnetPredictor:
         background = 1 - roots.sum(axis=0, keepdims=True)
         chances = np.concatenate([background, roots])
         labels = np.zeros(scan.data.shape, np.uint8)
-        labels[placement.box] = decode(chances, self.target, self.decoding)
+        labels[placement.box] = decode(chances, self.target, self.inference.decoding)
         foreground = np.zeros(scan.data.shape, np.float32)
         foreground[placement.box] = chances[1 : len(self.target.values) + 1].sum(axis=0)
         doubt = np.zeros(scan.data.shape, np.float32)
@@ -77,7 +78,8 @@ class HardnetPredictor:
         return Prediction(*(scan.with_data(values) for values in (labels, foreground, doubt)))
 
     def save(self, folder: Path, **more) -> None:
-        """Write model.safetensors and model.json; `more` is added to the latter as it is."""
+        """Write model.safetensors and model.json, which carries every number that a prediction
+        takes; `more` is added to the latter as it is."""
         from safetensors.torch import save
 
         weights = {
@@ -89,21 +91,13 @@ class HardnetPredictor:
             Path(folder) / "model.json",
             {
                 "family": "hardnet",
+                "format": FORMAT,
                 "name": self.name,
                 "target": self.target.as_dict(),
                 "classes": list(self.target.class_names),
                 "network": self.network.config.as_dict(),
                 "parameters": sum(p.numel() for p in self.network.parameters()),
-                "input": {
-                    **self.spec.as_dict(),
-                    "shape": list(self.input_shape),
-                    "normalisation": "2nd and 98th percentile within 9 mm of the centreline → 0, 1",
-                },
-                "inference": {
-                    "overlap": self.overlap,
-                    "mirroring": self.mirroring,
-                    "decoding": self.decoding,
-                },
+                "input": {**self.spec.as_dict(), "shape": list(self.input_shape)},
                 **more,
             },
         )
@@ -114,14 +108,21 @@ class HardnetPredictor:
     ) -> HardnetPredictor:
         """Read what :meth:`save` wrote; nothing is unpickled.
 
-        :param inference: how to segment; None takes what the model was published with.
-
-        :raises InputError: the weights are missing or belong to another network.
+        :param inference: how to segment; None: as model.json says under `inference`.
+        :raises InputError: the weights are missing or belong to another network, or model.json is
+            of another format.
         """
         from safetensors.torch import load_file
 
         folder = Path(folder)
         record = read_json(folder / "model.json")
+        if record.get("format") != FORMAT:
+            raise InputError(
+                folder / "model.json",
+                expected=f"a HarDNet of format {FORMAT}",
+                found=f"format {record.get('format')}",
+                fix="Train it again, or use the version of spinalroots that made it.",
+            )
         weights = folder / "model.safetensors"
         if not weights.is_file():
             raise InputError(
@@ -140,14 +141,15 @@ class HardnetPredictor:
                 found=f"others ({str(error).splitlines()[0]})",
                 fix="Restore both files together.",
             ) from error
-        spec = {key: record["input"][key] for key in ("square_mm", "voxel_mm", "slice_mm")}
+        spec = dict(record["input"])
+        shape = tuple(spec.pop("shape"))
         return cls(
             record["name"],
             Target.from_dict(record["target"]),
             network.to(torch.device(device)).eval(),
-            tuple(record["input"]["shape"]),
-            InputSpec(**spec),
-            **(inference.model_dump() if inference else record["inference"]),
+            shape,
+            InputSpec.from_dict(spec),
+            inference or HardnetInference.model_validate(record["inference"]),
         )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.special import softmax
 
+from spinalroots.hardnet.data.channels import neighbour_slices, with_height
 from spinalroots.hardnet.data.straighten import Stack
 from spinalroots.inference.predictor import Runner
 
@@ -49,16 +51,6 @@ def windows(
         yield start, with_height(tile, heights, start, depth) if height else tile
 
 
-def with_height(image: np.ndarray, heights: np.ndarray, start: int, depth: int) -> np.ndarray:
-    """(C, *spatial) with one channel more: the heights of `depth` slices from `start`.
-
-    One value for a 2D input; along the last axis in 3D, where the end values go on.
-    """
-    seen = heights[np.clip(np.arange(start, start + depth), 0, len(heights) - 1)]
-    channel = np.broadcast_to(seen.astype(np.float32), image.shape[1:])
-    return np.concatenate([image, channel[None]])
-
-
 def windows_3d(image: np.ndarray, shape: tuple[int, int, int], overlap: float):
     """(first slice, (1, P, P, D) float32) for a stack (S, S, Z), S ≤ P; zeros are added around."""
     padded = _padded(image, shape)
@@ -72,19 +64,6 @@ def windows_2d(image: np.ndarray, edge: int, neighbours: int) -> Iterator[tuple[
     for index in range(image.shape[2]):
         wanted = neighbour_slices(index, neighbours, image.shape[2])
         yield index, np.ascontiguousarray(padded[:, :, wanted].transpose(2, 0, 1))
-
-
-def neighbour_slices(index: int, neighbours: int, slices: int) -> np.ndarray:
-    """The (2 neighbours + 1,) slices that a 2D network sees around `index`, ends repeated.
-
-    Distances double, like HarDNet's own links: the next slice tells where a root goes, a far one
-    how far the conus is, and with it the level; both for the price of a channel.
-
-    >>> neighbour_slices(20, 3, 100).tolist()
-    [16, 18, 19, 20, 21, 22, 24]
-    """
-    steps = 2 ** np.arange(neighbours)
-    return np.clip(index + np.concatenate([-steps[::-1], [0], steps]), 0, slices - 1)
 
 
 def probabilities(
@@ -119,19 +98,13 @@ def probabilities(
     for group in _grouped(tiles, batch):
         logits = run(np.stack([tile for _, tile in group]))
         for (start, _), values in zip(group, logits, strict=True):
-            chances = softmax(values)
+            chances = softmax(values, axis=0)
             chances = chances[..., None] if flat else chances
             total[..., start : start + depth] += chances * fade
             weight[start : start + depth] += fade
     low = (edge - size[0]) // 2
     inner = slice(low, low + size[0])
     return total[:, inner, inner, : size[2]] / weight[: size[2]]
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities along the first axis."""
-    shifted = np.exp(logits - logits.max(axis=0, keepdims=True))
-    return shifted / shifted.sum(axis=0, keepdims=True)
 
 
 def _padded(image: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:

@@ -96,8 +96,7 @@ def stage_deps(stage: str) -> list[str]:
     return sorted(found)
 
 
-@cache
-def libraries(roots: tuple[str, ...]) -> dict[str, str]:
+def libraries(roots: Iterable[str]) -> dict[str, str]:
     """Version of Python and of every distribution that the closure of `roots` imports itself."""
     names = set().union(*(imports(module)[1] for module in closure(roots)))
     owners = metadata.packages_distributions()
@@ -105,8 +104,7 @@ def libraries(roots: tuple[str, ...]) -> dict[str, str]:
     return {"python": ".".join(map(str, sys.version_info[:2])), **dict(sorted(found.items()))}
 
 
-@cache
-def code(roots: tuple[str, ...]) -> str:
+def code(roots: Iterable[str]) -> str:
     """SHA-256 of what the closure of `roots` does: syntax trees without comments and docstrings."""
     digest = hashlib.sha256()
     for module in closure(roots):

@@ -66,6 +66,9 @@ MODELS: dict[str, Model] = {
 }
 """Every model by name."""
 
+HARDNET = MODELS["hardnet-all-levels"]
+"""The one that is tuned and trained as HarDNet."""
+
 
 DEFAULT_MODEL = "hardnet-all-levels"
 """What `spinalroots predict` uses when nothing else is asked for."""

@@ -1,4 +1,8 @@
-"""HarDNet: network, training and what the tuning searches."""
+"""HarDNet: network, training and what the tuning searches.
+
+The section is put together from parts, so that whoever takes a part cannot read the rest: a trial
+of the tuning is given a `Recipe` and `Tunable` values, and no number of epochs.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +38,8 @@ class Tunable(Section):
     learning_rate: Positive
 
 
-class Hardnet(Section):
-    """HarDNet on squares around the centreline: network and training."""
+class Recipe(Section):
+    """What every training shares, a trial of the tuning too: squares, network, loss, patches."""
 
     dim: Literal[2, 3]
     preset: Preset
@@ -52,15 +56,35 @@ class Hardnet(Section):
     augmentation: Literal["none", "light"]
     flip_probability: Fraction
     foreground_share: Fraction
-    epochs: Count
-    epoch_megavoxels: Positive
     weight_decay: NonNegative
     warm_up: Fraction
+
+
+class Schedule(Section):
+    """How long a training lasts."""
+
+    epochs: Count
+    epoch_megavoxels: Positive
     patience: Count
     validate_every: Count
+
+
+class Machine(Section):
+    """Where a training runs."""
+
     accelerator: Literal["auto", "cpu", "gpu"]
     devices: Literal["auto"] | Count
     loader_workers: Whole
+
+    @property
+    def device(self) -> str:
+        """`auto`, `cpu` or `cuda`, as :func:`spinalroots.compute.device.choose_device` takes it."""
+        return "cuda" if self.accelerator == "gpu" else self.accelerator
+
+
+class Hardnet(Recipe, Schedule, Machine):
+    """HarDNet on squares around the centreline: network and training."""
+
     use_tuned: bool
     patch_vox: Count | None
     patch_slices: Count | None
@@ -75,15 +99,50 @@ class Hardnet(Section):
     untuned: Tunable
 
     @property
-    def given(self) -> dict:
-        """The tunable values that params.yaml itself fixes: they win over tuned ones."""
-        values = {name: getattr(self, name) for name in Tunable.model_fields}
-        return {name: value for name, value in values.items() if value is not None}
+    def recipe(self) -> Recipe:
+        """What a trial has in common with the training."""
+        return _part(self, Recipe)
+
+    @property
+    def schedule(self) -> Schedule:
+        """Its length."""
+        return _part(self, Schedule)
+
+    @property
+    def machine(self) -> Machine:
+        """Where it runs."""
+        return _part(self, Machine)
 
     def tunable(self, tuned: dict | None = None) -> Tunable:
         """Tunable values in force: params.yaml's own, else `tuned`, else `untuned`."""
         tuned = tuned if self.use_tuned and tuned else {}
-        return Tunable.model_validate({**self.untuned.model_dump(), **tuned, **self.given})
+        given = {name: getattr(self, name) for name in Tunable.model_fields}
+        given = {name: value for name, value in given.items() if value is not None}
+        return Tunable.model_validate({**self.untuned.model_dump(), **tuned, **given})
+
+    def determines_weights(self, tuned: dict | None = None) -> dict:
+        """All of the section that a training's outcome depends on.
+
+        `devices` belongs to it: each process adds its share to every batch.
+        """
+        return {
+            "recipe": self.recipe.model_dump(mode="json"),
+            "schedule": self.schedule.model_dump(mode="json"),
+            "tuned": self.tunable(tuned).model_dump(mode="json"),
+            "devices": self.devices,
+        }
+
+    def determines_trials(self) -> dict:
+        """All of the section that the tuning's trials depend on: neither the training's length and
+        machine, nor the tunable values that params.yaml gives to the training."""
+        return {
+            "recipe": self.recipe.model_dump(mode="json"),
+            "untuned": self.untuned.model_dump(mode="json"),
+        }
+
+
+def _part(section: Section, kind: type[Section]):
+    return kind(**{name: getattr(section, name) for name in kind.model_fields})
 
 
 class Tune(Section):
@@ -106,3 +165,7 @@ class Tune(Section):
     checkpointing: list[bool]
     width: list[Positive]
     learning_rate: PositiveRange
+
+    def determines_trials(self) -> dict:
+        """All but how many trials there are, and where they are written down."""
+        return self.model_dump(mode="json", exclude={"trials", "storage"})

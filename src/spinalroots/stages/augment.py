@@ -16,7 +16,6 @@ from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import selected_cases
 from spinalroots.files import folder_in_one_piece, read_json, write_json, write_text
 from spinalroots.imaging.volume import read_image, read_labels
-from spinalroots.pipeline import provenance
 from spinalroots.pipeline.params import Params
 from spinalroots.pipeline.tracking import repository_root
 from spinalroots.registry import paths
@@ -41,7 +40,6 @@ def main(params: Params) -> None:
         params.seed,
         cache=repository_root() / ".cache" / "augment",
         workers=params.workers,
-        key=lambda recipe, files: provenance.key([dataset.__name__], recipe, files),
     )
     records = [read_json(Dataset(folder).sidecar(name)) for name, folder in folders.items()]
     counts = _count(params, train, records)

@@ -1,105 +1,124 @@
-"""Stage: train HarDNet on the refined and augmented cases → models/hardnet-all-levels."""
+"""Stage: train HarDNet on the refined and augmented cases → models/trained/hardnet-all-levels."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
+from dataclasses import asdict
 
-from spinalroots.files import folder_in_one_piece, read_json
-from spinalroots.hardnet.data import cases as room
-from spinalroots.hardnet.data.straighten import InputSpec
-from spinalroots.hardnet.training.step import Plan
-from spinalroots.pipeline import tracking
+from spinalroots.compute.device import choose_device
+from spinalroots.compute.energy import EnergyMeter
+from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.training_cases import training_cases
+from spinalroots.files import folder_in_one_piece, read_json, write_json
+from spinalroots.hardnet.data.stacks import case_files, class_weights, read_stacks
+from spinalroots.hardnet.training.plan import TrainingPlan
+from spinalroots.pipeline import provenance, tracking
 from spinalroots.pipeline.params import Params
-from spinalroots.registry.models import MODELS
+from spinalroots.registry import paths
+from spinalroots.registry.models import HARDNET
 from spinalroots.settings.hardnet import Hardnet
 
-NAME = "hardnet-all-levels"
-BEST = Path("reports/tuning/best_params.json")
+MADE_BY = ["spinalroots.hardnet.training.trainer"]
+"""The modules whose code decides the outcome."""
 
 
 def tuned_values(hardnet: Hardnet) -> dict | None:
     """The tuning's best values, if they exist and are wanted."""
-    return read_json(BEST)["params"] if hardnet.use_tuned and BEST.is_file() else None
-
-
-def input_spec(hardnet: Hardnet) -> InputSpec:
-    """The squares that the parameters ask for."""
-    return InputSpec(hardnet.square_mm, hardnet.voxel_mm, hardnet.slice_mm)
+    best = paths.TUNING / "best_params.json"
+    return read_json(best)["params"] if hardnet.use_tuned and best.is_file() else None
 
 
 def main(params: Params) -> None:
     """Train, or go on with a training that was killed, and publish the best weights."""
-    from spinalroots.hardnet.training.trainer import is_main_process, train
+    from spinalroots.hardnet.training.trainer import train
 
-    model = MODELS[NAME]
-    target, spec = model.target(), input_spec(params.hardnet)
-    plan = Plan(
-        params.hardnet,
-        params.hardnet.tunable(tuned_values(params.hardnet)),
-        len(target.class_names),
+    hardnet, target, tuned = params.hardnet, HARDNET.target(), tuned_values(params.hardnet)
+    plan = TrainingPlan(
+        hardnet.recipe,
+        hardnet.tunable(tuned),
+        target,
         params.seed,
-        room.class_weights(params.hardnet, target),
+        class_weights(hardnet.class_weights, paths.AUGMENTED / "class_weights.json", target),
         params.augment.transforms,
     )
-    training = room.sources("train", augmented=model.augmented)
-    validation = room.sources("validation")
-    key = room.fingerprint(
-        [*training, *validation],
-        target,
-        hardnet=params.hardnet.model_dump(),
-        tuned=plan.tuned.model_dump(),
-        target=target.as_dict(),
-        class_weights=plan.class_weights,
-        transforms=params.augment.transforms.model_dump(),
-        seed=params.seed,
+    split = read_json(paths.SPLIT)
+    training = training_cases(split["train"], [Dataset(paths.REFINED), Dataset(paths.AUGMENTED)])
+    validation = training_cases(split["validation"], [Dataset(paths.REFINED)])
+    settings = {
+        **hardnet.determines_weights(tuned),
+        "target": target.as_dict(),
+        "class_weights": plan.class_weights,
+        "transforms": params.augment.transforms.model_dump(),
+        "seed": params.seed,
+    }
+    cases = [*training, *validation]
+    files = [path for case in cases for path in case_files(case, paths.CENTRELINES, target)]
+    key = provenance.key(MADE_BY, settings, files)
+    state = tracking.repository_root() / ".cache" / "hardnet" / key
+    device = choose_device(hardnet.machine.device, "hardnet.accelerator")
+    first = _is_first_process()
+    run = tracking.run(
+        HARDNET.name,
+        kind="training",
+        tags={
+            "model": HARDNET.name,
+            "family": HARDNET.family,
+            "region": str(HARDNET.region),
+            "target": str(HARDNET.scheme),
+            "scale": str(params.scale),
+        },
+        params=settings,
+        resume_key=f"hardnet-{key}",
     )
-    record = {"hardnet": params.hardnet.model_dump(), "tuned": plan.tuned.model_dump()}
-    main_process = is_main_process()
-    tracked = nullcontext()
-    if main_process:
-        tracked = tracking.run(
-            NAME,
-            kind="training",
-            tags={
-                "model": NAME,
-                "family": model.family,
-                "region": str(model.region),
-                "target": str(model.scheme),
-                "scale": str(params.scale),
-            },
-            params=record,
-            resume_key=f"hardnet-{key}",
-        )
-    with tracked:
-        trained = train(
-            plan,
-            spec,
-            target,
-            room.read_cases(training, spec, target, workers=params.workers),
-            room.read_cases(validation, spec, target, workers=params.workers),
-            tracking.repository_root() / ".cache" / "hardnet" / key,
-            name=NAME,
-            log=resumed_log() if main_process else None,
-        )
-        if not main_process:
+    country = params.nnunet.training.country
+    meter = EnergyMeter(country, state / "energy.json") if first else nullcontext()
+    with run if first else nullcontext():
+        with meter:
+            trained = train(
+                plan,
+                hardnet.schedule,
+                *(
+                    read_stacks(part, paths.CENTRELINES, plan.spec, target, workers=params.workers)
+                    for part in (training, validation)
+                ),
+                state,
+                name=HARDNET.name,
+                device=device,
+                devices=hardnet.devices,
+                loader_workers=hardnet.loader_workers,
+                log=resumed_log() if first else None,
+            )
+        if not first:
             return
-        with folder_in_one_piece(Path("models") / NAME) as folder:
+        totals = asdict(meter.total)
+        with folder_in_one_piece(paths.TRAINED / HARDNET.name) as folder:
             trained.predictor.save(
                 folder,
                 trained_on={
-                    "training": [source.name for source in training],
-                    "validation": [source.name for source in validation],
-                    "validation_dice": round(trained.dice, 4),
-                    "epochs": trained.epochs,
-                    "seed": params.seed,
+                    "training": [case.name for case in training],
+                    "validation": [case.name for case in validation],
                 },
-                training=record["tuned"],
+                provenance={"key": key, "code": provenance.code(MADE_BY), "seed": params.seed},
             )
-        _mlflow_log({"best_validation_dice": trained.dice}, trained.epochs)
+            write_json(
+                folder / "training.json",
+                {
+                    **totals,
+                    "country": country,
+                    "device": _device_name(device),
+                    "epochs": trained.epochs,
+                    "validation_dice": trained.dice,
+                    "settings": settings,
+                },
+            )
+        if trained.dice is not None:
+            totals["best_validation_dice"] = trained.dice
+        _mlflow_log(totals, trained.epochs)
 
 
-def resumed_log():
+def resumed_log() -> Callable[[dict[str, float], int], None]:
     """Logs epochs that the active MLflow run does not have yet."""
     known = tracking.last_step("loss")
 
@@ -108,6 +127,17 @@ def resumed_log():
             _mlflow_log(metrics, epoch)
 
     return log
+
+
+def _is_first_process() -> bool:
+    """False in the extra processes that several devices start: they run this stage too."""
+    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("RANK", "0") == "0"
+
+
+def _device_name(device: str) -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if device == "cuda" else "cpu"
 
 
 def _mlflow_log(metrics: dict[str, float], step: int) -> None:

@@ -8,55 +8,68 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from spinalroots.files import folder_in_one_piece
-from spinalroots.hardnet.data import cases as room
-from spinalroots.pipeline import tracking
+from spinalroots.compute.device import choose_device
+from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.training_cases import training_cases
+from spinalroots.files import folder_in_one_piece, read_json
+from spinalroots.hardnet.data.stacks import case_files, class_weights, read_stacks
+from spinalroots.hardnet.data.straighten import InputSpec
+from spinalroots.pipeline import provenance, tracking
 from spinalroots.pipeline.params import Params
-from spinalroots.registry.models import MODELS
-from spinalroots.stages.train_hardnet import BEST, NAME, input_spec
+from spinalroots.registry import paths
+from spinalroots.registry.models import HARDNET
+
+MADE_BY = ["spinalroots.hardnet.tuning.trial", "spinalroots.hardnet.tuning.study"]
+"""The modules whose code decides the outcome."""
 
 
 def main(params: Params) -> None:
     """Run the study, or go on with one that was killed, and write what it found."""
     import optuna
-    import torch
 
     from spinalroots.hardnet.tuning.report import write_report
-    from spinalroots.hardnet.tuning.study import Bench, finished, open_study, run_next
-    from spinalroots.hardnet.tuning.trial import write_cases
+    from spinalroots.hardnet.tuning.study import StudySetup, finished, open_study, run_next
+    from spinalroots.hardnet.tuning.trial import write_stacks
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    target, spec, tune = MODELS[NAME].target(), input_spec(params.hardnet), params.tune
-    training, validation = room.sources("train"), room.sources("validation")[: tune.trial_cases]
-    weights = room.class_weights(params.hardnet, target)
+    hardnet, tune, target = params.hardnet, params.tune, HARDNET.target()
+    split, refined = read_json(paths.SPLIT), [Dataset(paths.REFINED)]
+    training = training_cases(split["train"], refined)
+    validation = training_cases(split["validation"], refined)[: tune.trial_cases]
+    weights = class_weights(hardnet.class_weights, paths.AUGMENTED / "class_weights.json", target)
     settings = {
-        "hardnet": params.hardnet.model_dump(),
-        "tune": tune.model_dump(exclude={"trials", "storage"}),
+        **hardnet.determines_trials(),
+        "tune": tune.determines_trials(),
         "target": target.as_dict(),
-        "seed": params.seed,
         "class_weights": weights,
         "transforms": params.augment.transforms.model_dump(),
+        "seed": params.seed,
     }
-    key = room.fingerprint([*training, *validation], target, **settings)
+    cases = [*training, *validation]
+    files = [path for case in cases for path in case_files(case, paths.CENTRELINES, target)]
+    key = provenance.key(MADE_BY, settings, files)
     folder = tracking.repository_root() / ".cache" / "tune" / key
-    on_gpu = torch.cuda.is_available() and params.hardnet.accelerator != "cpu"
-    bench = Bench(
-        params.hardnet,
+    setup = StudySetup(
+        hardnet.recipe,
+        hardnet.untuned,
         tune,
         target,
-        folder / "cases.npz",
+        folder / "stacks.npz",
         folder,
         params.seed,
-        "cuda" if on_gpu else "cpu",
+        choose_device(hardnet.machine.device, "hardnet.accelerator"),
         weights,
         params.augment.transforms,
     )
-    write_cases(
-        bench.cases,
-        room.read_cases(training, spec, target, workers=params.workers),
-        room.read_cases(validation, spec, target, workers=params.workers),
+    spec = InputSpec(hardnet.square_mm, hardnet.voxel_mm, hardnet.slice_mm)
+    write_stacks(
+        setup.stacks,
+        *(
+            read_stacks(part, paths.CENTRELINES, spec, target, workers=params.workers)
+            for part in (training, validation)
+        ),
     )
-    tags = {"model": NAME, "family": "hardnet", "scale": str(params.scale)}
+    tags = {"model": HARDNET.name, "family": "hardnet", "scale": str(params.scale)}
     with tracking.run(
         "tune-hardnet",
         kind="study",
@@ -64,20 +77,18 @@ def main(params: Params) -> None:
         params={"tune": tune.model_dump()},
         resume_key=f"tune-{key}",
     ):
-        study = open_study(bench, f"hardnet-{key}")
+        study = open_study(setup, f"hardnet-{key}")
         logged = tracking.finished_children()
         for trial in finished(study):  # one that ended just before the study was killed
             if _name(trial) not in logged:
                 _log(trial, tags, key)
         with tqdm(total=tune.trials, initial=len(finished(study)), desc="trials") as bar:
             while len(finished(study)) < tune.trials:
-                _log(run_next(study, bench), tags, key)
+                _log(run_next(study, setup), tags, key)
                 bar.update()
-        with folder_in_one_piece(BEST.parent) as out:
-            found = write_report(
-                study, out, tune.memory_budget_mb, params.hardnet.untuned.model_dump()
-            )
-        _log_study(BEST.parent, found)
+        with folder_in_one_piece(paths.TUNING) as out:
+            found = write_report(study, out, tune.memory_budget_mb, hardnet.untuned.model_dump())
+        _log_study(paths.TUNING, found)
     if not found["feasible"]:
         warnings.warn(
             f"No trial stayed within tune.memory_budget_mb = {tune.memory_budget_mb:g}: HarDNet "

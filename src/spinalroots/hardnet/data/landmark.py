@@ -7,40 +7,53 @@ is found in the straightened scan and every slice gets its distance to it as an 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-CORE_MM, SAC_MM = 2.0, 7.0
-"""Radii around the centreline: surely cord above the conus, and surely with CSF in it."""
 
-LEAST_STEP = 0.25
-"""A smaller step in relative brightness is none: the conus is not in view."""
+@dataclass(frozen=True)
+class Conus:
+    """How the end of the cord is found, and what heights above it are.
 
-UNIT_MM = 100.0
-"""Heights are given in this unit, so that the channel is of the order of one."""
+    :param core_mm: radius around the centreline of what is surely cord above the conus.
+    :param sac_mm: radius of what surely has CSF in it.
+    :param bright_percentile: of the grey values within `sac_mm`; it stands for CSF.
+    :param least_step: a smaller step in relative brightness is none: the conus is not in view.
+    :param bright: relative brightness from which a profile without a step lies below the conus.
+    :param unit_mm: heights are given in this unit, so that the channel is of the order of one.
+    :param limit: heights are clipped to ± this many units.
+    """
 
-LIMIT = 2.0
-"""Heights are clipped to ± this many units."""
+    core_mm: float = 2.0
+    sac_mm: float = 7.0
+    bright_percentile: float = 90.0
+    least_step: float = 0.25
+    bright: float = 0.75
+    unit_mm: float = 100.0
+    limit: float = 2.0
 
 
-def heights(image: np.ndarray, voxel_mm: float, slice_mm: float) -> np.ndarray:
-    """Height (Z,) float32 of each slice of a stack (S, S, Z) above the conus, in `UNIT_MM`."""
-    slices = np.arange(image.shape[2]) - conus_slice(core_brightness(image, voxel_mm))
-    return (slices * slice_mm / UNIT_MM).clip(-LIMIT, LIMIT).astype(np.float32)
+def heights(image: np.ndarray, voxel_mm: float, slice_mm: float, rule: Conus) -> np.ndarray:
+    """Height (Z,) float32 of each slice of a stack (S, S, Z) above the conus, in `unit_mm`."""
+    conus = conus_slice(core_brightness(image, voxel_mm, rule), rule)
+    height = (np.arange(image.shape[2]) - conus) * slice_mm / rule.unit_mm
+    return height.clip(-rule.limit, rule.limit).astype(np.float32)
 
 
-def core_brightness(image: np.ndarray, voxel_mm: float) -> np.ndarray:
+def core_brightness(image: np.ndarray, voxel_mm: float, rule: Conus) -> np.ndarray:
     """Brightness (Z,) of the core relative to the bright part of the sac around it.
 
     Each slice is its own reference, so that a bias field along the axis cancels.
     """
     offset = (np.arange(image.shape[0]) - (image.shape[0] - 1) / 2) * voxel_mm
     radius = np.hypot(offset[:, None], offset[None, :])
-    core = image[radius <= max(CORE_MM, voxel_mm)].mean(axis=0)
-    bright = np.percentile(image[radius <= SAC_MM], 90, axis=0)
+    core = image[radius <= max(rule.core_mm, voxel_mm)].mean(axis=0)
+    bright = np.percentile(image[radius <= rule.sac_mm], rule.bright_percentile, axis=0)
     return (core / np.maximum(bright, 0.2)).clip(0, 1.5)
 
 
-def conus_slice(brightness: np.ndarray) -> int:
+def conus_slice(brightness: np.ndarray, rule: Conus) -> int:
     """The slice at which a profile (Z,), from inferior to superior, steps down the most.
 
     The best two-level fit, bright below and dark above. Without a clear step the conus lies beyond
@@ -54,6 +67,6 @@ def conus_slice(brightness: np.ndarray) -> int:
     step = below - above
     gain = edge * (count - edge) * np.maximum(step, 0) ** 2
     best = int(gain.argmax()) if count > 1 else 0
-    if count > 1 and step[best] >= LEAST_STEP:
+    if count > 1 and step[best] >= rule.least_step:
         return best + 1
-    return 0 if np.median(brightness) < 0.75 else count
+    return 0 if np.median(brightness) < rule.bright else count

@@ -1,4 +1,4 @@
-"""Straightened training cases, and patches drawn from them.
+"""Patches drawn from straightened training cases.
 
 Drawing (:func:`draw_patch`) and cutting (:func:`take_patch`) are two functions; sample `i` of
 epoch `e` is drawn from the seed (seed, e, i) alone, so that a resumed training sees the same.
@@ -7,22 +7,15 @@ epoch `e` is drawn from the seed (seed, e, i) alone, so that a resumed training 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
-from spinalroots.dataset.layout import Dataset
 from spinalroots.hardnet.data.augmentation import augmented
-from spinalroots.hardnet.data.straighten import InputSpec, Stack, network_stack, straighten
-from spinalroots.hardnet.training.losses import UNKNOWN_ROOT
-from spinalroots.hardnet.windows import neighbour_slices, with_height
-from spinalroots.imaging.centreline import Centreline
-from spinalroots.imaging.volume import read_image, read_labels
-from spinalroots.losses.truth import tubed_skeleton
-from spinalroots.registry.anatomy import Scheme, Target
+from spinalroots.hardnet.data.channels import neighbour_slices, with_height
+from spinalroots.hardnet.data.stacks import TrainingStack
 
 if TYPE_CHECKING:
     from spinalroots.settings.augment import Transforms
@@ -32,54 +25,9 @@ HEIGHT_SHIFT = 0.05
 
 
 @dataclass(frozen=True)
-class Case:
-    """A straightened case: its stack, and `classes` (S, S, Z) uint8 of the target."""
-
-    name: str
-    stack: Stack
-    classes: np.ndarray
-
-    @property
-    def image(self) -> np.ndarray:
-        """Normalised grey values (S, S, Z) float32."""
-        return self.stack.image
-
-    @cached_property
-    def root_voxels(self) -> dict[int, np.ndarray]:
-        """Class → (N, 3) voxels, for every root class that occurs."""
-        return {
-            int(value): np.argwhere(self.classes == value).astype(np.int16)
-            for value in np.unique(self.classes)
-            if value
-        }
-
-    @cached_property
-    def skeleton(self) -> np.ndarray:
-        """(S, S, Z) bool: the roots' thickened centre lines."""
-        return tubed_skeleton(self.classes) > 0
-
-
-def read_case(
-    dataset: Dataset, name: str, centreline: Centreline, spec: InputSpec, target: Target
-) -> Case:
-    """Read and straighten an annotated case.
-
-    Roots of the entity mask that carry no label of the target become `UNKNOWN_ROOT`.
-    """
-    scan = read_image(dataset.image(name))
-    labels = read_labels(dataset.labels(name, target.scheme)).data
-    classes = target.encode(labels)
-    if target.scheme is not Scheme.ENTITY and dataset.has(name, Scheme.ENTITY):
-        entity = read_labels(dataset.labels(name, Scheme.ENTITY)).data > 0
-        classes[entity & (labels == 0)] = UNKNOWN_ROOT
-    stack, placement = network_stack(scan, centreline, spec)
-    return Case(name, stack, straighten(classes, placement, labels=True))
-
-
-@dataclass(frozen=True)
 class PatchShape:
     """`in_plane` P and `slices` D of a 3D patch; for a 2D network D is 1 and `neighbours` slices on
-    either side become channels (:func:`~spinalroots.hardnet.windows.neighbour_slices`)."""
+    either side become channels (:func:`~spinalroots.hardnet.data.channels.neighbour_slices`)."""
 
     dim: int
     in_plane: int
@@ -108,37 +56,41 @@ class PatchShape:
         return int(np.prod(self.extent))
 
 
-def draw_patch(case: Case, shape: PatchShape, rng: np.random.Generator, foreground: float):
+def draw_patch(
+    stack: TrainingStack, shape: PatchShape, rng: np.random.Generator, foreground: float
+):
     """First voxel (3,) of a patch; with chance `foreground` it holds a root.
 
     The root's class is drawn evenly, not voxels: small roots are seen as often as thick ones.
     """
-    size, extent = np.array(case.classes.shape), np.array(shape.extent)
+    size, extent = np.array(stack.classes.shape), np.array(shape.extent)
     lowest, highest = np.minimum(0, size - extent), np.maximum(0, size - extent)
     start = rng.integers(lowest, highest + 1)
-    if case.root_voxels and rng.random() < foreground:
-        voxels = case.root_voxels[list(case.root_voxels)[rng.integers(len(case.root_voxels))]]
+    if stack.root_voxels and rng.random() < foreground:
+        voxels = stack.root_voxels[list(stack.root_voxels)[rng.integers(len(stack.root_voxels))]]
         voxel = voxels[rng.integers(len(voxels))]
         start = voxel - rng.integers(0, extent)
     return np.clip(start, lowest, highest)
 
 
-def take_patch(case: Case, shape: PatchShape, start: np.ndarray, *, skeleton: bool = False):
+def take_patch(
+    stack: TrainingStack, shape: PatchShape, start: np.ndarray, *, skeleton: bool = False
+):
     """Grey values (C, *spatial), classes and skeleton (*spatial) or None of the patch at `start`.
 
-    Beyond the case the image is 0 and the class background; neighbours repeat the end slices.
+    Beyond the stack the image is 0 and the class background; neighbours repeat the end slices.
     """
     extent = np.array(shape.extent)
     if shape.dim == 3:
-        image = _window(case.image, start, extent)[None]
-        classes = _window(case.classes, start, extent)
-        tube = _window(case.skeleton, start, extent) if skeleton else None
+        image = _window(stack.image, start, extent)[None]
+        classes = _window(stack.classes, start, extent)
+        tube = _window(stack.skeleton, start, extent) if skeleton else None
         return image, classes, tube
-    seen = neighbour_slices(start[2], shape.neighbours, case.image.shape[2])
+    seen = neighbour_slices(start[2], shape.neighbours, stack.image.shape[2])
     plane = (*extent[:2], shape.slices_seen)
-    image = _window(case.image[:, :, seen], (*start[:2], 0), plane).transpose(2, 0, 1)
-    classes = _window(case.classes, start, extent)[..., 0]
-    tube = _window(case.skeleton, start, extent)[..., 0] if skeleton else None
+    image = _window(stack.image[:, :, seen], (*start[:2], 0), plane).transpose(2, 0, 1)
+    classes = _window(stack.classes, start, extent)[..., 0]
+    tube = _window(stack.skeleton, start, extent)[..., 0] if skeleton else None
     return image, classes, tube
 
 
@@ -159,7 +111,7 @@ class Patches(TorchDataset):
 
     def __init__(
         self,
-        cases: list[Case],
+        stacks: list[TrainingStack],
         shape: PatchShape,
         *,
         samples: int,
@@ -170,7 +122,7 @@ class Patches(TorchDataset):
         spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
         skeleton: bool = False,
     ):
-        self.cases, self.shape, self.samples, self.epoch = cases, shape, samples, epoch
+        self.stacks, self.shape, self.samples, self.epoch = stacks, shape, samples, epoch
         self.seed, self.foreground = seed, foreground
         self.augmentation, self.spacing_mm, self.skeleton = augmentation, spacing_mm, skeleton
 
@@ -179,9 +131,9 @@ class Patches(TorchDataset):
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([self.seed, self.epoch, index])
-        case = self.cases[rng.integers(len(self.cases))]
-        start = draw_patch(case, self.shape, rng, self.foreground)
-        image, classes, tube = take_patch(case, self.shape, start, skeleton=self.skeleton)
+        stack = self.stacks[rng.integers(len(self.stacks))]
+        start = draw_patch(stack, self.shape, rng, self.foreground)
+        image, classes, tube = take_patch(stack, self.shape, start, skeleton=self.skeleton)
         maps = [classes] if tube is None else [classes, tube]
         shift = 0.0
         if self.augmentation is not None:
@@ -189,7 +141,7 @@ class Patches(TorchDataset):
             image, maps = self._augmented(image, maps, rng)
         if self.shape.height:
             depth = self.shape.extent[2]
-            image = with_height(image, case.stack.heights + shift, start[2], depth)
+            image = with_height(image, stack.heights + shift, start[2], depth)
         names = ("image", "classes", "skeleton")
         return {
             name: torch.from_numpy(np.ascontiguousarray(array))

@@ -7,34 +7,44 @@ and muscle, which may be cropped away in training data, do not change the roots'
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from spinalroots.hardnet.data.landmark import heights
+from spinalroots.hardnet.data.landmark import Conus, heights
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.resample import resample_axis, resampled_length, same_spacing
 from spinalroots.imaging.slices import Squares, cut, place, restore
 from spinalroots.imaging.volume import Grid, Volume
 
-CORE_MM = 9.0
-"""Grey values are scaled by the voxels within this distance of the centreline: cord and sac."""
 
-RANGE_PERCENTILES = (2.0, 98.0)
-"""Percentiles of the core that become 0 and 1."""
+@dataclass(frozen=True)
+class GreyValues:
+    """How grey values are scaled, by the voxels near the centreline: cord and sac.
 
-LIMITS = (-1.0, 2.5)
-"""Scaled grey values are clipped to these: fat or a vessel may be brighter than CSF."""
+    :param core_mm: radius of what counts as near.
+    :param percentiles: of the core; they become 0 and 1.
+    :param limits: scaled values are clipped to these: fat or a vessel may be brighter than CSF.
+    """
+
+    core_mm: float = 9.0
+    percentiles: tuple[float, float] = (2.0, 98.0)
+    limits: tuple[float, float] = (-1.0, 2.5)
 
 
 @dataclass(frozen=True)
 class InputSpec:
     """`square_mm`: edge of the square; `voxel_mm`: in plane; `slice_mm`: along the axis, None keeps
-    the scan's slices."""
+    the scan's slices; how grey values are scaled, and how the conus is found.
+
+    A trained network carries its own (:meth:`as_dict`): today's defaults are for new trainings.
+    """
 
     square_mm: float
     voxel_mm: float
     slice_mm: float | None = None
+    grey_values: GreyValues = field(default_factory=GreyValues)
+    conus: Conus = field(default_factory=Conus)
 
     @property
     def size_vox(self) -> int:
@@ -44,6 +54,16 @@ class InputSpec:
     def as_dict(self) -> dict:
         """Plain values for a JSON file."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: dict) -> InputSpec:
+        """Inverse of :meth:`as_dict`, also after a round through JSON."""
+        grey = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in record["grey_values"].items()
+        }
+        parts = {"grey_values": GreyValues(**grey), "conus": Conus(**record["conus"])}
+        return cls(**{**record, **parts})
 
 
 @dataclass(frozen=True)
@@ -105,19 +125,21 @@ def bend_back(values: np.ndarray, placement: Placement, *, fill: float = 0) -> n
     )
 
 
-def normalised(values: np.ndarray, inside: np.ndarray, voxel_mm: float) -> np.ndarray:
+def normalised(
+    values: np.ndarray, inside: np.ndarray, voxel_mm: float, rule: GreyValues
+) -> np.ndarray:
     """Grey values (S, S, Z) scaled so that the core's percentiles become 0 and 1; padding is 0.
 
     :param inside: (S, S, Z) bool, voxels that lie in the scan (:meth:`Squares.inside`).
     """
     offset = (np.arange(values.shape[0]) - (values.shape[0] - 1) / 2) * voxel_mm
-    core = (offset[:, None] ** 2 + offset[None, :] ** 2 <= CORE_MM**2)[..., None] & inside
+    core = (offset[:, None] ** 2 + offset[None, :] ** 2 <= rule.core_mm**2)[..., None] & inside
     seen = values[core] if core.any() else values[inside]
     if seen.size == 0:
         return np.zeros_like(values)
-    low, high = np.percentile(seen, RANGE_PERCENTILES)
+    low, high = np.percentile(seen, rule.percentiles)
     scaled = (values - low) / max(high - low, 1e-6)
-    return np.where(inside, scaled.clip(*LIMITS), 0).astype(np.float32)
+    return np.where(inside, scaled.clip(*rule.limits), 0).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -133,6 +155,6 @@ def network_stack(scan: Volume, centreline: Centreline, spec: InputSpec) -> tupl
     """A scan's :class:`Stack`, and the way back."""
     placement = plan(scan.grid, centreline, spec)
     values = straighten(scan.data, placement)
-    image = normalised(values, placement.squares.inside(), spec.voxel_mm)
+    image = normalised(values, placement.squares.inside(), spec.voxel_mm, spec.grey_values)
     slice_mm = float(placement.squares.grid.spacing_mm[2])
-    return Stack(image, heights(image, spec.voxel_mm, slice_mm)), placement
+    return Stack(image, heights(image, spec.voxel_mm, slice_mm, spec.conus)), placement

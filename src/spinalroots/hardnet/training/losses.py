@@ -12,10 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from spinalroots.hardnet.data.stacks import UNKNOWN_ROOT
 from spinalroots.losses.terms import entity_loss, identity_loss, skeleton_recall, soft_dice
-
-UNKNOWN_ROOT = 255
-"""Class of a voxel that is a root of unknown level."""
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,25 @@
-"""What training means, free of any trainer: settings, one step's loss, optimizer and learning rate.
+"""One optimizer step: the training and the trials of the tuning take the very same.
 
-The Lightning trainer and the short trainings of the tuning share it, so that what was tuned is what
-is trained.
+Lightning Fabric does what depends on the machine: device, number format, the scaling of fp16's
+gradients, several processes.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Iterator
 
 import torch
+from lightning.fabric import Fabric
 from torch import nn
+from torch.utils.data import DataLoader
 
-from spinalroots.errors import InputError
-from spinalroots.hardnet.data.patches import Case, Patches, PatchShape
-from spinalroots.hardnet.network.segmentation import NetworkConfig, SegmentationHardnet
+from spinalroots.compute.precision import resolved_precision
+from spinalroots.hardnet.data.stacks import TrainingStack
 from spinalroots.hardnet.training.losses import LossWeights, loss_terms, total
-
-if TYPE_CHECKING:
-    from spinalroots.settings.augment import Transforms
-    from spinalroots.settings.hardnet import Hardnet, Tunable
+from spinalroots.hardnet.training.plan import TrainingPlan, build, memory_format
 
 LARGEST_GRADIENT = 1.0
 """Gradients are shortened to this norm."""
@@ -30,126 +28,105 @@ DEEP_SUPERVISION_DECAY = 0.5
 """Each coarser output weighs half as much as the finer one."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """One training, fully determined: parameters, tuned values and the classes to learn.
+class TrainingStep:
+    """Network and optimizer of `plan`; called, it takes one of `steps` optimizer steps.
 
-    `class_weights`: one cross-entropy weight a class, background first. `transforms`: limits of the
-    augmentation, offline and here the same; None for none.
+    `done` counts them over all epochs; every process counts alike, since all step together.
     """
 
-    hardnet: Hardnet
-    tuned: Tunable
-    classes: int
-    seed: int
-    class_weights: tuple[float, ...] | None = None
-    transforms: Transforms | None = None
+    def __init__(self, plan: TrainingPlan, fabric: Fabric, steps: int):
+        self.plan, self.fabric, self.steps, self.done = plan, fabric, steps, 0
+        self.network = build(plan)
+        wanted = adamw(self.network, plan, one_kernel=_scaler(fabric) is None)
+        self._wrapped, self._optimizer = fabric.setup(self.network, wanted)
 
-    @property
-    def shape(self) -> PatchShape:
-        """Shape of a patch."""
-        return PatchShape(
-            self.hardnet.dim,
-            self.tuned.patch_vox,
-            self.tuned.patch_slices,
-            self.tuned.neighbours,
-            self.hardnet.height_channel,
+    def batches(
+        self, stacks: list[TrainingStack], steps: int, epoch: int, workers: int = 0
+    ) -> Iterator[dict[str, torch.Tensor]]:
+        """This process's share of an epoch of `steps` optimizer steps, on its device."""
+        samples = steps * self.plan.step_patches(self.fabric.world_size)
+        loader = DataLoader(
+            self.plan.patches(stacks, samples, epoch), self.plan.tuned.batch, num_workers=workers
         )
+        return iter(self.fabric.setup_dataloaders(loader))
 
-    @property
-    def config(self) -> NetworkConfig:
-        """Network that is trained."""
-        return NetworkConfig.of(
-            self.hardnet.preset,
-            dim=self.hardnet.dim,
-            channels=self.shape.channels,
-            classes=self.classes,
-            width=self.tuned.width,
-            in_plane_stem_stride=self.hardnet.stem_stride,
-            deep_supervision=self.hardnet.deep_supervision,
+    def __call__(self, batches: Iterator[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """Take the step; returns the `loss` of this process's patches, and its terms."""
+        tuned, weights = self.plan.tuned, self.plan.loss_weights
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.learning_rate
+        self._wrapped.train()
+        figures: dict[str, torch.Tensor] = {}
+        for number in range(tuned.accumulate):
+            more = number + 1 < tuned.accumulate
+            with self.fabric.no_backward_sync(self._wrapped, enabled=more):
+                batch = next(batches)
+                loss, terms = batch_loss(self._wrapped, batch, weights, tuned.channels_last)
+                self.fabric.backward(loss / tuned.accumulate)
+            for name, value in {"loss": loss, **terms}.items():
+                figures[name] = figures.get(name, 0.0) + value.detach() / tuned.accumulate
+        self.fabric.clip_gradients(
+            self._wrapped,
+            self._optimizer,
+            max_norm=LARGEST_GRADIENT,
+            error_if_nonfinite=False,
         )
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self.done += 1
+        return figures
 
     @property
-    def steps(self) -> int:
-        """Optimizer steps of an epoch: an epoch is so many voxels, whatever the batch."""
-        voxels = self.shape.voxels * self.tuned.batch * self.tuned.accumulate
-        return max(1, round(self.hardnet.epoch_megavoxels * 1e6 / voxels))
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        factor = learning_rate_factor(self.done, self.steps, self.plan.recipe.warm_up)
+        return self.plan.tuned.learning_rate * factor
 
-    @property
-    def samples(self) -> int:
-        """Patches of an epoch."""
-        return self.steps * self.tuned.batch * self.tuned.accumulate
+    def state(self) -> dict:
+        """All that decides how the training goes on, as tensors and plain values."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),
+            "done": self.done,
+        }
 
-    @property
-    def augmentation(self) -> Transforms | None:
-        """Limits for patches: the shared ones, but mirrored as often as HarDNet may be."""
-        if self.hardnet.augmentation == "none" or self.transforms is None:
-            return None
-        mirrored = self.transforms.flip.model_copy(
-            update={"probability": self.hardnet.flip_probability}
-        )
-        return self.transforms.model_copy(update={"flip": mirrored})
-
-    def patches(self, cases: list[Case], samples: int, epoch: int) -> Patches:
-        """The patches of one epoch."""
-        edge_mm, slice_mm = self.hardnet.voxel_mm, self.hardnet.slice_mm
-        return Patches(
-            cases,
-            self.shape,
-            samples=samples,
-            epoch=epoch,
-            seed=self.seed,
-            foreground=self.hardnet.foreground_share,
-            augmentation=self.augmentation,
-            spacing_mm=(edge_mm, edge_mm, slice_mm or edge_mm),
-            skeleton=self.hardnet.skeleton_weight > 0,
-        )
-
-    @property
-    def loss_weights(self) -> LossWeights:
-        """Weights of the loss."""
-        return LossWeights(
-            entity=self.hardnet.entity_weight,
-            level=self.hardnet.level_weight,
-            skeleton=self.hardnet.skeleton_weight,
-            classes=self.class_weights,
-        )
+    def restore(self, state: dict) -> None:
+        """Go on from a :meth:`state`."""
+        self.network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        self.done = state["done"]
 
 
-def build(plan: Plan) -> SegmentationHardnet:
-    """A freshly initialised network: the same weights for the same seed.
+def start_fabric(precision: str, device: str, devices: str | int = 1) -> Fabric:
+    """Lightning's Fabric, its processes launched.
 
-    :raises InputError: the patch cannot be halved as often as the preset does.
+    :param precision: `auto`, `32`, `bf16-mixed` or `16-mixed` (which is bf16 on a CPU).
+    :param device: `cpu` or `cuda`.
+    :param devices: how many processes, `auto` for one a GPU.
     """
-    for name, length, divisor in zip(
-        ("patch_vox", "patch_vox", "patch_slices"),
-        plan.shape.extent,
-        plan.config.divisors,
-        strict=False,
-    ):
-        if length % divisor:
-            raise InputError(
-                f"hardnet.{name}",
-                expected=f"a multiple of {divisor} for the preset {plan.hardnet.preset!r}",
-                found=str(length),
-                fix="Change the patch (also in tune), or choose a preset with fewer levels.",
-            )
-    torch.manual_seed(plan.seed)
-    network = SegmentationHardnet(plan.config, checkpointing=plan.tuned.checkpointing)
-    if plan.tuned.channels_last:
-        network = network.to(memory_format=memory_format(plan.hardnet.dim))
-    return network
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        fabric = Fabric(
+            accelerator=device,
+            devices=1 if device == "cpu" and devices == "auto" else devices,
+            precision=resolved_precision(precision, device),
+        )
+        fabric.launch()
+    return fabric
 
 
-def memory_format(dim: int) -> torch.memory_format:
-    """Channels-last in 2D or 3D."""
-    return torch.channels_last_3d if dim == 3 else torch.channels_last
+def _scaler(fabric: Fabric):
+    """What scales fp16's gradients; None in every other number format."""
+    return getattr(fabric.strategy.precision, "scaler", None)
 
 
 def batch_loss(
     network: nn.Module, batch: dict[str, torch.Tensor], weights: LossWeights, channels_last: bool
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Loss of a batch, and its terms at full resolution for the log."""
+    """Loss of a batch, and its terms at full resolution for the log, as `loss_<name>`."""
     image = batch["image"]
     if channels_last:
         image = image.contiguous(memory_format=memory_format(image.ndim - 2))
@@ -164,7 +141,7 @@ def batch_loss(
             skeleton = None if skeleton is None else shrunk(skeleton, logits.shape[2:])
         terms = loss_terms(logits, classes, weights, skeleton)
         loss = loss + DEEP_SUPERVISION_DECAY**level * total(terms, weights)
-        shown = shown or terms
+        shown = shown or {f"loss_{name}": value for name, value in terms.items()}
     return loss, shown
 
 
@@ -177,31 +154,23 @@ def shrunk(labels: torch.Tensor, size: torch.Size) -> torch.Tensor:
     return pool(labels[:, None].float(), tuple(size))[:, 0].to(labels.dtype)
 
 
-def optimizer(
-    network: nn.Module, learning_rate: float, weight_decay: float, precision: str = "32"
-) -> torch.optim.Optimizer:
+def adamw(network: nn.Module, plan: TrainingPlan, *, one_kernel: bool) -> torch.optim.Optimizer:
     """AdamW; no weight decay on batch norms and biases.
 
-    In one kernel (`fused`) except with fp16, whose loss scaling needs to see the gradients first.
+    :param one_kernel: quicker; not with fp16, whose scaling needs to see the gradients first.
     """
     decayed = [value for value in network.parameters() if value.ndim > 1]
     plain = [value for value in network.parameters() if value.ndim <= 1]
     groups = [
-        {"params": decayed, "weight_decay": weight_decay},
+        {"params": decayed, "weight_decay": plan.recipe.weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=learning_rate, fused=precision != "16-mixed")
+    return torch.optim.AdamW(groups, lr=plan.tuned.learning_rate, fused=one_kernel)
 
 
-def rate(step: int, steps: int, warm_up: float) -> float:
-    """Factor on the learning rate: a linear rise over the share `warm_up`, then half a cosine."""
+def learning_rate_factor(step: int, steps: int, warm_up: float) -> float:
+    """A linear rise over the share `warm_up` of the steps, then half a cosine down to 0."""
     rise = max(1, round(warm_up * steps))
     if step < rise:
         return (step + 1) / rise
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))
-
-
-def autocast(precision: str, device: str) -> AbstractContextManager:
-    """Mixed precision as `precision` says (32, bf16-mixed, 16-mixed)."""
-    kinds = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-    return torch.autocast(device, kinds.get(precision, torch.bfloat16), enabled=precision in kinds)

@@ -1,26 +1,28 @@
-"""Training with Lightning: best and last checkpoints, resuming, early stopping, MLflow."""
+"""The training: epochs, the best and the last checkpoint, going on after a kill, stopping early."""
 
 from __future__ import annotations
 
-import logging
-import math
-import os
-import warnings
-from collections.abc import Callable
+import io
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from tqdm import tqdm
 
-from spinalroots.compute.precision import resolved_precision
-from spinalroots.hardnet.data.patches import Case
-from spinalroots.hardnet.data.straighten import InputSpec
+from spinalroots.compute.memory import peak_memory_mb
+from spinalroots.files import write_bytes
+from spinalroots.hardnet.data.stacks import TrainingStack
 from spinalroots.hardnet.predictor import HardnetPredictor
-from spinalroots.hardnet.training.module import HardnetData, HardnetModule
-from spinalroots.hardnet.training.step import Plan
-from spinalroots.registry.anatomy import Target
+from spinalroots.hardnet.training.plan import TrainingPlan
+from spinalroots.hardnet.training.scores import predictor, validation_dice
+from spinalroots.hardnet.training.step import TrainingStep, start_fabric
+from spinalroots.settings.hardnet import Schedule
+
+BEST, LAST = "best.ckpt", "last.ckpt"
+"""In the training's folder. Names, not paths: the folder may move between two runs."""
 
 Log = Callable[[dict[str, float], int], None]
 """Takes metrics and the epoch; MLflow's `log_metrics` fits."""
@@ -28,101 +30,113 @@ Log = Callable[[dict[str, float], int], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """`predictor` holds the best weights; `dice` is their validation Dice (nan without cases)."""
+    """`predictor` holds the best weights; `dice` is their validation Dice (None without cases)."""
 
     predictor: HardnetPredictor
-    dice: float
+    dice: float | None
     epochs: int
 
 
-class LogEpochs(pl.Callback):
-    """Hands every epoch's metrics to `log`; Dice only after an epoch that validated."""
+@dataclass
+class Progress:
+    """How far a training is: `waited` counts the validations since the best one."""
 
-    def __init__(self, log: Log):
-        self.receive = log
+    epoch: int = 0
+    dice: float | None = None
+    waited: int = 0
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not trainer.is_global_zero:
-            return
-        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        values["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
-        stale = (trainer.current_epoch + 1) % trainer.check_val_every_n_epoch != 0
-        shown = {
-            name: value
-            for name, value in values.items()
-            if math.isfinite(value) and not (stale and name.startswith("dice"))
-        }
-        self.receive(shown, trainer.current_epoch)
+    def ended(self, schedule: Schedule) -> bool:
+        """Whether all epochs are done, or the Dice no longer rises."""
+        return self.epoch >= schedule.epochs or self.waited >= schedule.patience
+
+    def judge(self, dice: float) -> bool:
+        """Take note of a validation; whether it is the best so far."""
+        better = self.dice is None or dice > self.dice
+        self.waited = 0 if better else self.waited + 1
+        self.dice = dice if better else self.dice
+        return better
 
 
 def train(
-    plan: Plan,
-    spec: InputSpec,
-    target: Target,
-    training: list[Case],
-    validation: list[Case],
+    plan: TrainingPlan,
+    schedule: Schedule,
+    training: list[TrainingStack],
+    validation: list[TrainingStack],
     folder: Path,
     *,
     name: str = "hardnet",
+    device: str = "cpu",
+    devices: str | int = 1,
+    loader_workers: int = 0,
     log: Log | None = None,
     progress: bool = True,
 ) -> Trained:
     """Train, or go on with what lies in `folder`, and return the best network.
 
     `folder` belongs to this very plan and data (the caller hashes them into its name): checkpoints
-    are only ever read from there. A finished training is not repeated.
+    are only ever read from there. A finished training is not repeated. Every process returns the
+    same; only the first one writes, logs and validates, and the others wait for its word.
     """
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    module = HardnetModule(plan, spec, target)
-    last = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
-    callbacks: list[pl.Callback] = []
-    best = None
-    if validation:
-        best = ModelCheckpoint(
-            folder, filename="best", monitor="dice", mode="max", enable_version_counter=False
-        )
-        callbacks += [
-            best,
-            EarlyStopping("dice", mode="max", patience=plan.hardnet.patience),
-        ]
-    callbacks.append(last)  # after `best`, whose score it stores
-    if log:
-        callbacks.append(LogEpochs(log))
-    if progress:
-        callbacks.append(TQDMProgressBar(refresh_rate=10))
-    hardnet = plan.hardnet
-    device = "cuda" if torch.cuda.is_available() and hardnet.accelerator != "cpu" else "cpu"
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")
-        trainer = pl.Trainer(
-            accelerator=hardnet.accelerator,
-            devices=hardnet.devices if hardnet.devices == "auto" else int(hardnet.devices),
-            precision=resolved_precision(plan.tuned.precision, device),
-            max_epochs=hardnet.epochs,
-            accumulate_grad_batches=plan.tuned.accumulate,
-            check_val_every_n_epoch=hardnet.validate_every,
-            num_sanity_val_steps=0,
-            reload_dataloaders_every_n_epochs=1,
-            callbacks=callbacks,
-            logger=False,
-            enable_model_summary=False,
-            enable_progress_bar=progress,
-        )
-        previous = folder / "last.ckpt"
-        trainer.fit(
-            module,
-            datamodule=HardnetData(plan, training, validation),
-            ckpt_path=previous if previous.is_file() else None,
-            weights_only=False,
-        )
-    chosen = Path(best.best_model_path if best and best.best_model_path else previous)
-    state = torch.load(chosen, map_location="cpu", weights_only=False)["state_dict"]
-    module.load_state_dict(state)
-    score = float(best.best_model_score) if best and best.best_model_score is not None else math.nan
-    module.network.to("cpu").float().eval()
-    return Trained(module.predictor(name), score, trainer.current_epoch)
+    fabric = start_fabric(plan.tuned.precision, device, devices)
+    steps = plan.steps(schedule.epoch_megavoxels, fabric.world_size)
+    step = TrainingStep(plan, fabric, steps * schedule.epochs)
+    done = Progress()
+    if state := fabric.broadcast(_read(folder / LAST)):
+        step.restore(state["step"])
+        done = Progress(**state["progress"])
+    with tqdm(
+        total=step.steps,
+        initial=step.done,
+        desc=name,
+        unit="step",
+        disable=not (progress and fabric.is_global_zero),
+    ) as bar:
+        while not done.ended(schedule):
+            batches = step.batches(training, steps, done.epoch, loader_workers)
+            figures = _epoch(step, batches, steps, bar)
+            done.epoch += 1
+            last = done.epoch == schedule.epochs
+            if fabric.is_global_zero:
+                if validation and (last or done.epoch % schedule.validate_every == 0):
+                    figures |= validation_dice(step, validation)
+                    if done.judge(figures["dice"]):
+                        _write(folder / BEST, {"network": step.network.state_dict()})
+                if log:
+                    log(figures, done.epoch - 1)
+                _write(folder / LAST, {"step": step.state(), "progress": vars(done)})
+            done = fabric.broadcast(done)
+            bar.set_postfix_str(f"loss {figures['loss']:.3f}, Dice {done.dice or 0:.3f}")
+    if best := fabric.broadcast(_read(folder / BEST)):
+        step.network.load_state_dict(best["network"])
+    network = step.network.to("cpu").float().eval()
+    return Trained(predictor(plan, network, name), done.dice, done.epoch)
 
 
-def is_main_process() -> bool:
-    """False in the extra processes that DDP starts."""
-    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("RANK", "0") == "0"
+def _epoch(step: TrainingStep, batches: Iterator, steps: int, bar: tqdm) -> dict[str, float]:
+    """Take an epoch's steps; mean figures, and what it cost."""
+    began = time.perf_counter()
+    sums: dict[str, torch.Tensor | float] = defaultdict(float)
+    for _ in range(steps):
+        learning_rate = step.learning_rate
+        for name, value in step(batches).items():
+            sums[name] += value / steps
+        bar.update()
+    seconds = time.perf_counter() - began
+    voxels = steps * step.plan.step_patches(step.fabric.world_size) * step.plan.shape.voxels
+    return {
+        **{name: float(value) for name, value in sums.items()},
+        "learning_rate": learning_rate,
+        "megavoxels_per_s": voxels / seconds / 1e6,
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def _write(path: Path, state: dict) -> None:
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    write_bytes(path, stream.getvalue())
+
+
+def _read(path: Path) -> dict | None:
+    """Tensors and plain values only: nothing in a checkpoint can run. None if there is none."""
+    return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None

@@ -7,6 +7,7 @@ of memory, or shows after its first step that it needs more than the budget, cou
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -17,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from spinalroots.hardnet.tuning.process import COMPLETE, OUT_OF_MEMORY, TOO_SLOW, execute
 from spinalroots.registry.anatomy import Target
 from spinalroots.settings.augment import Transforms
-from spinalroots.settings.hardnet import Hardnet, Tune
+from spinalroots.settings.hardnet import Recipe, Tunable, Tune
 
 MEMORY = "peak_memory_over_budget_mb"
 """The constraint: feasible where it is zero or less."""
@@ -27,13 +28,14 @@ UNKNOWN_EXCESS_MB = 1.0
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What all trials of a study share: parameters, target, cases on disk, device, folder, seed."""
+class StudySetup:
+    """What all trials of a study share: settings, target, stacks on disk, device, folder, seed."""
 
-    hardnet: Hardnet
+    recipe: Recipe
+    untuned: Tunable
     tune: Tune
     target: Target
-    cases: Path
+    stacks: Path
     folder: Path
     seed: int
     device: str = "cpu"
@@ -41,15 +43,14 @@ class Bench:
     transforms: Transforms | None = None
 
 
-def search_space(hardnet: Hardnet, tune: Tune) -> dict[str, list | tuple[float, float]]:
-    """Name → choices, or (low, high) of the learning rate; without what params.yaml fixes.
+def search_space(recipe: Recipe, tune: Tune) -> dict[str, list | tuple[float, float]]:
+    """Name → choices, or (low, high) of the learning rate.
 
     2D has no patch depth and 3D no neighbours.
     """
-    useless = "neighbours" if hardnet.dim == 3 else "patch_slices"
-    names = [name for name in type(hardnet.untuned).model_fields if name != useless]
-    space = {name: getattr(tune, name) for name in names if name not in hardnet.given}
-    return {name: choices for name, choices in space.items() if choices}
+    useless = "neighbours" if recipe.dim == 3 else "patch_slices"
+    names = [name for name in Tunable.model_fields if name != useless]
+    return {name: getattr(tune, name) for name in names if getattr(tune, name)}
 
 
 def suggest(trial: optuna.Trial, space: dict) -> dict:
@@ -63,16 +64,16 @@ def suggest(trial: optuna.Trial, space: dict) -> dict:
     return values
 
 
-def open_study(bench: Bench, name: str) -> optuna.Study:
+def open_study(setup: StudySetup, name: str) -> optuna.Study:
     """Create the study, or go on with it: in a journal file, or in the storage of the parameters.
 
     In our own journal a trial still marked as running was killed: it is closed, and tried again.
     """
-    if bench.tune.storage:
-        storage = bench.tune.storage
+    if setup.tune.storage:
+        storage = setup.tune.storage
     else:
-        bench.folder.mkdir(parents=True, exist_ok=True)
-        backend = optuna.storages.journal.JournalFileBackend(str(bench.folder / "journal.log"))
+        setup.folder.mkdir(parents=True, exist_ok=True)
+        backend = optuna.storages.journal.JournalFileBackend(str(setup.folder / "journal.log"))
         storage = optuna.storages.JournalStorage(backend)
     study = optuna.create_study(
         study_name=name,
@@ -80,16 +81,38 @@ def open_study(bench: Bench, name: str) -> optuna.Study:
         directions=["maximize", "minimize"],
         load_if_exists=True,
     )
-    if not bench.tune.storage:
+    if not setup.tune.storage:
         for killed in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             study.tell(killed.number, state=TrialState.FAIL)
             study.enqueue_trial(killed.params)
-    if not study.get_trials(deepcopy=False):
-        space = search_space(bench.hardnet, bench.tune)
-        start = bench.hardnet.untuned.model_dump()
-        if all(_contains(choices, start[name]) for name, choices in space.items()):
-            study.enqueue_trial({name: start[name] for name in space})
     return study
+
+
+def ask(study: optuna.Study, setup: StudySetup) -> tuple[optuna.Trial, dict]:
+    """A new trial and its values. The first one tries `untuned`, the others what the sampler says.
+
+    The sampler's seed is the trial's place among those that were not killed: machines that ask at
+    once have different places, and a study that was killed and resumed asks for what an undisturbed
+    one would have asked for. Trials that are still running elsewhere are kept away from.
+    """
+    trial = study.ask()
+    space = search_space(setup.recipe, setup.tune)
+    place = sum(
+        other.number < trial.number and other.state is not TrialState.FAIL
+        for other in study.get_trials(deepcopy=False)
+    )
+    study.sampler = optuna.samplers.TPESampler(
+        seed=setup.seed + place,
+        n_startup_trials=min(10, max(4, setup.tune.trials // 2)),
+        multivariate=False,
+        constant_liar=True,
+    )
+    start = {name: getattr(setup.untuned, name) for name in space}
+    if place == 0 and all(_contains(choices, start[name]) for name, choices in space.items()):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.sampler = optuna.samplers.PartialFixedSampler(start, study.sampler)
+    return trial, suggest(trial, space)
 
 
 def _contains(choices: list | tuple[float, float], value) -> bool:
@@ -103,26 +126,20 @@ def finished(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
 
-def run_next(study: optuna.Study, bench: Bench) -> FrozenTrial:
-    """Run one more trial. The sampler's seed depends on how many are done, so that a study that was
-    killed and resumed asks for what an undisturbed one would have asked for."""
-    done = len(finished(study))
-    study.sampler = optuna.samplers.TPESampler(
-        seed=bench.seed + done, n_startup_trials=min(10, max(4, bench.tune.trials // 2))
-    )
-    trial = study.ask()
-    values = suggest(trial, search_space(bench.hardnet, bench.tune))
+def run_next(study: optuna.Study, setup: StudySetup) -> FrozenTrial:
+    """Run one more trial."""
+    trial, values = ask(study, setup)
     result = execute(
-        request(bench, values),
-        bench.folder / f"trial-{trial.number}.json",
-        timeout_s=bench.tune.trial_timeout_s,
-        budget_mb=bench.tune.memory_budget_mb,
+        request(setup, values),
+        setup.folder / f"trial-{trial.number}.json",
+        timeout_s=setup.tune.trial_timeout_s,
+        budget_mb=setup.tune.memory_budget_mb,
         dice_to_reach=_halfway_median(study),
     )
     for key, value in result.items():
         trial.set_user_attr(key, value)
     peak = result.get("peak_memory_mb")
-    excess = UNKNOWN_EXCESS_MB if peak is None else peak - bench.tune.memory_budget_mb
+    excess = UNKNOWN_EXCESS_MB if peak is None else peak - setup.tune.memory_budget_mb
     if result["outcome"] in (OUT_OF_MEMORY, TOO_SLOW):
         excess = max(excess, UNKNOWN_EXCESS_MB)
     trial.set_constraint(MEMORY, excess)
@@ -133,19 +150,19 @@ def run_next(study: optuna.Study, bench: Bench) -> FrozenTrial:
     return study.get_trials(deepcopy=False)[trial.number]
 
 
-def request(bench: Bench, values: dict) -> dict:
+def request(setup: StudySetup, values: dict) -> dict:
     """What a trial's process is told."""
     return {
-        "hardnet": bench.hardnet.model_dump(mode="json"),
-        "tuned": {**bench.hardnet.tunable().model_dump(), **values},
-        "target": bench.target.as_dict(),
-        "cases": str(bench.cases),
-        "megavoxels": bench.tune.trial_megavoxels,
-        "prune_after": bench.tune.prune_after,
-        "device": bench.device,
-        "seed": bench.seed,
-        "class_weights": bench.class_weights,
-        "transforms": bench.transforms and bench.transforms.model_dump(),
+        "recipe": setup.recipe.model_dump(mode="json"),
+        "tuned": {**setup.untuned.model_dump(), **values},
+        "target": setup.target.as_dict(),
+        "stacks": str(setup.stacks),
+        "megavoxels": setup.tune.trial_megavoxels,
+        "prune_after": setup.tune.prune_after,
+        "device": setup.device,
+        "seed": setup.seed,
+        "class_weights": setup.class_weights,
+        "transforms": setup.transforms and setup.transforms.model_dump(),
     }
 
 

@@ -14,76 +14,78 @@ from pathlib import Path
 
 import numpy as np
 
-from spinalroots.hardnet.data.patches import Case
+from spinalroots.hardnet.data.stacks import TrainingStack
 from spinalroots.hardnet.data.straighten import Stack
 from spinalroots.registry.anatomy import Target
 
 
-def write_cases(path: Path, training: list[Case], validation: list[Case]) -> None:
+def write_stacks(
+    path: Path, training: list[TrainingStack], validation: list[TrainingStack]
+) -> None:
     """Straightened cases as one uncompressed `.npz`, which a trial reads in no time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {}
-    for part, cases in (("training", training), ("validation", validation)):
-        for case in cases:
-            arrays[f"{part}/{case.name}/image"] = case.stack.image
-            arrays[f"{part}/{case.name}/heights"] = case.stack.heights
-            arrays[f"{part}/{case.name}/classes"] = case.classes
+    for part, stacks in (("training", training), ("validation", validation)):
+        for stack in stacks:
+            arrays[f"{part}/{stack.name}/image"] = stack.image
+            arrays[f"{part}/{stack.name}/heights"] = stack.heights
+            arrays[f"{part}/{stack.name}/classes"] = stack.classes
     with path.open("wb") as stream:
         np.savez(stream, **arrays)
 
 
-def read_cases(path: Path, part: str) -> list[Case]:
-    """The `training` or `validation` cases of :func:`write_cases`."""
+def read_stacks(path: Path, part: str) -> list[TrainingStack]:
+    """The `training` or `validation` stacks of :func:`write_stacks`."""
     with np.load(path) as arrays:
         names = [key.split("/")[1] for key in arrays if key.startswith(f"{part}/")]
-        cases = []
+        stacks = []
         for name in dict.fromkeys(names):
             image, heights, classes = (
                 arrays[f"{part}/{name}/{what}"] for what in ("image", "heights", "classes")
             )
-            cases.append(Case(name, Stack(image, heights), classes))
-        return cases
+            stacks.append(TrainingStack(name, Stack(image, heights), classes))
+        return stacks
 
 
 def main(request_path: str) -> None:
     """Run the training that the request describes."""
     from spinalroots.compute.memory import peak_memory_mb
-    from spinalroots.hardnet.data.straighten import InputSpec
-    from spinalroots.hardnet.training.short import mean_dice, short_training
-    from spinalroots.hardnet.training.step import Plan
+    from spinalroots.hardnet.training.plan import TrainingPlan
+    from spinalroots.hardnet.training.scores import validation_dice
+    from spinalroots.hardnet.training.step import TrainingStep, start_fabric
     from spinalroots.settings.augment import Transforms
-    from spinalroots.settings.hardnet import Hardnet, Tunable
+    from spinalroots.settings.hardnet import Recipe, Tunable
 
     parent = os.getppid()
     request = json.loads(Path(request_path).read_text(encoding="utf-8"))
-    target = Target.from_dict(request["target"])
-    plan = Plan(
-        Hardnet.model_validate(request["hardnet"]),
+    plan = TrainingPlan(
+        Recipe.model_validate(request["recipe"]),
         Tunable.model_validate(request["tuned"]),
-        len(target.class_names),
+        Target.from_dict(request["target"]),
         request["seed"],
         tuple(request["class_weights"]) if request["class_weights"] else None,
         Transforms.model_validate(request["transforms"]) if request["transforms"] else None,
     )
-    spec = InputSpec(plan.hardnet.square_mm, plan.hardnet.voxel_mm, plan.hardnet.slice_mm)
-    archive = Path(request["cases"])
-    training, validation = read_cases(archive, "training"), read_cases(archive, "validation")
-    voxels = plan.shape.voxels * plan.tuned.batch * plan.tuned.accumulate
-    steps = max(2, round(request["megavoxels"] * 1e6 / voxels))
+    archive = Path(request["stacks"])
+    training, validation = read_stacks(archive, "training"), read_stacks(archive, "validation")
+    steps = max(2, plan.steps(request["megavoxels"]))
     halfway = max(1, round(request["prune_after"] * steps))
-    for step, loss, network in short_training(plan, training, steps, request["device"]):
+    step = TrainingStep(plan, start_fabric(plan.tuned.precision, request["device"]), steps)
+    batches = step.batches(training, steps, epoch=0)
+    while step.done < steps:
+        loss = float(step(batches)["loss"])
         if os.getppid() != parent:
             return  # the study was killed: nobody listens
-        if step == 1:
-            tell(event="step", step=step, loss=loss, peak_memory_mb=peak_memory_mb())
-        if step in (halfway, steps):
-            scores = mean_dice(network, plan, spec, target, validation)
+        figures = {"step": step.done, "loss": loss}
+        if step.done == 1:
+            tell(event="step", **figures, peak_memory_mb=peak_memory_mb())
+        if step.done in (halfway, steps):
+            scores = validation_dice(step, validation)
             tell(
-                event="end" if step == steps else "halfway",
-                step=step,
-                loss=loss,
-                dice=float(scores[0]),
-                dice_levels=float(np.nan_to_num(np.nanmean(scores[1:]))),
+                event="end" if step.done == steps else "halfway",
+                **figures,
+                dice=scores["dice"],
+                dice_levels=scores.get("dice_levels", 0.0),
                 peak_memory_mb=peak_memory_mb(),
             )
 

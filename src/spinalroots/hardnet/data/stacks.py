@@ -1,0 +1,135 @@
+"""The cases that HarDNet learns from, straightened, with their classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from spinalroots.dataset.training_cases import TrainingCase, with_map
+from spinalroots.errors import InputError
+from spinalroots.files import read_json
+from spinalroots.hardnet.data.straighten import InputSpec, Stack, network_stack, straighten
+from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.volume import read_image, read_labels
+from spinalroots.losses.truth import tubed_skeleton
+from spinalroots.registry.anatomy import Scheme, Target
+
+UNKNOWN_ROOT = 255
+"""Class of a voxel that is a root of unknown level."""
+
+
+@dataclass(frozen=True)
+class TrainingStack:
+    """A straightened case: its stack, and `classes` (S, S, Z) uint8 of the target."""
+
+    name: str
+    stack: Stack
+    classes: np.ndarray
+
+    @property
+    def image(self) -> np.ndarray:
+        """Normalised grey values (S, S, Z) float32."""
+        return self.stack.image
+
+    @property
+    def heights(self) -> np.ndarray:
+        """Heights (Z,) above the conus."""
+        return self.stack.heights
+
+    @cached_property
+    def root_voxels(self) -> dict[int, np.ndarray]:
+        """Class → (N, 3) voxels, for every root class that occurs."""
+        return {
+            int(value): np.argwhere(self.classes == value).astype(np.int16)
+            for value in np.unique(self.classes)
+            if value
+        }
+
+    @cached_property
+    def skeleton(self) -> np.ndarray:
+        """(S, S, Z) bool: the roots' thickened centre lines."""
+        return tubed_skeleton(self.classes) > 0
+
+
+def read_stacks(
+    cases: list[TrainingCase],
+    centrelines: Path,
+    spec: InputSpec,
+    target: Target,
+    *,
+    workers: int = 1,
+) -> list[TrainingStack]:
+    """Read and straighten every case; one without a label map of the target is left out.
+
+    :param centrelines: folder of the cases' centrelines, `<name>.json`.
+    :raises InputError: none is left, or a centreline is missing.
+    """
+    usable, _ = with_map(cases, target.scheme)
+    if cases and not usable:
+        raise InputError(
+            cases[0].dataset.root,
+            expected=f"cases with a {target.scheme} map",
+            found="none",
+            fix="Run `dvc repro refine`.",
+        )
+    read = delayed(_read_stack)
+    return Parallel(n_jobs=workers)(read(case, centrelines, spec, target) for case in usable)
+
+
+def _read_stack(
+    case: TrainingCase, centrelines: Path, spec: InputSpec, target: Target
+) -> TrainingStack:
+    """Roots of the entity mask that carry no label of the target become `UNKNOWN_ROOT`."""
+    line, dataset = _centreline(case, centrelines), case.dataset
+    if not line.is_file():
+        raise InputError(
+            line,
+            expected="the case's centreline",
+            found="no such file",
+            fix="Run `dvc repro centreline`.",
+        )
+    labels = read_labels(dataset.labels(case.name, target.scheme)).data
+    classes = target.encode(labels)
+    if target.scheme is not Scheme.ENTITY and dataset.has(case.name, Scheme.ENTITY):
+        entity = read_labels(dataset.labels(case.name, Scheme.ENTITY)).data > 0
+        classes[entity & (labels == 0)] = UNKNOWN_ROOT
+    scan = read_image(dataset.image(case.name))
+    stack, placement = network_stack(scan, Centreline.read(line), spec)
+    return TrainingStack(case.name, stack, straighten(classes, placement, labels=True))
+
+
+def case_files(case: TrainingCase, centrelines: Path, target: Target) -> list[Path]:
+    """The files that a case is read from."""
+    wanted = [
+        case.dataset.image(case.name),
+        case.dataset.labels(case.name, target.scheme),
+        case.dataset.labels(case.name, Scheme.ENTITY),
+        _centreline(case, centrelines),
+    ]
+    return [path for path in wanted if path.is_file()]
+
+
+def _centreline(case: TrainingCase, centrelines: Path) -> Path:
+    return centrelines / f"{case.name}.json"
+
+
+def class_weights(rule: str, planned: Path, target: Target) -> tuple[float, ...] | None:
+    """Cross-entropy weights of the target's classes.
+
+    :param rule: `none`, or `balanced`: as the file `planned` of the balance plan says.
+    """
+    if rule == "none":
+        return None
+    if not planned.is_file():
+        raise InputError(
+            planned,
+            expected="the balance plan's class weights",
+            found="no such file",
+            fix="Run `dvc repro augment`, or set hardnet.class_weights to none.",
+        )
+    weights = read_json(planned)[str(target.scheme)]
+    return (1.0, *(float(weights.get(str(value), 1.0)) for value in target.values))
