@@ -87,14 +87,14 @@ def planned_resenc(classes: int):
     from spinalroots.nnunet.network import build_network
     from spinalroots.nnunet.planner import plan
     from spinalroots.nnunet.preprocess import write_fingerprint
-    from spinalroots.nnunet.raw_data import write_raw_dataset
+    from spinalroots.nnunet.raw_data import dataset_name, write_raw_dataset
 
     model = MODELS["nnunet-all-levels"]
     split = read_json(paths.SPLIT)
     refined = [Dataset(paths.REFINED)]
     training, _ = with_map(training_cases(split["train"], refined), Scheme.LEVELS)
     validation, _ = with_map(training_cases(split["validation"], refined), Scheme.LEVELS)
-    name = environment.dataset_name(model)
+    name = dataset_name(model)
     wanted = NnunetPlan.model_validate(
         {**dict.fromkeys(NnunetPlan.model_fields), "planner": "resenc_m"}
     )

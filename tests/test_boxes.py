@@ -7,6 +7,7 @@ from spinalroots.errors import InputError
 from spinalroots.imaging.boxes import (
     bounding_box,
     centreline_box,
+    centreline_tube,
     label_boxes,
     paste,
     put_back,
@@ -126,3 +127,19 @@ def test_voxels_and_millimetres_are_two_ways_to_say_one_place():
     assert np.allclose(points[2, 3], by_hand[:3])
     assert np.allclose(grid.to_voxels(points), voxels)
     assert np.isclose(grid.voxel_mm3, 0.7 * 0.9 * 2.0)
+
+
+@pytest.mark.parametrize(
+    "grid", [aslant((40, 36, 20)), Grid((30, 30, 12), np.diag([0.5, 1, 3, 1]))]
+)
+def test_a_tube_is_a_cylinder_around_the_curve_inside_its_box(grid):
+    across, front, slices = grid.shape
+    middle = [(across / 2, front / 2, level) for level in range(slices)]
+    curve = Centreline.from_slices(middle, grid.affine, "truth")
+    tube = centreline_tube(curve, grid, 6.0)
+    beyond = tube.copy()
+    beyond[centreline_box(curve, grid, 6.0 / grid.spacing_mm[:2])] = False
+    assert not beyond.any()
+    for level in range(2, grid.shape[2] - 2):
+        section_mm2 = tube[:, :, level].sum() * grid.spacing_mm[0] * grid.spacing_mm[1]
+        assert section_mm2 == pytest.approx(np.pi * 36, rel=0.08)

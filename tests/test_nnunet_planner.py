@@ -8,7 +8,7 @@ import pytest
 
 from spinalroots.files import read_json, write_json
 from spinalroots.nnunet import environment
-from spinalroots.nnunet.planner import plan, read_plans, summary
+from spinalroots.nnunet.planner import plan, summary
 from spinalroots.pipeline import params as parameters
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,7 +63,7 @@ def test_paper_scale_plans_the_papers_configuration(fingerprinted):
     training = params.nnunet.training
     assert (training.epochs, training.iterations, training.optimizer) == (500, 250, "sgd")
     assert (training.learning_rate, training.entity_weight) == (0.01, 0)
-    written = read_plans(fingerprinted / "preprocessed" / NAME, params.nnunet.plan)
+    written = fingerprinted / "preprocessed" / NAME / "nnUNetResEncUNetMPlans.json"
     assert read_json(written)["plans_name"] == "nnUNetResEncUNetMPlans"
 
 

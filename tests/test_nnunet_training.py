@@ -18,16 +18,15 @@ from safetensors.torch import load_file
 
 from spinalroots.files import read_json
 from spinalroots.nnunet import environment
+from spinalroots.nnunet.drawing import by_size
+from spinalroots.nnunet.job import Job
 from spinalroots.nnunet.randomness import random_state, seed_everything, set_random_state
-from spinalroots.nnunet.trainer import (
-    SETTINGS,
-    SpinalrootsTrainer,
-    WarmUpPoly,
-    by_size,
-)
-from spinalroots.nnunet.training import Job, working_folder
+from spinalroots.nnunet.resumable import SETTINGS
+from spinalroots.nnunet.schedule import WarmUpPoly
+from spinalroots.nnunet.trainer import SpinalrootsTrainer
+from spinalroots.nnunet.training import working_folder
 from spinalroots.registry import paths
-from spinalroots.registry.models import MODELS
+from spinalroots.registry.models import nnunet_row
 from spinalroots.stages import prepare_nnunet, train_nnunet
 
 ROW = "all-levels"
@@ -57,7 +56,11 @@ def stop_after(batches: int, monkeypatch) -> None:
         return step(self, batch)
 
     monkeypatch.setattr(SpinalrootsTrainer, "train_step", counted)
-    monkeypatch.setattr("spinalroots.nnunet.trainer.CHECKPOINT_EVERY_S", -1.0)
+    monkeypatch.setattr("spinalroots.nnunet.resumable.CHECKPOINT_EVERY_S", -1.0)
+
+
+def job(params) -> Job:
+    return Job.read(paths.NNUNET / ROW, nnunet_row(ROW), params.nnunet.training, params.seed)
 
 
 def runs() -> list:
@@ -134,25 +137,21 @@ def test_kill_9_costs_no_epoch_and_leaves_no_gap(project, tmp_path):
 
 
 def test_what_decides_the_weights_is_in_the_key_and_where_it_runs_is_not(project):
-    model, prepared = MODELS[f"nnunet-{ROW}"], paths.NNUNET / ROW
-
     def key(**training):
-        return Job.read(tiny(project, **training), model, prepared).key
+        return train_nnunet.training_key(job(tiny(project, **training)))
 
     assert key() == key(country="FRA", augmentation_workers=3)
     assert len({key(), key(epochs=3), key(entity_weight=0.5), key(class_weights="balanced")}) == 4
 
 
 def test_never_mirrors_and_takes_its_budget_from_the_parameters(project, tmp_path):
-    model, prepared = MODELS[f"nnunet-{ROW}"], paths.NNUNET / ROW
     for kind in ("full", "light", "none"):
-        job = Job.read(tiny(project, online_augmentation=kind), model, prepared)
-        plans = {**job.plans, SETTINGS: job.settings, "continue_training": False}
-        with environment.folders(
-            prepared, preprocessed=working_folder(job, tmp_path / kind), results=tmp_path / kind
-        ):
+        asked = job(tiny(project, online_augmentation=kind))
+        plans = {**asked.plans, SETTINGS: asked.settings, "continue_training": False}
+        preprocessed = working_folder(asked, tmp_path / kind)
+        with environment.folders(tmp_path / kind, preprocessed=preprocessed):
             trainer = SpinalrootsTrainer(
-                plans, environment.CONFIGURATION, 0, job.dataset, torch.device("cpu")
+                plans, environment.CONFIGURATION, 0, asked.dataset, torch.device("cpu")
             )
             *_, mirror = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
             assert mirror is None

@@ -73,6 +73,16 @@ def centreline_box(centreline: Centreline, grid: Grid, margin_vox: float | np.nd
     )
 
 
+def centreline_tube(centreline: Centreline, grid: Grid, radius_mm: float) -> np.ndarray:
+    """Voxels (X, Y, Z) of a RAS+ grid within `radius_mm` of the curve in their own slice (bool)."""
+    places, spacing_mm = centreline.in_slices(grid), grid.spacing_mm
+    across, front = (
+        (np.arange(grid.shape[axis])[:, None] - places[:, axis]) * spacing_mm[axis]
+        for axis in (0, 1)
+    )
+    return across[:, None] ** 2 + front[None] ** 2 <= radius_mm**2
+
+
 def put_back(part: np.ndarray, box: Box, shape: tuple[int, ...]) -> np.ndarray:
     """An array of `shape` that holds `part` in `box` and 0 elsewhere."""
     whole = np.zeros(shape, part.dtype)

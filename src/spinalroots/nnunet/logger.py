@@ -21,15 +21,13 @@ class MlflowLogger:
     one epoch at a time. A resumed training replays the checkpoint's history; what MLflow already
     has is skipped, so each epoch arrives exactly once, wherever the kill fell.
 
+    :param run_id: in the store that MLflow is set to, here or by MLFLOW_TRACKING_URI.
     :param prefix: before every name, where a run holds several folds.
     """
 
     def __init__(self, run_id: str, prefix: str = ""):
-        from mlflow import MlflowClient, set_tracking_uri
+        from mlflow import MlflowClient
 
-        from spinalroots.pipeline.tracking import tracking_uri
-
-        set_tracking_uri(tracking_uri())
         self.client, self.run_id, self.prefix = MlflowClient(), run_id, prefix
         self.pending: dict[int, dict[str, float]] = defaultdict(dict)
         history = self.client.get_metric_history(run_id, prefix + _MARK)

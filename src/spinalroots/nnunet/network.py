@@ -12,6 +12,9 @@ from torch import nn
 
 from spinalroots.errors import InputError
 
+FORMAT = 1
+"""Of model.json, which describes the network; another number is another layout."""
+
 
 class Ensemble(nn.Module):
     """Mean of the logits of several networks, as nnU-Net combines its folds."""

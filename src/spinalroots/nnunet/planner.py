@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from pathlib import Path
 
 import numpy as np
 from nnunetv2.experiment_planning.experiment_planners.residual_unets import (
@@ -106,9 +105,3 @@ def summary(plans: dict, configuration: str) -> dict:
         "features_per_stage": list(network["features_per_stage"]),
         "blocks_per_stage": list(network["n_blocks_per_stage"]),
     }
-
-
-def read_plans(folder: Path, parameters: NnunetPlan) -> Path:
-    """File of the plans in the preprocessed folder of a data set."""
-    name = SMALL_PLANS if parameters.planner == "small" else "nnUNetResEncUNetMPlans"
-    return Path(folder) / f"{name}.json"

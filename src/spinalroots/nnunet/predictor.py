@@ -8,59 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 import torch
 from acvl_utils.cropping_and_padding.padding import pad_nd_image
-from nnunetv2.inference.sliding_window_prediction import (
-    compute_gaussian,
-    compute_steps_for_sliding_window,
-)
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from scipy.special import softmax
 
+from spinalroots.errors import InputError
 from spinalroots.files import read_json
+from spinalroots.imaging.boxes import centreline_box, centreline_tube, put_back
 from spinalroots.imaging.centreline import Centreline
-from spinalroots.imaging.volume import Volume
+from spinalroots.imaging.volume import Box, Volume
 from spinalroots.inference.decoding import decode, uncertainty
 from spinalroots.inference.predictor import Prediction, Runner, torch_runner
-from spinalroots.nnunet.network import build_network, load_weights
+from spinalroots.nnunet.network import FORMAT, build_network, load_weights
+from spinalroots.nnunet.tiles import slide, tiles
 from spinalroots.registry.anatomy import Target
 from spinalroots.settings.inference import NnunetInference
 
-CERTAIN = 30.0
-"""Logit of the background where the network was not asked."""
 
+@dataclass(frozen=True)
+class _Image:
+    """What the network sees of a scan, in nnU-Net's axes, and the way back.
 
-def box_around(
-    centreline: Centreline, scan: Volume, margin_mm: float
-) -> tuple[slice, slice, slice]:
-    """Box of the scan's voxels within `margin_mm`, in-plane, of the curve; all of its height."""
-    shape, affine = np.array(scan.data.shape), scan.affine
-    middle = (shape - 1) / 2
-    heights = np.stack([np.full(shape[2], middle[0]), np.full(shape[2], middle[1])], axis=1)
-    voxels = np.column_stack([heights, np.arange(shape[2])])
-    superior_mm = voxels @ affine[2, :3] + affine[2, 3]
-    points = centreline.at_height(superior_mm)
-    inside = (points - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T
-    margin = margin_mm / scan.spacing_mm[:2]
-    low = np.clip(np.floor(inside[:, :2].min(axis=0) - margin), 0, shape[:2] - 2).astype(int)
-    high = np.clip(np.ceil(inside[:, :2].max(axis=0) + margin) + 1, low + 2, shape[:2]).astype(int)
-    return slice(low[0], high[0]), slice(low[1], high[1]), slice(0, int(shape[2]))
+    `data` (1, *spatial) float32; `tube` (*spatial) bool: near the curve; both padded to a patch.
+    `unpadded`: what of *spatial is not padding. `box`: of the scan. `properties`: what nnU-Net's
+    preprocessing remembers.
+    """
 
-
-def near(centreline: Centreline, part: Volume, margin_mm: float) -> np.ndarray:
-    """Voxels (X, Y, Z) of `part` within `margin_mm` of the curve in their axial plane (bool)."""
-    shape, affine = part.data.shape, part.affine
-    index = np.meshgrid(*[np.arange(size, dtype=np.float32) for size in shape], indexing="ij")
-    x, y, z = (
-        sum(affine[row, axis] * index[axis] for axis in range(3)) + affine[row, 3]
-        for row in range(3)
-    )
-    points = centreline.at_height(z)
-    return (points[..., 0] - x) ** 2 + (points[..., 1] - y) ** 2 <= margin_mm**2
+    data: np.ndarray
+    tube: np.ndarray
+    unpadded: Box
+    box: Box
+    properties: dict
 
 
 @dataclass
@@ -76,19 +58,25 @@ class NnunetPredictor:
     inference: NnunetInference
 
     @classmethod
-    def load(
-        cls, folder: Path, device: str = "cpu", inference: NnunetInference | None = None
-    ) -> NnunetPredictor:
-        """The model published in `folder`; its weights are safetensors, nothing is unpickled.
+    def load(cls, folder: Path, device: str, inference: NnunetInference) -> NnunetPredictor:
+        """The network that a training left in `folder`, on a device (`cpu` or `cuda`).
 
-        :param inference: how to segment; None takes what the model was published with.
+        Its weights are safetensors: nothing is unpickled.
+
+        :raises InputError: the description or the weights are of another kind.
         """
-        record = read_json(Path(folder) / "model.json")
+        description = Path(folder) / "model.json"
+        record = read_json(description)
+        if record.get("format") != FORMAT:
+            raise InputError(
+                description,
+                expected=f"format {FORMAT}",
+                found=str(record.get("format")),
+                fix="Train again, or use the version of spinalroots that wrote it.",
+            )
+        dataset = record["dataset_json"]
         network = build_network(
-            record["plans"],
-            record["configuration"],
-            len(record["dataset_json"]["labels"]),
-            record["folds"],
+            record["plans"], record["configuration"], len(dataset["labels"]), record["folds"]
         )
         load_weights(network, Path(folder) / "model.safetensors")
         return cls(
@@ -96,9 +84,9 @@ class NnunetPredictor:
             Target.from_dict(record["target"]),
             network.eval().to(device),
             record["plans"],
-            record["dataset_json"],
+            dataset,
             record["configuration"],
-            inference or NnunetInference.model_validate(record["inference"]),
+            inference,
         )
 
     def untrained(self, seed: int) -> NnunetPredictor:
@@ -119,102 +107,72 @@ class NnunetPredictor:
 
     def inputs(self, scan: Volume, centreline: Centreline) -> Iterator[np.ndarray]:
         """The tiles (1, *patch) float32 of the scan, in the order of the sliding window."""
-        box = box_around(centreline, scan, self.inference.margin_mm)
-        data, properties, _ = self._preprocess(scan, box)
-        tube = self._tube(scan, box, centreline, data.shape[1:], properties)
-        data, _ = self._padded(data)
-        for tile in self._tiles(self._padded(tube[None])[0][0]):
-            yield np.ascontiguousarray(data[(slice(None), *tile)])
+        image = self._image(scan, centreline)
+        for tile in self._tiles(image):
+            yield np.ascontiguousarray(image.data[(slice(None), *tile)])
 
     def predict(
         self, scan: Volume, centreline: Centreline, runner: Runner | None = None
     ) -> Prediction:
         """Labels, P(root) and uncertainty on the scan's RAS+ grid; `runner` replaces the net."""
-        box = box_around(centreline, scan, self.inference.margin_mm)
-        data, properties, shape = self._preprocess(scan, box)
-        tube = self._tube(scan, box, centreline, data.shape[1:], properties)
-        logits = self._slide(data, tube, runner or torch_runner(self.network))
-        probabilities = softmax(self._resampled(logits, properties), axis=0)
-        labels = np.zeros(scan.data.shape, np.uint8)
-        foreground = np.zeros(scan.data.shape, np.float32)
+        image = self._image(scan, centreline)
+        logits = slide(
+            image.data,
+            self._tiles(image),
+            len(self.dataset_json["labels"]),
+            runner or torch_runner(self.network),
+            self.inference.tiles_at_once,
+        )
+        logits = self._resampled(logits[(slice(None), *image.unpadded)], image)
+        probabilities = softmax(logits, axis=0)
         own = slice(1, len(self.target.values) + 1)
-        decoded = decode(probabilities, self.target, self.inference.decoding)
-        labels[box] = self._restored(decoded, properties, shape)
-        foreground[box] = self._restored(probabilities[own].sum(axis=0), properties, shape)
-        doubt = np.zeros(scan.data.shape, np.float32)
-        doubt[box] = self._restored(uncertainty(probabilities), properties, shape)
-        return Prediction(*(scan.with_data(values) for values in (labels, foreground, doubt)))
+        maps = (
+            decode(probabilities, self.target, self.inference.decoding),
+            probabilities[own].sum(axis=0),
+            uncertainty(probabilities),
+        )
+        return Prediction(*(scan.with_data(self._restored(m, image, scan)) for m in maps))
 
-    def _preprocess(self, scan: Volume, box: tuple[slice, slice, slice]) -> tuple:
-        """nnU-Net's network image (1, *spatial) of the box, what it remembers, and (Z, Y, X)."""
-        part = scan.data[box].transpose(2, 1, 0)[None]
-        properties = {"spacing": [float(step) for step in scan.spacing_mm[::-1]]}
+    def _tiles(self, image: _Image) -> list[Box]:
+        return tiles(image.tube, self.input_shape[1:], self.inference.tile_step)
+
+    def _image(self, scan: Volume, centreline: Centreline) -> _Image:
+        """The surroundings of the curve, preprocessed by nnU-Net."""
+        margin_mm = self.inference.margin_mm
+        box = centreline_box(centreline, scan.grid, margin_mm / scan.spacing_mm[:2])
+        part = scan.crop(box)
         data, _, properties = self.chosen.preprocessor_class(verbose=False).run_case_npy(
-            part, None, properties, self.manager, self.chosen, self.dataset_json
+            part.data.transpose(2, 1, 0)[None],
+            None,
+            {"spacing": [float(step) for step in scan.spacing_mm[::-1]]},
+            self.manager,
+            self.chosen,
+            self.dataset_json,
         )
-        return np.asarray(data, np.float32), properties, part.shape[1:]
+        tube = centreline_tube(centreline, part.grid, margin_mm).transpose(2, 1, 0)
+        tube = self._seen(tube, properties, data.shape[1:])
+        padded, unpadded = self._padded(np.asarray(data, np.float32))
+        return _Image(padded, self._padded(tube)[0], unpadded[1:], box, properties)
 
-    def _padded(self, data: np.ndarray) -> tuple[np.ndarray, tuple[slice, ...]]:
-        """The image no smaller than a patch, and where the original lies in it."""
-        padded, where = pad_nd_image(
-            data, self.chosen.patch_size, "constant", {"constant_values": 0}, True, None
-        )
-        return padded, where
-
-    def _tube(
-        self,
-        scan: Volume,
-        box: tuple[slice, slice, slice],
-        centreline: Centreline,
-        shape: tuple[int, ...],
-        properties: dict,
-    ) -> np.ndarray:
-        """Which voxels of the network's image lie within the margin of the curve (bool)."""
-        part = near(centreline, scan.crop(box), self.inference.margin_mm).transpose(2, 1, 0)
-        part = part.transpose(self.manager.transpose_forward)
-        part = part[tuple(slice(*bounds) for bounds in properties["bbox_used_for_cropping"])]
+    def _seen(self, mask: np.ndarray, properties: dict, shape: tuple[int, ...]) -> np.ndarray:
+        """A mask (Z, Y, X) of the box on the network's voxels: nnU-Net's axes, crop and size."""
+        mask = mask.transpose(self.manager.transpose_forward)
+        mask = mask[tuple(slice(*bounds) for bounds in properties["bbox_used_for_cropping"])]
         nearest = [
             np.minimum((np.arange(new) + 0.5) * old / new, old - 1).astype(int)
-            for new, old in zip(shape, part.shape, strict=True)
+            for new, old in zip(shape, mask.shape, strict=True)
         ]
-        return part[np.ix_(*nearest)]
+        return mask[np.ix_(*nearest)]
 
-    def _tiles(self, tube: np.ndarray) -> list[tuple[slice, ...]]:
-        """nnU-Net's sliding window, without the tiles that do not touch the tube."""
-        patch = self.input_shape[1:]
-        steps = compute_steps_for_sliding_window(tube.shape, patch, self.inference.tile_step)
-        tiles = [
-            tuple(slice(start, start + size) for start, size in zip(corner, patch, strict=True))
-            for corner in product(*steps)
-        ]
-        return [tile for tile in tiles if tube[tile].any()]
+    def _padded(self, data: np.ndarray) -> tuple[np.ndarray, Box]:
+        """An array (..., *spatial) no smaller than a patch, and where the original lies in it."""
+        return pad_nd_image(
+            data, self.chosen.patch_size, "constant", {"constant_values": 0}, True, None
+        )
 
-    def _slide(self, data: np.ndarray, tube: np.ndarray, runner: Runner) -> np.ndarray:
-        """Mean logits (classes, *spatial), the middle of a tile counting most.
-
-        Where no tile was needed, the background is certain.
-        """
-        padded, where = self._padded(data)
-        patch = self.input_shape[1:]
-        weight = compute_gaussian(
-            patch, value_scaling_factor=10, dtype=torch.float32, device=torch.device("cpu")
-        ).numpy()
-        tiles = self._tiles(self._padded(tube[None])[0][0])
-        total, norm = None, np.zeros(padded.shape[1:], np.float32)
-        for start in range(0, len(tiles), self.inference.tiles_at_once):
-            some = tiles[start : start + self.inference.tiles_at_once]
-            batch = np.stack([padded[(slice(None), *tile)] for tile in some])
-            for tile, logits in zip(some, runner(batch), strict=True):
-                if total is None:
-                    total = np.zeros((len(logits), *padded.shape[1:]), np.float32)
-                total[(slice(None), *tile)] += logits * weight
-                norm[tile] += weight
-        total /= np.where(norm > 0, norm, 1)
-        total[0][norm == 0] = CERTAIN
-        return total[(slice(None), *where[1:])]
-
-    def _resampled(self, logits: np.ndarray, properties: dict) -> np.ndarray:
+    def _resampled(self, logits: np.ndarray, image: _Image) -> np.ndarray:
         """The logits on the voxels of the box (nnU-Net's axes and crop)."""
+        properties = image.properties
         spacing = [properties["spacing"][axis] for axis in self.manager.transpose_forward]
         shape = properties["shape_after_cropping_and_before_resampling"]
         resampled = self.chosen.resampling_fn_probabilities(
@@ -222,11 +180,11 @@ class NnunetPredictor:
         )
         return np.asarray(resampled, np.float32)
 
-    def _restored(
-        self, values: np.ndarray, properties: dict, shape: tuple[int, int, int]
-    ) -> np.ndarray:
-        """Back from nnU-Net's crop and axes to the box (X, Y, Z)."""
+    def _restored(self, values: np.ndarray, image: _Image, scan: Volume) -> np.ndarray:
+        """Back from nnU-Net's crop and axes to the scan (X, Y, Z), 0 beyond the box."""
         forward, backward = self.manager.transpose_forward, self.manager.transpose_backward
-        full = np.zeros([shape[axis] for axis in forward], values.dtype)
-        full[tuple(slice(*bounds) for bounds in properties["bbox_used_for_cropping"])] = values
-        return full.transpose(backward).transpose(2, 1, 0)
+        size = np.array(scan.grid.crop(image.box).shape[::-1])
+        bounds = image.properties["bbox_used_for_cropping"]
+        whole = put_back(values, tuple(slice(*pair) for pair in bounds), tuple(size[forward]))
+        part = whole.transpose(backward).transpose(2, 1, 0)
+        return put_back(part, image.box, scan.data.shape)

@@ -6,7 +6,6 @@ consecutive classes. The validation cases are those of the split, test cases nev
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -17,15 +16,24 @@ from spinalroots.errors import InputError
 from spinalroots.files import write_json
 from spinalroots.imaging.volume import read_image, read_labels, require_same_grid, write_volume
 from spinalroots.registry.anatomy import Target
+from spinalroots.registry.models import MODELS, Model
+
+CASES = "cases.json"
+"""Beside nnU-Net's own description: where every case came from and what for, voxels by class."""
+
+FIRST_DATASET_ID = 101
+
+
+def dataset_name(model: Model) -> str:
+    """nnU-Net's name of the data set of a row, such as ``Dataset103_all_levels``."""
+    rows = [other.name for other in MODELS.values() if other.family == "nnunet"]
+    return f"Dataset{FIRST_DATASET_ID + rows.index(model.name)}_{model.row.replace('-', '_')}"
 
 
 def write_raw_dataset(
     folder: Path, target: Target, training: list[TrainingCase], validation: list[TrainingCase]
 ) -> dict:
-    """Write dataset.json, labelsTr and cases.json; return the content of cases.json.
-
-    cases.json tells where every case came from and what for, with hashes and voxels by class.
-    """
+    """Write dataset.json, labelsTr and `CASES`; return the content of the latter."""
     if not training or not validation:
         raise InputError(
             folder,
@@ -45,7 +53,6 @@ def write_raw_dataset(
             "role": role,
             "image": os.path.relpath(image, folder),
             "label": os.path.relpath(label, folder),
-            "sha256": [_sha256(image), _sha256(label)],
             "voxels": counts.tolist(),
         }
     write_json(
@@ -63,7 +70,7 @@ def write_raw_dataset(
         },
     )
     cases = {"target": target.as_dict(), "cases": record}
-    write_json(folder / "cases.json", cases)
+    write_json(folder / CASES, cases)
     return cases
 
 
@@ -73,7 +80,7 @@ def fold_splits(cases: dict[str, dict], folds: int) -> list[dict]:
     In the cross-validation a case and what was augmented from it are always on the same side, and
     only cases as they were scanned are validated on.
 
-    :param cases: the entries of cases.json.
+    :param cases: the entries of `CASES`.
     """
     if folds == 1:
         return [
@@ -112,7 +119,3 @@ def _write_labels(case: TrainingCase, path: Path, target: Target) -> np.ndarray:
     classes = target.encode(labels.data)
     write_volume(path, labels.with_data(classes), native=labels.native)
     return np.bincount(classes.ravel(), minlength=len(target.class_names))
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -6,7 +6,7 @@ from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.training_cases import training_cases, with_map
 from spinalroots.files import folder_in_one_piece, read_json
 from spinalroots.nnunet import environment
-from spinalroots.nnunet.raw_data import write_raw_dataset
+from spinalroots.nnunet.raw_data import dataset_name, write_raw_dataset
 from spinalroots.pipeline.params import Params
 from spinalroots.registry import paths
 from spinalroots.registry.models import nnunet_row
@@ -27,7 +27,7 @@ def main(params: Params, row: str | None = None) -> None:
     if lacking or lacking_too:
         print(f"{model.row}: left out for want of a map: {', '.join(lacking + lacking_too)}")
 
-    name = environment.dataset_name(model)
+    name = dataset_name(model)
     # The small planner's resampling is quicker than starting processes for it.
     prefer = "processes" if params.nnunet.plan.planner == "resenc_m" else "threads"
     # The staging folder lies beside its final place, so relative paths in it stay right.

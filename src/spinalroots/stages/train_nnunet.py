@@ -2,14 +2,62 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from spinalroots.compute.device import choose_device
+from spinalroots.compute.energy import EnergyMeter
+from spinalroots.pipeline import provenance, tracking
 from spinalroots.pipeline.params import Params
 from spinalroots.registry import paths
 from spinalroots.registry.models import nnunet_row
 
+if TYPE_CHECKING:
+    from spinalroots.nnunet.job import Job
+
 
 def main(params: Params, row: str | None = None) -> None:
     """Train one row of the comparison; the same command goes on after a kill."""
+    import mlflow
+    import torch
+
+    from spinalroots.nnunet.environment import CONFIGURATION
+    from spinalroots.nnunet.job import Job
+    from spinalroots.nnunet.planner import summary
+    from spinalroots.nnunet.publishing import publish
     from spinalroots.nnunet.training import train
 
-    model = nnunet_row(row)
-    train(params, model, paths.NNUNET / model.row, paths.TRAINED / model.name)
+    model, training = nnunet_row(row), params.nnunet.training
+    device = choose_device(training.device, "nnunet.training.device")
+    job = Job.read(paths.NNUNET / model.row, model, training, params.seed)
+    key = training_key(job)
+    state = tracking.repository_root() / ".cache" / "nnunet" / key
+    tags = {
+        "region": model.region,
+        "model": model.name,
+        "target": model.scheme,
+        "scale": params.scale,
+        "augmented": model.augmented,
+        "other_roots": job.target.other_roots,
+    }
+    described = {
+        **params.nnunet.model_dump(mode="json"),
+        "plans_used": summary(job.plans, CONFIGURATION),
+    }
+    with tracking.run(
+        model.name, kind="training", tags=tags, params=described, resume_key=key
+    ) as run:
+        with EnergyMeter(training.country, state / "energy.json") as meter:
+            checkpoints = train(job, state, device, run.info.run_id)
+        consumed = asdict(meter.total)
+        mlflow.log_metrics(consumed)
+        where = {
+            "country": training.country,
+            "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        }
+        publish(job, checkpoints, {**consumed, **where}, paths.TRAINED / model.name)
+
+
+def training_key(job: Job) -> str:
+    """Name of a training: it changes with whatever decides the weights."""
+    return provenance.key(["spinalroots.nnunet.training"], job.decides, sorted(job.data.iterdir()))
