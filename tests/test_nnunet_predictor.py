@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,9 @@ from nnunet_case import TEST, centreline, tiny, volume, write_inputs
 
 from spinalroots.dataset.layout import FOREGROUND, UNTRAINED, Dataset
 from spinalroots.errors import InputError
-from spinalroots.files import read_json
+from spinalroots.files import read_json, write_json
 from spinalroots.imaging.boxes import centreline_box
+from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
 from spinalroots.inference.predictor import torch_runner
 from spinalroots.nnunet.network import Ensemble, build_network, load_weights, save_weights
@@ -100,6 +103,21 @@ def test_nothing_is_said_beyond_the_margin(project):
     outside[box] = False
     assert not labels[outside].any()
     assert labels[box].any()
+
+
+def test_a_centreline_beside_the_scan_gives_background_everywhere(predictor):
+    scan, _ = volume(3)
+    away = Centreline(centreline().points_mm + [500.0, 0.0, 0.0], "image")
+    prediction = predictor.predict(scan, away, by_brightness)
+    assert not prediction.labels.data.any()
+    assert prediction.foreground.data.max() < 1e-6
+
+
+def test_a_model_of_another_format_is_refused(project, tmp_path):
+    folder = shutil.copytree(project / paths.TRAINED / f"nnunet-{ROW}", tmp_path / "model")
+    write_json(folder / "model.json", {**read_json(folder / "model.json"), "format": 99})
+    with pytest.raises(InputError, match="format 1, found 99"):
+        NnunetPredictor.load(folder, "cpu", INFERENCE)
 
 
 def test_published_weights_come_back_and_bear_no_pickle(project, predictor, tmp_path):

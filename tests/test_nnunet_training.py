@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from spinalroots.nnunet.resumable import SETTINGS
 from spinalroots.nnunet.schedule import WarmUpPoly
 from spinalroots.nnunet.trainer import SpinalrootsTrainer
 from spinalroots.nnunet.training import working_folder
+from spinalroots.pipeline import provenance
 from spinalroots.registry import paths
 from spinalroots.registry.models import nnunet_row
 from spinalroots.stages import prepare_nnunet, train_nnunet
@@ -61,6 +63,19 @@ def stop_after(batches: int, monkeypatch) -> None:
 
 def job(params) -> Job:
     return Job.read(paths.NNUNET / ROW, nnunet_row(ROW), params.nnunet.training, params.seed)
+
+
+def in_a_process_of_its_own(params, folder: Path) -> list[str]:
+    """The command that trains the row there."""
+    effective = yaml.safe_dump(params.model_dump(mode="json"))
+    (folder / "effective.yaml").write_text(effective, encoding="utf-8")
+    code = (
+        "import yaml; from spinalroots.pipeline.params import Params; "
+        "from spinalroots.stages import train_nnunet; "
+        "train_nnunet.main(Params.model_validate(yaml.safe_load(open("
+        f"'effective.yaml'))), '{ROW}')"
+    )
+    return [sys.executable, "-c", code]
 
 
 def runs() -> list:
@@ -107,16 +122,9 @@ def test_a_finished_training_is_published_again_without_training(project, monkey
 
 
 def test_kill_9_costs_no_epoch_and_leaves_no_gap(project, tmp_path):
-    params = tiny(project, epochs=5, iterations=3).model_dump(mode="json")
-    (tmp_path / "effective.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    code = (
-        "import yaml; from spinalroots.pipeline.params import Params; "
-        "from spinalroots.stages import train_nnunet; "
-        "train_nnunet.main(Params.model_validate(yaml.safe_load(open("
-        f"'effective.yaml'))), '{ROW}')"
-    )
+    command = in_a_process_of_its_own(tiny(project, epochs=5, iterations=3), tmp_path)
     checkpoints = "*/results/*/*/fold_0/checkpoint_latest.pth"
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not list((tmp_path / ".cache" / "nnunet").glob(checkpoints)):
         assert process.poll() is None
@@ -142,6 +150,66 @@ def test_what_decides_the_weights_is_in_the_key_and_where_it_runs_is_not(project
 
     assert key() == key(country="FRA", augmentation_workers=3)
     assert len({key(), key(epochs=3), key(entity_weight=0.5), key(class_weights="balanced")}) == 4
+
+
+def test_data_that_was_prepared_anew_is_trained_on_anew(project):
+    asked = job(project)
+    before = train_nnunet.training_key(asked)
+    prepared = min(asked.data.glob("*_seg.b2nd"))
+    prepared.write_bytes(prepared.read_bytes() + b"0")
+    assert train_nnunet.training_key(asked) != before
+
+
+def test_weights_of_another_loss_are_never_published_again(project, tmp_path):
+    train_nnunet.main(project, ROW)
+    before = (MODEL / "model.safetensors").read_bytes()
+    sources = tmp_path / "changed"
+    shutil.copytree(
+        provenance.SOURCES,
+        sources / "spinalroots",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    losses = sources / "spinalroots" / "nnunet" / "losses.py"
+    told = losses.read_text(encoding="utf-8")
+    assert told.count("        return loss\n") == 1
+    losses.write_text(told.replace("        return loss\n", "        return loss * 0\n"))
+    subprocess.run(
+        in_a_process_of_its_own(project, tmp_path),
+        env={**os.environ, "PYTHONPATH": str(sources)},
+        check=True,
+    )
+    assert (MODEL / "model.safetensors").read_bytes() != before
+    assert read_json(MODEL / "training.json")["folds"][0]["train_losses"] == [0, 0]
+    train_nnunet.main(project, ROW)
+    assert (MODEL / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("module", "decides"),
+    [
+        ("trainer", True),
+        ("resumable", True),
+        ("augmentation", True),
+        ("drawing", True),
+        ("schedule", True),
+        ("losses", True),
+        ("predictor", False),
+        ("tiles", False),
+        ("publishing", False),
+        ("planner", False),
+    ],
+)
+def test_code_that_trains_is_in_the_key_and_code_that_predicts_is_not(
+    project, module, decides, monkeypatch
+):
+    asked = job(project)
+    before = train_nnunet.training_key(asked)
+    changed = f"spinalroots.nnunet.{module}"
+    meaning = provenance._meaning
+    monkeypatch.setattr(
+        provenance, "_meaning", lambda name: "changed" if name == changed else meaning(name)
+    )
+    assert (train_nnunet.training_key(asked) != before) == decides
 
 
 def test_never_mirrors_and_takes_its_budget_from_the_parameters(project, tmp_path):
