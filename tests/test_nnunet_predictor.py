@@ -107,7 +107,7 @@ def test_nothing_is_said_beyond_the_margin(project):
 
 def test_a_centreline_beside_the_scan_gives_background_everywhere(predictor):
     scan, _ = volume(3)
-    away = Centreline(centreline().points_mm + [500.0, 0.0, 0.0], "image")
+    away = Centreline(np.add(centreline().points_mm, (500, 0, 0)), "image")
     prediction = predictor.predict(scan, away, by_brightness)
     assert not prediction.labels.data.any()
     assert prediction.foreground.data.max() < 1e-6
