@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -223,7 +224,7 @@ def test_only_variants_that_no_run_used_lately_are_forgotten(finished):
     long_ago = time.time() - (dataset.KEEP_DAYS + 1) * 24 * 3600
     os.utime(old, (long_ago, long_ago))
     os.utime(used[0], (long_ago, long_ago))
-    dataset._forget_unused(cache, used)
+    dataset.forget_unused(cache, used)
     assert set(whole_variants(cache)) == {*used, new}
     new.rmdir()
 
@@ -239,27 +240,27 @@ def test_a_dask_cluster_gives_the_same_bytes(finished, tmp_path, monkeypatch):
     assert outputs(tmp_path) == outputs(finished)
 
 
-def test_the_key_follows_what_the_bytes_depend_on(finished):
-    refined = Dataset(finished / "data/refined")
+def test_the_key_follows_what_the_bytes_depend_on(finished, monkeypatch):
+    monkeypatch.chdir(finished)
     one = Variant("sub-ph001aug01", "sub-ph001", "T10", 40, 59, "balance")
     limits = parameters_with(1).augment
-    key = dataset.variant_key(refined, one, limits, seed=1)
+    key = stage.variant_key(one, limits, seed=1)
     stronger = limits.transforms.model_copy(
         update={"noise": limits.transforms.noise.model_copy(update={"limit": 0.2})}
     )
+    changed = replace(one, last=58), replace(one, purpose="variety"), replace(one, parent=CASES[1])
     others = {
-        dataset.variant_key(refined, one, limits, seed=2),
-        dataset.variant_key(
-            refined, Variant(*("sub-ph001aug02", *list(vars(one).values())[1:])), limits, seed=1
+        *(stage.variant_key(other, limits, seed=1) for other in changed),
+        stage.variant_key(one, limits, seed=2),
+        stage.variant_key(
+            Variant(*("sub-ph001aug02", *list(vars(one).values())[1:])), limits, seed=1
         ),
-        dataset.variant_key(
-            refined, one, limits.model_copy(update={"transforms": stronger}), seed=1
-        ),
+        stage.variant_key(one, limits.model_copy(update={"transforms": stronger}), seed=1),
     }
     assert key not in others
-    assert len(others) == 3
+    assert len(others) == 6
     more = limits.model_copy(update={"variants": 99})
-    assert dataset.variant_key(refined, one, more, seed=1) == key
+    assert stage.variant_key(one, more, seed=1) == key
 
 
 def test_a_missing_dask_scheduler_is_an_input_error(tmp_path, monkeypatch):
@@ -268,4 +269,4 @@ def test_a_missing_dask_scheduler_is_an_input_error(tmp_path, monkeypatch):
     monkeypatch.setattr(dataset, "DASK_TIMEOUT_S", 0.3)
     limits = parameters_with(1, dask_address="tcp://127.0.0.1:1").augment
     with pytest.raises(InputError, match="dask_address"):
-        dataset.make_all(Dataset(tmp_path), [], limits, 1, cache=tmp_path / "c", workers=1)
+        dataset.make_all(Dataset(tmp_path), [], limits, 1, folders={}, workers=1)

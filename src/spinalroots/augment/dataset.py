@@ -1,30 +1,26 @@
 """Augmented cases on disk: each one made on its own, kept until it is collected, made only once.
 
-Every variant has a key, the hash of all that determines it: parent files, crop, limits, seed, code.
-It is made in `.cache/augment/<key>` in one piece, so a killed run leaves whole variants or nothing,
-and the next run makes only what is missing. Joblib spreads the work over processes, or over a Dask
+Every variant is made in one piece in a folder that is named after all that determines it (parent
+files, crop, limits, seed, code), so a killed run leaves whole variants or nothing, and the next run
+makes only what is missing. Joblib spreads the work over processes, or over a Dask
 cluster that sees the same files.
 """
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import json
 import os
 import shutil
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spinalroots.augment import labels, transforms
+from spinalroots.augment import transforms
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
 from spinalroots.files import folder_in_one_piece, read_json, write_json
@@ -36,7 +32,6 @@ if TYPE_CHECKING:
 
 HALO_MM = 10.0
 """Kept around a crop while it is turned, then cut off: real tissue comes in at its ends."""
-
 
 KEEP_DAYS = 2
 """How long unused variants stay in the cache: experiments side by side share it."""
@@ -55,24 +50,6 @@ class Variant:
     first: int
     last: int
     purpose: str
-
-
-def variant_key(source: Dataset, variant: Variant, augment: Augment, seed: int) -> str:
-    """Hash of everything that the variant's bytes depend on."""
-    digest = hashlib.sha256()
-    recipe = {
-        "variant": {key: value for key, value in asdict(variant).items() if key != "purpose"},
-        "limits": augment.transforms.model_dump(mode="json"),
-        "seed": seed,
-        "halo_mm": HALO_MM,
-        "versions": {name: version(name) for name in ("torchio", "scipy", "SimpleITK", "torch")},
-    }
-    digest.update(json.dumps(recipe, sort_keys=True).encode())
-    for module in (transforms, labels, inspect.getmodule(variant_key)):
-        digest.update(inspect.getsource(module).encode())
-    for path in _parent_files(source, variant.parent):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:24]
 
 
 def make_variant(
@@ -162,19 +139,16 @@ def make_all(
     augment: Augment,
     seed: int,
     *,
-    cache: Path,
+    folders: Mapping[str, Path],
     workers: int,
-) -> dict[str, Path]:
-    """Make every variant that `cache` lacks; variant name → its folder in `cache`.
+) -> None:
+    """Make every variant whose folder is not there.
 
-    What no run has used for :data:`KEEP_DAYS` is removed from `cache` at the end.
+    :param folders: variant name → where it is kept.
     """
     import joblib
     from tqdm import tqdm
 
-    folders = {
-        variant.name: cache / variant_key(source, variant, augment, seed) for variant in variants
-    }
     missing = [variant for variant in variants if not folders[variant.name].is_dir()]
     with _where_to_run(augment.dask_address, workers):
         tasks = joblib.Parallel(return_as="generator_unordered")(
@@ -183,11 +157,9 @@ def make_all(
         )
         for _ in tqdm(tasks, total=len(missing), desc="augment", unit="case"):
             pass
-    _forget_unused(cache, used=folders.values())
-    return folders
 
 
-def collect(folders: dict[str, Path], into: Path) -> None:
+def collect(folders: Mapping[str, Path], into: Path) -> None:
     """Copy the finished variants into one data set at `into` (its other files are the caller's)."""
     for name, folder in folders.items():
         made, target = Dataset(folder), Dataset(into)
@@ -201,8 +173,8 @@ def collect(folders: dict[str, Path], into: Path) -> None:
             shutil.copyfile(old, new)
 
 
-def _forget_unused(cache: Path, used: Iterable[Path]) -> None:
-    """Remove old variants and leavings of killed runs, but nothing that another run works on."""
+def forget_unused(cache: Path, used: Iterable[Path]) -> None:
+    """Remove what no run has used for :data:`KEEP_DAYS`, leavings of killed runs too, from `cache`."""
     for folder in used:
         os.utime(folder)
     oldest = time.time() - KEEP_DAYS * 24 * 3600
@@ -242,10 +214,3 @@ def _one_thread() -> None:
 
     torch.set_num_threads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-
-
-def _parent_files(source: Dataset, case: str) -> list[Path]:
-    return [
-        source.image(case),
-        *(source.labels(case, scheme) for scheme in Scheme if source.has(case, scheme)),
-    ]

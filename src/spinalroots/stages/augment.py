@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -16,10 +17,12 @@ from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import selected_cases
 from spinalroots.files import folder_in_one_piece, read_json, write_json, write_text
 from spinalroots.imaging.volume import read_image, read_labels
+from spinalroots.pipeline import provenance
 from spinalroots.pipeline.params import Params
 from spinalroots.pipeline.tracking import repository_root
 from spinalroots.registry import paths
 from spinalroots.registry.anatomy import Scheme
+from spinalroots.settings.augment import Augment
 
 REFINED, AUGMENTED = Dataset(paths.REFINED), Dataset(paths.AUGMENTED)
 SHEET_PARENTS, SHEET_VARIANTS = 3, 5
@@ -33,14 +36,19 @@ def main(params: Params) -> None:
     train = read_json(paths.SPLIT)["train"]
     plan = plan_dataset(REFINED, train, params.augment)
     _write_csv("augmentation_plan.csv", plan.table())
-    folders = dataset.make_all(
+    cache = repository_root() / ".cache" / "augment"
+    folders = {
+        one.name: cache / variant_key(one, params.augment, params.seed) for one in plan.variants
+    }
+    dataset.make_all(
         REFINED,
         plan.variants,
         params.augment,
         params.seed,
-        cache=repository_root() / ".cache" / "augment",
+        folders=folders,
         workers=params.workers,
     )
+    dataset.forget_unused(cache, used=folders.values())
     records = [read_json(Dataset(folder).sidecar(name)) for name, folder in folders.items()]
     counts = _count(params, train, records)
     with folder_in_one_piece(AUGMENTED.root) as staging:
@@ -55,6 +63,14 @@ def main(params: Params) -> None:
     )
     write_json(paths.REPORTS / "augmentation.json", outcome)
     _contact_sheet(train, plan.variants, plan.scheme)
+
+
+def variant_key(variant: Variant, augment: Augment, seed: int) -> str:
+    """Name of a variant in the cache: it changes with whatever the variant's bytes depend on."""
+    told = {"variant": asdict(variant), "limits": augment.transforms.model_dump(), "seed": seed}
+    parent = [REFINED.labels(variant.parent, scheme) for scheme in Scheme]
+    files = [REFINED.image(variant.parent), *parent]
+    return provenance.key([dataset.__name__], told, files)
 
 
 def _count(params: Params, train: list[str], records: list[dict]) -> Counts:
