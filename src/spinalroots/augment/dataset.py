@@ -174,7 +174,7 @@ def collect(folders: Mapping[str, Path], into: Path) -> None:
 
 
 def forget_unused(cache: Path, used: Iterable[Path]) -> None:
-    """Remove what no run has used for :data:`KEEP_DAYS`, leavings of killed runs too, from `cache`."""
+    """Remove from `cache` what no run has used for :data:`KEEP_DAYS`, and what killed runs left."""
     for folder in used:
         os.utime(folder)
     oldest = time.time() - KEEP_DAYS * 24 * 3600

@@ -1,8 +1,8 @@
 """One augmented variant of a scan: draw its parameters, apply them, replay them from a record.
 
 Every transform is torchio's (Perez-Garcia et al. 2021, 10.1016/j.cmpb.2021.106236). `draw` turns
-limits and a random generator into a *plan*, a dict of plain numbers that goes into a JSON file;
-`apply_arrays` turns a plan and arrays into arrays and never draws anything, so a record replays
+limits and a random generator into a *recipe*, a dict of plain numbers that goes into a JSON file;
+`apply_arrays` turns a recipe and arrays into arrays and never draws anything, so a record replays
 exactly. The two spatial transforms are joined into one map and the scan is interpolated once.
 
 Axes are RAS+ ``(X, Y, Z)`` and angles, millimetres and origins follow the voxel axes. Transforms
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from spinalroots.settings.augment import Augment, Transforms
 
-Plan = dict[str, dict[str, Any]]
+Recipe = dict[str, dict[str, Any]]
 """Transform name → its drawn arguments; only what happens is listed."""
 
 SPATIAL = ("flip", "rotation", "translation", "scaling", "elastic")
@@ -49,8 +49,8 @@ def draw(
     augment: Augment | Transforms,
     rng: np.random.Generator,
     only: Collection[str] | None = None,
-) -> Plan:
-    """A plan drawn within the limits of `augment`.
+) -> Recipe:
+    """A recipe drawn within the limits of `augment`.
 
     :param only: names that may occur; None allows all. Each
         transform has random numbers of its own, so leaving one out does not change another.
@@ -65,23 +65,23 @@ def draw(
             fix="Correct the names.",
         )
     seeds = rng.bit_generator.seed_seq.spawn(len(SPATIAL + INTENSITY))
-    plan: Plan = {}
+    recipe: Recipe = {}
     for name, seed in zip(SPATIAL + INTENSITY, seeds, strict=True):
         if only is not None and name not in only:
             continue
         stream, limit = np.random.default_rng(seed), getattr(limits, name)
         if stream.random() < limit.probability:
-            plan[name] = _DRAW[name](limit, stream)
-    return plan
+            recipe[name] = _DRAW[name](limit, stream)
+    return recipe
 
 
 def apply_arrays(
-    plan: Plan,
+    recipe: Recipe,
     image: np.ndarray,
     label_maps: Mapping[str, np.ndarray],
     spacing_mm: Collection[float],
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Scan and label maps with the plan applied, on the same grid.
+    """Scan and label maps with the recipe applied, on the same grid.
 
     :param image: (X, Y, Z) float32, any unit and offset.
     :param label_maps: scheme → (X, Y, Z) uint8 stored label values.
@@ -90,13 +90,13 @@ def apply_arrays(
     :returns: new arrays; voxels from outside the scan repeat its border and carry no label.
     """
     maps = {Scheme(scheme): labels for scheme, labels in label_maps.items()}
-    if "flip" in plan:
+    if "flip" in recipe:
         image, maps = mirror(image, maps)
-    if any(name in plan for name in SPATIAL[1:]):
-        source = source_coordinates(plan, image.shape, spacing_mm)
+    if any(name in recipe for name in SPATIAL[1:]):
+        source = source_coordinates(recipe, image.shape, spacing_mm)
         image = _interpolate(image, source)
         maps = warp_labels(maps, source)
-    image = _change_intensity(plan, np.ascontiguousarray(image, np.float32), spacing_mm)
+    image = _change_intensity(recipe, np.ascontiguousarray(image, np.float32), spacing_mm)
     return image, {scheme: np.ascontiguousarray(labels) for scheme, labels in maps.items()}
 
 
@@ -111,13 +111,13 @@ def mirror(
 
 
 def source_coordinates(
-    plan: Plan, shape: tuple[int, int, int], spacing_mm: Collection[float]
+    recipe: Recipe, shape: tuple[int, int, int], spacing_mm: Collection[float]
 ) -> np.ndarray:
     """Where each voxel of the result comes from: (3, X, Y, Z) float32 voxel coordinates."""
     import SimpleITK as sitk
 
     template = _scalar_image(np.zeros(shape, np.float32), spacing_mm)
-    transform = _itk_transform(plan, template)
+    transform = _itk_transform(recipe, template)
     grid = template.as_sitk(force_3d=True)
     field = sitk.TransformToDisplacementField(
         transform,
@@ -136,19 +136,19 @@ def source_coordinates(
     return source
 
 
-def _itk_transform(plan: Plan, template: tio.ScalarImage):
-    """Result → source transform of the plan's rotation, scaling, translation and elastic part."""
+def _itk_transform(recipe: Recipe, template: tio.ScalarImage):
+    """Result → source transform of the recipe's rotation, scaling, translation and elastic part."""
     import SimpleITK as sitk
     import torchio as tio
 
     affine = tio.Affine(
-        scales=plan.get("scaling", {}).get("factors", (1, 1, 1)),
-        degrees=plan.get("rotation", {}).get("degrees", (0, 0, 0)),
-        translation=plan.get("translation", {}).get("offset_mm", (0, 0, 0)),
+        scales=recipe.get("scaling", {}).get("factors", (1, 1, 1)),
+        degrees=recipe.get("rotation", {}).get("degrees", (0, 0, 0)),
+        translation=recipe.get("translation", {}).get("offset_mm", (0, 0, 0)),
     ).get_affine_transform(template)
-    if "elastic" not in plan:
+    if "elastic" not in recipe:
         return affine
-    drawn = plan["elastic"]
+    drawn = recipe["elastic"]
     control_points = np.asarray(drawn["directions"], float)
     extent_mm = np.array(template.spatial_shape) * template.spacing
     spacing_of_points_mm = extent_mm / (np.array(control_points.shape[:3]) - BSPLINE_ORDER)
@@ -166,9 +166,11 @@ def _interpolate(image: np.ndarray, source: np.ndarray) -> np.ndarray:
     return smooth.clip(image.min(), image.max(), out=smooth)
 
 
-def _change_intensity(plan: Plan, image: np.ndarray, spacing_mm: Collection[float]) -> np.ndarray:
-    """The plan's grey-value transforms on a scan brought to about 0…1, and its unit back."""
-    names = [name for name in INTENSITY if name in plan]
+def _change_intensity(
+    recipe: Recipe, image: np.ndarray, spacing_mm: Collection[float]
+) -> np.ndarray:
+    """The recipe's grey-value transforms on a scan brought to about 0…1, and its unit back."""
+    names = [name for name in INTENSITY if name in recipe]
     if not names:
         return image
     import torchio as tio
@@ -177,7 +179,7 @@ def _change_intensity(plan: Plan, image: np.ndarray, spacing_mm: Collection[floa
     span = float(np.percentile(image, ROBUST_PERCENTILE)) - low or 1.0
     subject = tio.Subject(scan=_scalar_image((image - low) / span, spacing_mm))
     for name in names:
-        for transform in _torchio_transforms(name, plan[name], subject.scan):
+        for transform in _torchio_transforms(name, recipe[name], subject.scan):
             # The subject is ours alone: without the copy that calling a transform makes of it.
             subject = transform.apply_transform(subject)
     changed = subject.scan.data[0].numpy().clip(min=0)
@@ -290,7 +292,7 @@ def _torchio_transforms(name: str, drawn: dict[str, Any], scan: tio.ScalarImage)
         case "noise":
             return [_seeded_noise(drawn["sigma"], drawn["seed"])]
     raise InputError(
-        "augmentation plan",
+        "augmentation recipe",
         expected=f"a transform among {', '.join(INTENSITY)}",
         found=repr(name),
         fix="Replay the record with the version that wrote it.",
