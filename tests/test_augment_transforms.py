@@ -13,6 +13,7 @@ from spinalroots.augment import transforms
 from spinalroots.errors import InputError
 from spinalroots.pipeline import params
 from spinalroots.registry.anatomy import Root, Scheme
+from spinalroots.settings.augment import Transforms
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = (24, 30, 36)
@@ -31,7 +32,7 @@ def always(limits):
     record = limits.transforms.model_dump()
     for transform in record.values():
         transform["probability"] = 1.0
-    return params.Transforms.model_validate(record)
+    return Transforms.model_validate(record)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def test_probability_decides(limits):
     record = limits.transforms.model_dump()
     for transform in record.values():
         transform["probability"] = 0.0
-    never = params.Transforms.model_validate(record)
+    never = Transforms.model_validate(record)
     assert all(transforms.draw(never, np.random.default_rng(n)) == {} for n in range(50))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from spinalroots.imaging.boxes import bounding_box
+from spinalroots.imaging.components import components
 
 
 def cl_dice(reference: np.ndarray, prediction: np.ndarray) -> float:
@@ -37,14 +38,13 @@ def skeleton(mask: np.ndarray) -> np.ndarray:
     scikit-image's thinning (Lee 1994) can delete a component whole when it is two voxels wide, as
     roots often are. Such a component stands for itself: none of its voxels is far from its middle.
     """
-    from scipy import ndimage
     from skimage.morphology import skeletonize
 
     thinned = skeletonize(mask) > 0
-    components, count = ndimage.label(mask, np.ones((3,) * mask.ndim))
-    kept = np.zeros(count + 1, bool)
-    kept[components[thinned]] = True
-    return thinned | (mask & ~kept[components])
+    parts, label_of_part = components(mask)
+    kept = np.zeros(len(label_of_part) + 1, bool)
+    kept[parts[thinned]] = True
+    return thinned | (mask & ~kept[parts])
 
 
 def _share_inside(middle: np.ndarray, mask: np.ndarray) -> float:

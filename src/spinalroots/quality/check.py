@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
 
 from spinalroots.dataset.annotations import maps, read_map, read_scan
 from spinalroots.dataset.selection import SelectedCase
+from spinalroots.imaging.boxes import label_boxes
+from spinalroots.imaging.components import components
 from spinalroots.quality.check_picture import picture_of
 from spinalroots.registry.anatomy import Root, Scheme, Side, individuals_to_levels, label_names
 
@@ -21,8 +22,6 @@ MAX_ANISOTROPY = 8.0
 
 UNLABELLED = "entity voxels have no "
 """How the mismatches begin that only say that labels are not complete."""
-
-_TOUCHING = np.ones((3, 3, 3), bool)
 
 
 @dataclass(frozen=True)
@@ -133,12 +132,10 @@ def geometry_findings(spacing_mm: np.ndarray, image: np.ndarray) -> list[Finding
 def describe(labels: np.ndarray, scheme: Scheme, rater: str = "") -> MapCheck:
     """Voxels and islands of every label of a map (X, Y, Z)."""
     names = label_names(scheme)
-    voxels, islands = {}, {}
-    for value, place in enumerate(ndimage.find_objects(labels), start=1):
-        if place is not None:
-            mask = labels[place] == value
-            voxels[names[value]] = int(np.count_nonzero(mask))
-            islands[names[value]] = int(ndimage.label(mask, _TOUCHING)[1])
+    counts = np.bincount(labels.ravel())
+    found, parts = np.unique(components(labels)[1], return_counts=True)
+    voxels = {names[value]: int(counts[value]) for value in found.tolist()}
+    islands = {names[value]: n for value, n in zip(found.tolist(), parts.tolist(), strict=True)}
     return MapCheck(str(scheme), rater, voxels, islands)
 
 
@@ -201,9 +198,7 @@ def wrong_sides(schemes: dict[Scheme, np.ndarray], wrong_share: float) -> dict[s
     sac = individuals != 0 if tissues is None else np.isin(tissues, (1, 2)) | (individuals != 0)
     middle = middle_of_slices(sac)
     found = {}
-    for value, place in enumerate(ndimage.find_objects(individuals), start=1):
-        if place is None:
-            continue
+    for value, place in label_boxes(individuals).items():
         right, _, height = np.nonzero(individuals[place] == value)
         offset = right + place[0].start - middle[height + place[2].start]
         root = Root.from_value(value)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import io
-
 import numpy as np
 
+from spinalroots import pictures
 from spinalroots.imaging.volume import Volume
 from spinalroots.registry.anatomy import Scheme, label_colour
 
@@ -22,8 +20,6 @@ def picture_of(scan: Volume, by_rater: dict[str, dict[Scheme, np.ndarray]]) -> s
 
     :param by_rater: rater (empty: agreed) → scheme → labels (X, Y, Z) on the scan's RAS+ grid.
     """
-    from matplotlib.image import imsave
-
     found = [
         (scheme, schemes[scheme])
         for scheme in _SHOWN
@@ -33,10 +29,8 @@ def picture_of(scan: Volume, by_rater: dict[str, dict[Scheme, np.ndarray]]) -> s
     scheme, labels = found[0] if found else (Scheme.ENTITY, np.zeros(scan.data.shape, np.uint8))
     views = [_view(scan, labels, scheme, axis) for axis in (1, 0)]
     gap = np.ones((len(views[0]), 4, 3))
-    buffer = io.BytesIO()
     joined = np.concatenate([views[0], gap, views[1]], axis=1)
-    imsave(buffer, np.ascontiguousarray(joined), format="png", metadata={"Software": None})
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return pictures.data_uri(pictures.pixels_png(joined))
 
 
 def _view(scan: Volume, labels: np.ndarray, scheme: Scheme, axis: int) -> np.ndarray:

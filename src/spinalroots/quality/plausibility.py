@@ -121,7 +121,7 @@ def _missing_levels(roots: list[Root]) -> list[dict]:
 def _wrong_sides(roots: list[tuple[Root, Volume]], centreline: Centreline) -> list[dict]:
     found = []
     for root, mask in roots:
-        points = np.argwhere(mask.data) @ mask.affine[:3, :3].T + mask.affine[:3, 3]
+        points = mask.grid.to_mm(np.argwhere(mask.data))
         right_of_line = points[:, 0] - centreline.at_height(points[:, 2])[:, 0]
         wrong = right_of_line > 0 if root.side is Side.LEFT else right_of_line < 0
         share = float(np.mean(wrong))

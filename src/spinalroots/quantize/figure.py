@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 
-from spinalroots.files import write_bytes
+from spinalroots import pictures
 from spinalroots.quantize.rows import Row
 
 _COLOURS = {"pytorch": "#c0392b", "openvino": "#1f6fb2", "onnxruntime": "#7d5ba6"}
@@ -16,13 +15,11 @@ _NAMES = {"pytorch": "PyTorch", "openvino": "OpenVINO", "onnxruntime": "ONNX Run
 
 def save(path: Path, rows: list[Row]) -> None:
     """Write the picture: a row of three bar charts per model, the recommended export in bold."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
     models = list(dict.fromkeys(row.model for row in rows))
     most = max(sum(row.model == model for row in rows) for model in models)
-    figure = Figure(figsize=(11, len(models) * (1.0 + 0.3 * most)), layout="constrained")
+    figure = pictures.new_figure(11, len(models) * (1.0 + 0.3 * most), dpi=100)
     axes = figure.subplots(len(models), 3, squeeze=False)
     for line, model in zip(axes, models, strict=True):
         _model(line, model, [row for row in rows if row.model == model])
@@ -33,9 +30,7 @@ def save(path: Path, rows: list[Row]) -> None:
         ncols=3,
         frameon=False,
     )
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
-    write_bytes(path, buffer.getvalue())
+    pictures.save(path, figure)
 
 
 def _model(axes, model: str, rows: list[Row]) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spinalroots.files import write_bytes
+from spinalroots import pictures
 
 if TYPE_CHECKING:
     import trimesh
@@ -29,8 +28,6 @@ def write(
 
     :param legend: text → RGB colour of the entries below the picture.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     corners = np.concatenate([surface.triangles for surface in surfaces])
@@ -40,8 +37,7 @@ def write(
             for surface, colour in zip(surfaces, colours, strict=True)
         ]
     )
-    figure = Figure(figsize=(11, 9), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = pictures.new_figure(11, 9, dpi=100)
     for axes, (name, angles) in zip(figure.subplots(1, len(VIEWS)), VIEWS.items(), strict=True):
         _draw(axes, corners, shades, *angles)
         axes.set_title(name)
@@ -50,9 +46,7 @@ def write(
         for text, colour in legend.items()
     ]
     figure.legend(handles=marks, loc="outside lower center", ncols=min(len(marks), 11))
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
-    write_bytes(path, buffer.getvalue())
+    pictures.save(path, figure)
 
 
 def _draw(axes, corners: np.ndarray, shades: np.ndarray, azimuth: float, elevation: float) -> None:

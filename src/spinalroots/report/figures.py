@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spinalroots import pictures
 from spinalroots.files import write_bytes
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
@@ -69,7 +70,7 @@ def _picture(scan, centreline, maps, mark_axial) -> bytes:
     width_in = float(np.clip(5.6 * 2 * overlays.HALF_WIDTH_MM / tall_mm, 0.9, 3.0))
     square_in = (height_in - 0.65) / AXIAL_ROWS
     total_in = len(lengthwise) * (width_in + 0.08) + AXIAL_COLUMNS * square_in + 0.1
-    figure = overlays.new_figure(total_in, height_in)
+    figure = pictures.new_figure(total_in, height_in, dpi=120, facecolor="black", layout=None)
 
     left = 0.04
     for name, axis, view in lengthwise:
@@ -91,7 +92,7 @@ def _picture(scan, centreline, maps, mark_axial) -> bytes:
     values = [int(value) for value in np.unique(together) if value]
     if values:
         overlays.legend(figure, values, Scheme.LEVELS)
-    return overlays.png(figure)
+    return pictures.png(figure)
 
 
 def _axes(figure, left_in: float, bottom_in: float, width_in: float, height_in: float):

@@ -6,7 +6,6 @@ scale. Radiological habit: the patient's right, or front, is on the viewer's lef
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,23 +139,6 @@ def window_of(view: View) -> tuple[float, float]:
     """Grey values drawn black and white: the 1st and 99.5th percentile of a view."""
     low, high = np.percentile(view.grey, [1, 99.5])
     return float(low), float(max(high, low + 1e-6))
-
-
-def new_figure(width_in: float, height_in: float):
-    """A black matplotlib figure outside of pyplot's registry."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure((width_in, height_in), facecolor="black", dpi=120)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def png(figure) -> bytes:
-    """PNG bytes of a figure, the same for the same figure."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
 
 
 def legend(figure, values: list[int], scheme: Scheme, y: float = 0.02) -> None:

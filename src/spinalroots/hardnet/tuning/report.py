@@ -8,6 +8,7 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial
 
+from spinalroots import pictures
 from spinalroots.files import write_bytes, write_json, write_text
 from spinalroots.hardnet.tuning.study import best_trial, feasible, finished
 
@@ -102,7 +103,7 @@ def _pareto_picture(study: optuna.Study, budget_mb: float) -> bytes:
     axes.margins(0.08)
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper", fontsize=8, frameon=False)
-    return _png(figure)
+    return pictures.png(figure)
 
 
 def _point(trial: FrozenTrial) -> tuple[float, float]:
@@ -125,19 +126,9 @@ def _importance_picture(shares: dict[str, float], fixed: list[str]) -> bytes:
     else:
         axes.text(0.5, 0.5, "fewer than three complete trials that differ", ha="center")
         axes.set_axis_off()
-    return _png(figure)
+    return pictures.png(figure)
 
 
 def _axes():
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.5, 4), dpi=110, layout="constrained")
+    figure = pictures.new_figure(7.5, 4)
     return figure, figure.subplots()
-
-
-def _png(figure) -> bytes:
-    import io
-
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
