@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from spinalroots.errors import InputError
 from spinalroots.files import read_json, write_json
+from spinalroots.imaging.boxes import centreline_box
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.outline import DIRECTIONS, outlines
 from spinalroots.imaging.resample import resample_axis, to_resampled
@@ -188,13 +189,9 @@ def _known(value: float | None) -> bool:
 
 def _around(scan: Volume, centreline: Centreline) -> tuple[np.ndarray, np.ndarray]:
     """The scan within REACH_MM of the centreline, and the line's voxel (Z, 2) in each slice."""
-    places = centreline.in_slices(scan.grid)
-    reach = REACH_MM / scan.spacing_mm[:2]
-    size = np.array(scan.data.shape[:2])
-    start = np.clip(np.floor(places.min(axis=0) - reach).astype(int), 0, size - 1)
-    stop = np.clip(np.ceil(places.max(axis=0) + reach).astype(int) + 1, start + 1, size)
-    data = scan.data[start[0] : stop[0], start[1] : stop[1]]
-    return data.astype(np.float32), places - start
+    box = centreline_box(centreline, scan.grid, REACH_MM / scan.spacing_mm[:2])
+    start = [side.start for side in box[:2]]
+    return scan.data[box].astype(np.float32), centreline.in_slices(scan.grid) - start
 
 
 def _distances_mm(shape: tuple[int, ...], places: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:
