@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import trimesh
+from scipy.spatial import cKDTree
 
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
@@ -73,6 +74,44 @@ def test_a_tube_s_trajectory_has_its_length_its_width_and_runs_downwards():
     assert aside[2:-2].max() < 0.3
     assert aside.max() < 1.0
     assert (np.diff(way.points_mm[:, 2]) < 0).all()
+
+
+def _bent_tube(middle_mm, radius_mm, start):
+    """Mask of a tube with flat ends about a dense line (N, 3), and its affine from `start` on."""
+    affine = AFFINE.copy()
+    affine[:3, 3] = middle_mm.min(axis=0) - radius_mm - SPACING * (2 + start)
+    size = np.ceil((middle_mm.max(axis=0) + radius_mm - affine[:3, 3]) / SPACING).astype(int) + 3
+    places = np.indices(size).reshape(3, -1).T * SPACING + affine[:3, 3]
+    away, nearest = cKDTree(middle_mm).query(places)
+    mask = away < radius_mm
+    for end, neighbour in ((0, 1), (len(middle_mm) - 1, len(middle_mm) - 2)):
+        beyond = (places - middle_mm[end]) @ (middle_mm[end] - middle_mm[neighbour]) > 0
+        mask &= ~((nearest == end) & beyond)
+    return mask.reshape(size), affine
+
+
+@pytest.mark.parametrize("length_mm", [4, 8, 16, 40])
+@pytest.mark.parametrize("shape", ["straight", "slanted", "flat", "curved"])
+def test_a_trajectory_is_as_long_as_its_tube_from_end_to_end(shape, length_mm):
+    along = np.linspace(0, length_mm, 40 * length_mm)[:, None]
+    if shape == "curved":
+        turn = along[:, 0] / 20
+        plane = np.array([[0.8, 0.6, 0], [0, 0, -1.0]])
+        middle = 20 * np.stack([1 - np.cos(turn), np.sin(turn)], axis=1) @ plane
+    else:
+        way = np.array(
+            {"straight": [0, 0, -1], "slanted": [0.5, 0.3, -1], "flat": [1, 0.4, -0.3]}[shape]
+        )
+        middle = along * way / np.linalg.norm(way)
+    rng = np.random.default_rng(length_mm)
+    ways = []
+    for radius_mm in (1.25, 1.5):
+        for start in rng.uniform(0, 1, (4 if length_mm < 20 else 1, 3)):
+            ways.append(trace_root(*_bent_tube(middle, radius_mm, start)))
+            assert ways[-1].mean_diameter_mm == pytest.approx(2 * radius_mm, rel=0.05)
+            assert np.median(ways[-1].diameter_mm) == pytest.approx(2 * radius_mm, rel=0.1)
+            assert np.allclose(ways[-1].points_mm[[0, -1]], middle[[0, -1]], atol=0.5)
+    assert np.mean([way.length_mm for way in ways]) == pytest.approx(length_mm, rel=0.03)
 
 
 def test_parts_within_reach_are_joined_in_order_and_the_others_left_out():
