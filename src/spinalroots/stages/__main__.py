@@ -7,6 +7,7 @@ import difflib
 import importlib
 
 from spinalroots import console
+from spinalroots.compute import arithmetic
 from spinalroots.errors import InputError
 from spinalroots.pipeline import params
 from spinalroots.registry.models import MODELS
@@ -24,6 +25,7 @@ def run(options: argparse.Namespace) -> None:
             "--strict", expected="the stage check", found=options.name, fix="Leave it out."
         )
     loaded = params.load(options.params, scale=options.scale)
+    arithmetic.warn_unless_in_force(options.name)
     stage = importlib.import_module(f"spinalroots.stages.{options.name}")
     more = {"strict": True} if options.strict else {}
     stage.main(loaded, *([options.row] if options.row else []), **more)
