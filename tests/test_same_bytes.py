@@ -18,8 +18,8 @@ import yaml
 from numpy._core import _multiarray_umath as numpy_core
 from pipeline import Copy
 
-from spinalroots import arithmetic
-from spinalroots.cli import STAGES
+from spinalroots.compute import arithmetic
+from spinalroots.stages import STAGES
 
 STAGE_RUNS = (
     ("phantom",),

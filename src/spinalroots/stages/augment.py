@@ -13,6 +13,7 @@ from spinalroots.augment import dataset, distribution, figures
 from spinalroots.augment.balance import class_weights
 from spinalroots.augment.dataset import Variant
 from spinalroots.augment.planning import plan_dataset
+from spinalroots.compute import arithmetic
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import selected_cases
 from spinalroots.files import folder_in_one_piece, read_json, write_json, write_text
@@ -67,7 +68,12 @@ def main(params: Params) -> None:
 
 def variant_key(variant: Variant, augment: Augment, seed: int) -> str:
     """Name of a variant in the cache: it changes with whatever the variant's bytes depend on."""
-    told = {"variant": asdict(variant), "limits": augment.transforms.model_dump(), "seed": seed}
+    told = {
+        "variant": asdict(variant),
+        "limits": augment.transforms.model_dump(),
+        "seed": seed,
+        "arithmetic": arithmetic.not_in_force("augment"),
+    }
     parent = [REFINED.labels(variant.parent, scheme) for scheme in Scheme]
     files = [REFINED.image(variant.parent), *parent]
     return provenance.key([dataset.__name__], told, files)
