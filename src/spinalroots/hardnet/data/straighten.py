@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from spinalroots.hardnet.data.landmark import Conus, heights
+from spinalroots.imaging.boxes import centreline_box
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.resample import resample_axis, resampled_length, same_spacing
 from spinalroots.imaging.slices import Squares, cut, place, restore
-from spinalroots.imaging.volume import Grid, Volume
+from spinalroots.imaging.volume import Box, Grid, Volume
 
 
 @dataclass(frozen=True)
@@ -71,31 +72,22 @@ class Placement:
     """The way back: `grid` of the scan, `box` of it that the squares need, `squares` inside it."""
 
     grid: Grid
-    box: tuple[slice, slice, slice]
+    box: Box
     squares: Squares
 
 
 def plan(grid: Grid, centreline: Centreline, spec: InputSpec) -> Placement:
     """Where the squares of a scan on `grid` (RAS+) lie."""
-    middle = centreline.in_slices(grid)[:, :2]
-    reach = spec.square_mm / 2 / grid.spacing_mm[:2] + 2
-    low = np.clip(np.floor((middle - reach).min(axis=0)), 0, np.array(grid.shape[:2]) - 1)
-    high = np.clip(np.ceil((middle + reach).max(axis=0)) + 1, low + 1, grid.shape[:2])
-    box = (
-        *(slice(int(a), int(b)) for a, b in zip(low, high, strict=True)),
-        slice(0, grid.shape[2]),
-    )
-    shape = tuple(part.stop - part.start for part in box)
-    affine = grid.affine.copy()
-    affine[:3, 3] += grid.affine[:3, :3] @ [part.start for part in box]
+    box = centreline_box(centreline, grid, spec.square_mm / 2 / grid.spacing_mm[:2] + 2)
+    part = grid.crop(box)
     thickness = spec.slice_mm or float(grid.spacing_mm[2])
     ratio = 1.0
     if not same_spacing(grid.spacing_mm[2], thickness):
         ratio = thickness / grid.spacing_mm[2]
     step = np.diag([1.0, 1.0, ratio, 1.0])
     step[2, 3] = (ratio - 1) / 2
-    slices = resampled_length(shape[2], grid.spacing_mm[2], thickness)
-    inner = Grid((*shape[:2], slices), affine @ step)
+    slices = resampled_length(grid.shape[2], grid.spacing_mm[2], thickness)
+    inner = Grid((*part.shape[:2], slices), part.affine @ step)
     return Placement(grid, box, place(inner, centreline, spec.square_mm, spec.voxel_mm))
 
 
