@@ -19,4 +19,4 @@ for _name, _value in {
     os.environ.setdefault(_name, _value)
 
 # OpenVINO and NNCF have no switch of their own: they report unless this package cannot be found.
-sys.modules.setdefault("openvino_telemetry", None)
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

@@ -100,7 +100,7 @@ def outcome(
         "classes_of": str(scheme),
         "before": before,
         "after": after,
-        "rarest": label_names(scheme).get(rarest, ""),
+        "rarest": "" if rarest is None else label_names(scheme).get(rarest, ""),
         "absent": [
             name
             for value, name in zip(expected.values, expected.names, strict=True)

@@ -34,8 +34,9 @@ def raters(dataset: Dataset, case: str, scheme: Scheme | str) -> dict[str, Path]
     agreed = dataset.labels(case, scheme)
     stem, kind = agreed.name.rsplit("_", 1)
     found = {
-        _DESCRIPTION.search(path.name)[1]: path
+        described[1]: path
         for path in agreed.parent.glob(f"{stem}_desc-rater*_{kind}")
+        if (described := _DESCRIPTION.search(path.name))
     }
     return dict(sorted(found.items()))
 

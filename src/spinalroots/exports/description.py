@@ -64,7 +64,7 @@ def describe(
         runtime=variant.runtime,
         precision=variant.precision,
         input_shape=input_shape,
-        made_from=made_from,
+        made_from=dict(made_from),
         calibration=calibration,
         files={name: sha256(folder / name) for name in FILES[variant.runtime]},
     )

@@ -33,7 +33,8 @@ def names(folder: Path) -> list[str]:
 
 def listed(folder: Path) -> dict[str, list[dict]]:
     """Name → its lines in the folder's list; a line that a kill cut short is left out."""
-    path, found = Path(folder) / LIST, {}
+    path = Path(folder) / LIST
+    found: dict[str, list[dict]] = {}
     for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         with suppress(ValueError, KeyError, TypeError):
             line = json.loads(text)

@@ -20,7 +20,9 @@ def components(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         part. Parts are numbered by label, and within one in the order of their first voxels.
     """
     labels = np.ascontiguousarray(labels)
-    found, count = cc3d.connected_components(labels, connectivity=TOUCHING, return_N=True)
+    found, count = cc3d.connected_components(  # type: ignore[call-overload]
+        labels, connectivity=TOUCHING, return_N=True
+    )
     label_of_part = np.zeros(count + 1, np.int64)
     inside = found > 0
     label_of_part[found[inside]] = labels[inside]
@@ -38,7 +40,9 @@ def without_specks(labels: np.ndarray, least_vox: float) -> np.ndarray:
     :param least_vox: need not be whole; a millionth of a voxel is taken for rounding.
     """
     least = int(np.ceil(least_vox - 1e-6))
-    return cc3d.dust(np.ascontiguousarray(labels), threshold=least, connectivity=TOUCHING)
+    return cc3d.dust(  # type: ignore[call-overload]
+        np.ascontiguousarray(labels), threshold=least, connectivity=TOUCHING
+    )
 
 
 def touching_pairs(voxels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

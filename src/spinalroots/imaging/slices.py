@@ -29,7 +29,7 @@ class Squares:
     grid: Grid
     voxel_mm: float
     size_vox: int
-    plane: tuple[int, int]
+    plane: tuple[int, ...]
     corners: np.ndarray
 
     def inside(self) -> np.ndarray:
@@ -131,7 +131,7 @@ def restore(
 
 
 def _overlap(
-    corner: np.ndarray, size: int, plane: tuple[int, int]
+    corner: np.ndarray, size: int, plane: tuple[int, ...]
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """The part of a square inside the slice: its place in the slice, and in the square."""
     there, here = [], []
@@ -139,4 +139,4 @@ def _overlap(
         low, high = np.clip((start, start + size), 0, length).tolist()
         there.append(slice(low, high))
         here.append(slice(min(low - start, size), max(high - start, 0)))
-    return tuple(there), tuple(here)
+    return (there[0], there[1]), (here[0], here[1])

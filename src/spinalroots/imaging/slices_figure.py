@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def write(path: Path, scan: Volume, centreline: Centreline, stack: SliceStack) -
     pictures.save(path, figure)
 
 
-def _show(axes, plane: np.ndarray, spacing_mm: tuple[float, float], bright: float) -> None:
+def _show(axes, plane: np.ndarray, spacing_mm: Iterable[float], bright: float) -> None:
     """A plane (A, B) with axis A to the right, in mm with voxel centres at whole voxel sizes."""
     across, up = (float(value) for value in spacing_mm)
     width, height = plane.shape

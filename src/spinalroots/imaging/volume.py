@@ -38,7 +38,7 @@ _RAS = orientations.axcodes2ornt("RAS")
 class Grid:
     """Where voxels lie: `shape` (X, Y, Z) and the voxel → RAS+ mm `affine` (4, 4)."""
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     affine: np.ndarray
 
     @property
@@ -63,7 +63,7 @@ class Grid:
         """The grid of the voxels inside `box`."""
         sides = [side.indices(length) for side, length in zip(box, self.shape, strict=True)]
         affine = self.affine.copy()
-        affine[:3, 3] = self.to_mm([start for start, _, _ in sides])
+        affine[:3, 3] = self.to_mm(np.array([start for start, _, _ in sides]))
         return Grid(tuple(stop - start for start, stop, _ in sides), affine)
 
     @property

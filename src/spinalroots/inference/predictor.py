@@ -32,12 +32,25 @@ class Prediction:
 class Predictor(Protocol):
     """A trained model with all that is needed to go from a scan to labels."""
 
-    name: str
-    target: Target
-    network: torch.nn.Module
-    """fp32, eval mode: (B, C, *spatial) → logits (B, classes, *spatial)."""
-    input_shape: tuple[int, ...]
-    """(C, *spatial) of one network input; fixed, so that exports can be static."""
+    @property
+    def name(self) -> str:
+        """Of the model; also that of its folder."""
+        ...
+
+    @property
+    def target(self) -> Target:
+        """The roots that it finds."""
+        ...
+
+    @property
+    def network(self) -> torch.nn.Module:
+        """fp32, eval mode: (B, C, *spatial) → logits (B, classes, *spatial)."""
+        ...
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(C, *spatial) of one network input; fixed, so that exports can be static."""
+        ...
 
     def inputs(self, scan: Volume, centreline: Centreline) -> Iterator[np.ndarray]:
         """The network inputs (C, *spatial) float32 that the scan is cut into."""

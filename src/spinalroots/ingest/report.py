@@ -50,7 +50,9 @@ def _missing(union: dict[Scheme, set[str]]) -> list[str]:
         missing.append("a mask of all roots: refinement has nothing to grow the labels into")
     if not union[Scheme.INDIVIDUALS]:
         missing.append("individual roots")
-    elif absent := [str(root) for root in REFINED_ROOTS if str(root) not in union["individuals"]]:
+    elif absent := [
+        str(root) for root in REFINED_ROOTS if str(root) not in union[Scheme.INDIVIDUALS]
+    ]:
         missing.append(f"individual roots {_shorten(absent)}")
     levels = union[Scheme.LEVELS] | {name.split("_")[0] for name in union[Scheme.INDIVIDUALS]}
     if not levels:

@@ -136,11 +136,12 @@ def _write_maps(dataset: Dataset, case: str, maps: dict[Key, np.ndarray], scan: 
 
 def _record(scan: Volume, digest: str, report: CaseReport) -> dict:
     """The sidecar: geometry and contents, nothing that names the person or the source."""
+    stored = scan.native or scan.grid
     return {
         "source": INGESTED.name,
-        "orientation": scan.native.orientation,
-        "shape": list(scan.native.shape),
-        "voxel_size_mm": [round(float(size), 4) for size in scan.native.spacing_mm],
+        "orientation": stored.orientation,
+        "shape": list(stored.shape),
+        "voxel_size_mm": [round(float(size), 4) for size in stored.spacing_mm],
         "scan_sha256": digest,
         "masks": report.present,
         "missing": report.missing,

@@ -41,12 +41,12 @@ class MlflowLogger:
     def log(self, key: str, value: Any, step: int) -> None:
         """Keep a value of an epoch until the next flush; time stamps are not curves."""
         if not key.endswith("timestamps") and np.isscalar(value) and np.isfinite(value):
-            self.pending[int(step)][self.prefix + _name(key)] = float(value)
+            self.pending[int(step)][self.prefix + _name(key)] = float(value)  # type: ignore
 
     def log_summary(self, key: str, value: Any) -> None:
         """A value of the whole training."""
         if np.isscalar(value) and np.isfinite(value):
-            self.client.log_metric(self.run_id, self.prefix + _name(key), float(value))
+            self.client.log_metric(self.run_id, self.prefix + _name(key), float(value))  # type: ignore
 
     def replay(self, history: dict[str, list]) -> None:
         """Take up the curves of a checkpoint (nnU-Net's LocalLogger: key → one value an epoch)."""

@@ -181,7 +181,7 @@ def _meaning(module: str) -> str:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body:
-            node.body = [line for line in body if not _is_text(line)]
+            body[:] = [line for line in body if not _is_text(line)]
     return ast.dump(tree)
 
 

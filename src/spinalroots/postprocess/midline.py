@@ -39,7 +39,8 @@ class MidSurface:
     def straight(cls, grid: Grid, centreline: Centreline) -> MidSurface:
         """The surface straight from back to front through the centreline."""
         middle_mm = centreline.in_slices(grid) * grid.spacing_mm[:2]
-        return cls(middle_mm, *np.zeros((2, len(middle_mm))), grid.spacing_mm)
+        flat = np.zeros(len(middle_mm))
+        return cls(middle_mm, flat, flat, grid.spacing_mm)
 
     def rightwards_mm(self, voxels: np.ndarray) -> np.ndarray:
         """Signed distance (N,) in mm of voxels (N, 3) from the surface, positive to the right."""

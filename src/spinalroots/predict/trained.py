@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from spinalroots.errors import InputError
 from spinalroots.files import read_json, sha256
@@ -36,12 +38,17 @@ class TrainedModel:
         _present(self.folder / WEIGHTS)
         from safetensors import SafetensorError
 
+        inference: Any = self.inference
         if family == "nnunet":
-            from spinalroots.nnunet.predictor import NnunetPredictor as Family
+            from spinalroots.nnunet.predictor import NnunetPredictor
+
+            load: Callable[..., Predictor] = NnunetPredictor.load
         else:
-            from spinalroots.hardnet.predictor import HardnetPredictor as Family
+            from spinalroots.hardnet.predictor import HardnetPredictor
+
+            load = HardnetPredictor.load
         try:
-            return Family.load(self.folder, device, self.inference)
+            return load(self.folder, device, inference)
         except SafetensorError as error:
             raise _damaged(self.folder / WEIGHTS, "the weights of a network", error) from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -48,10 +48,10 @@ def _model(axes, model: str, rows: list[Row]) -> None:
         ),
     )
     for axis, (title, values, spread, form) in zip(axes, charts, strict=True):
-        values = np.nan_to_num(values)
-        bars = axis.barh(places, values, xerr=spread, color=colours, ecolor="#555555")
-        axis.bar_label(bars, [form.format(value) for value in values], padding=4, fontsize=8)
-        reach = values + np.nan_to_num(spread) if spread is not None else values
+        shown = np.nan_to_num(values)
+        bars = axis.barh(places, shown, xerr=spread, color=colours, ecolor="#555555")
+        axis.bar_label(bars, [form.format(value) for value in shown], padding=4, fontsize=8)
+        reach = shown + np.nan_to_num(spread) if spread is not None else shown
         axis.set_xlim(0, 1.25 * (reach.max() or 1.0))
         axis.set_title(title, fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)

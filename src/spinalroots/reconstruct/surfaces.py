@@ -28,7 +28,7 @@ def root_surface(mask: np.ndarray, affine: np.ndarray, smoothing_mm: float) -> t
     import trimesh
     from skimage.measure import marching_cubes
 
-    box = bounding_box(mask)
+    box = bounding_box(mask) or (slice(0, 0),) * 3
     solid = np.pad(mask[box], _MARGIN).astype(np.float32)
     spacing_mm = voxel_sizes(affine)
     times = np.where(spacing_mm > FINE_MM, 2, 1)

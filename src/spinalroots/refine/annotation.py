@@ -45,7 +45,8 @@ class Annotation:
     def level_labels(self) -> np.ndarray:
         """Level of every labelled voxel (uint8): from the level map, else the individual map."""
         if self.individuals is None:
-            return self.levels
+            empty = np.zeros(self.volume.data.shape, np.uint8)
+            return empty if self.levels is None else self.levels
         levels = individuals_to_levels(self.individuals)
         return levels if self.levels is None else np.where(self.levels != 0, self.levels, levels)
 
@@ -72,7 +73,8 @@ def read_annotation(dataset: Dataset, case: str) -> Annotation | None:
             found[scheme] = arrays[0]
     if volume is None:
         return None
-    return Annotation(volume, *(found.get(scheme) for scheme in Scheme), agreement=agreement)
+    maps = {str(scheme): found.get(scheme) for scheme in Scheme}
+    return Annotation(volume, agreement=agreement, **maps)
 
 
 def _entries(dataset: Dataset, case: str, scheme: Scheme) -> list[Map]:

@@ -29,7 +29,8 @@ def annotated_box(
         return None
     margin_vox = np.ceil(np.array([around_mm, around_mm, along_mm]) / spacing_mm - 1e-9).astype(int)
     along = widened(labelled, margin_vox, roots.shape)[2]
-    across = bounding_box((roots != 0)[:, :, along])
+    across: Box | None = bounding_box((roots != 0)[:, :, along])
     if sac is not None:
         across = union_box(across, bounding_box((sac != 0)[:, :, along]))
+    assert across is not None  # the roots are in it
     return (*widened(across, margin_vox, roots.shape)[:2], along)

@@ -91,6 +91,7 @@ def refine_case(case: SelectedCase, target: Dataset, truth: Dataset, params: Ref
     refined = refine(annotation, params)
     if refined is None:
         return CaseResult(*identity, refined=False)
+    gains = _gains(case, annotation, refined, truth, params)
     result = CaseResult(
         *identity,
         refined=True,
@@ -100,7 +101,8 @@ def refine_case(case: SelectedCase, target: Dataset, truth: Dataset, params: Ref
         agreement={
             scheme: _agreement(entry, scheme) for scheme, entry in annotation.agreement.items()
         },
-        **_gains(case, annotation, refined, truth, params),
+        gain=gains.get("gain"),
+        plain_gain=gains.get("plain_gain"),
     )
     grid = annotation.volume
     del annotation
@@ -112,7 +114,7 @@ def _write(case: SelectedCase, target: Dataset, refined: Refined, grid, result: 
     path = case.dataset.image(case.name)
     scan = read_image(path)
     require_same_grid(case.dataset.labels(case.name, Scheme.ENTITY), grid, path, scan)
-    native = scan.native
+    native = scan.native or scan.grid
     cropped = scan.crop(refined.box)
     del scan
     write_volume(target.image(case.name), cropped)
@@ -140,14 +142,15 @@ def _gains(
         return {}
     hidden = read_labels(path)
     require_same_grid(path, hidden, case.dataset.image(case.name), annotation.volume)
+    drawn = annotation.individuals
+    if drawn is None:
+        return {}
     plain = refine(annotation, params.model_copy(update={"trust_levels": False}))
     gains = {}
     for key, result in (("gain", refined), ("plain_gain", plain)):
         if result is not None and result.individuals is not None:
             after = put_back(result.individuals, result.box, hidden.data.shape)
-            gains[key] = gain(
-                annotation.individuals, after, hidden.data, annotation.roots(), selection(params)
-            )
+            gains[key] = gain(drawn, after, hidden.data, annotation.roots(), selection(params))
     return gains
 
 

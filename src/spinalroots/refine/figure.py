@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def draw(path: Path, results: list[CaseResult], table: pd.DataFrame) -> None:
     """Cases per root before and after refinement, and the Dice where there is a truth (PNG)."""
-    before, after = Counter(), Counter()
+    before: Counter[str] = Counter()
+    after: Counter[str] = Counter()
     for result in results:
         before.update(result.drawn.keys())
         after.update(result.kept.keys())

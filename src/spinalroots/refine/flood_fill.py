@@ -71,9 +71,9 @@ def _grow(labels: np.ndarray, inside: np.ndarray, spacing_mm: np.ndarray, connec
     """Label the zeros of `labels` inside the mask in place; the number that no label reaches."""
     padded = tuple(size + 2 for size in inside.shape)
     voxels = np.argwhere(inside).astype(np.int32)
-    place = np.ravel_multi_index(tuple(voxels.T + 1), padded)
+    place = np.asarray(np.ravel_multi_index(tuple(voxels.T + 1), padded))
     owner = labels[inside]
-    node = np.zeros(np.prod(padded), np.int32)  # 0 outside; untouched pages cost no memory
+    node = np.zeros(int(np.prod(padded)), np.int32)  # 0 outside; untouched pages cost no memory
     node[place] = np.arange(1, len(place) + 1, dtype=np.int32)
     open_nodes = np.flatnonzero(owner == 0)
     if not open_nodes.size:
@@ -89,10 +89,10 @@ def _grow(labels: np.ndarray, inside: np.ndarray, spacing_mm: np.ndarray, connec
         begin.append(neighbour[there] - 1)
         end.append(open_nodes[there].astype(np.int32))
         length.append(np.full(there.sum(), np.linalg.norm(offset * spacing_mm)))
-    begin, end = np.concatenate(begin), np.concatenate(end)
-    size = len(place)
-    graph = csr_array((np.concatenate(length), (begin, end)), shape=(size, size))
-    seeds = np.unique(begin[owner[begin] > 0])
+    source, size = np.concatenate(begin), len(place)
+    edges = (np.concatenate(length), (source, np.concatenate(end)))
+    graph = csr_array(edges, shape=(size, size))
+    seeds = np.unique(source[owner[source] > 0])
     if not seeds.size:
         return len(open_nodes)
     _, _, nearest = dijkstra(graph, indices=seeds, min_only=True, return_predecessors=True)

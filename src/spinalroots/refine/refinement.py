@@ -134,8 +134,9 @@ def grow(
     spacing_mm = annotation.volume.spacing_mm
     drawn = annotation.individuals
     if drawn is None or not drawn.any():
-        filled = flood_fill(annotation.levels, entity, spacing_mm, params.connectivity)
-        return None, filled.labels, _counts(annotation.levels, entity, filled)
+        levels = annotation.level_labels() if annotation.levels is None else annotation.levels
+        filled = flood_fill(levels, entity, spacing_mm, params.connectivity)
+        return None, filled.labels, _counts(levels, entity, filled)
     known = annotation.levels if params.trust_levels else None
     filled = flood_fill(with_levels(drawn, known, drawn), entity, spacing_mm, params.connectivity)
     individuals = with_levels(filled.labels, known, drawn)

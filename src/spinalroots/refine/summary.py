@@ -23,7 +23,8 @@ def gain_table(results: list[CaseResult], params: Refine) -> pd.DataFrame:
     """
     target = selection(params)
     scores: dict[int, list] = defaultdict(list)
-    before, after = Counter(), Counter()
+    before: Counter[str] = Counter()
+    after: Counter[str] = Counter()
     for result in results:
         before.update(result.drawn)
         after.update(result.kept)
@@ -40,7 +41,7 @@ def gain_table(results: list[CaseResult], params: Refine) -> pd.DataFrame:
 
 def summary(results: list[CaseResult], table: pd.DataFrame) -> dict:
     """The figures of reports/refinement.json."""
-    counts = Counter()
+    counts: Counter[str] = Counter()
     for result in results:
         counts.update(result.counts)
     reachable = counts["entity"] - counts["unreachable"]
@@ -76,12 +77,12 @@ def summary(results: list[CaseResult], table: pd.DataFrame) -> dict:
 
 
 def _right_shares(results: list[CaseResult]) -> dict[str, float]:
-    measured = [result for result in results if result.gain]
-    plain = [result.plain_gain for result in measured if result.plain_gain]
-    voxels = sum(result.gain.truth_voxels for result in measured)
+    measured = [result.gain for result in results if result.gain]
+    plain = [result.plain_gain for result in results if result.gain and result.plain_gain]
+    voxels = sum(gain.truth_voxels for gain in measured)
     return {
-        "share_right_before": _share(sum(r.gain.right_before for r in measured), voxels),
-        "share_right_after": _share(sum(r.gain.right_after for r in measured), voxels),
+        "share_right_before": _share(sum(gain.right_before for gain in measured), voxels),
+        "share_right_after": _share(sum(gain.right_after for gain in measured), voxels),
         "share_right_after_flood_fill_alone": _share(sum(g.right_after for g in plain), voxels),
     }
 

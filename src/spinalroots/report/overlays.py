@@ -71,8 +71,9 @@ def axial_view(scan: Volume, labels: Volume, centreline: Centreline, height: int
         last = int(np.clip(voxel[axis] + half + 1, first + 2, scan.data.shape[axis]))
         box.append(slice(first, last))
         extent += [(first - 0.5) * scan.spacing_mm[axis], (last - 0.5) * scan.spacing_mm[axis]]
-    box = (*box, height)
-    return View(scan.data[box], labels.data[box], tuple(extent))
+    place = (box[0], box[1], height)
+    left, right, bottom, top = extent
+    return View(scan.data[place], labels.data[place], (left, right, bottom, top))
 
 
 def heights_of(labels: np.ndarray, spacing_z_mm: float) -> slice | None:

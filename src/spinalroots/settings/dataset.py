@@ -28,7 +28,7 @@ class Check(Section):
 class Refine(Section):
     """From 120 classes to those that matter, into the entity mask, cropped."""
 
-    levels: tuple[Literal[LEVELS], ...]
+    levels: tuple[Literal[LEVELS], ...]  # type: ignore[valid-type]
     types: tuple[Type, ...]
     regions: tuple[Region, ...]
     connectivity: Literal[6, 18, 26]  # neighbours that a label grows to

@@ -117,7 +117,7 @@ def _contact_sheet(train: list[str], variants: tuple[Variant, ...], scheme: Sche
     by_parent = {case: [one for one in variants if one.parent == case] for case in train}
     rows = []
     for parent in sorted(train, key=lambda case: -len(by_parent[case]))[:SHEET_PARENTS]:
-        seen = Counter()
+        seen: Counter[str] = Counter()
         turns = []
         for one in by_parent[parent]:
             turns.append((seen[one.levels], one))

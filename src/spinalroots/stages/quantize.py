@@ -110,5 +110,5 @@ def metrics(row: Row) -> dict[str, float]:
     return {
         name: float(value)
         for name, value in asdict(row).items()
-        if isinstance(value, Real) and not isinstance(value, bool) and np.isfinite(value)
+        if isinstance(value, Real) and not isinstance(value, bool) and np.isfinite(float(value))
     }

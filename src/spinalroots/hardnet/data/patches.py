@@ -138,7 +138,7 @@ class Patches(TorchDataset):
         shift = 0.0
         if self.augmentation is not None:
             shift = rng.uniform(-HEIGHT_SHIFT, HEIGHT_SHIFT)
-            image, maps = self._augmented(image, maps, rng)
+            image, maps = self._augmented(self.augmentation, image, maps, rng)
         if self.shape.height:
             depth = self.shape.extent[2]
             image = with_height(image, stack.heights + shift, start[2], depth)
@@ -148,13 +148,19 @@ class Patches(TorchDataset):
             for name, array in zip(names, (image, *maps), strict=False)
         }
 
-    def _augmented(self, image: np.ndarray, maps: list[np.ndarray], rng: np.random.Generator):
+    def _augmented(
+        self,
+        limits: Transforms,
+        image: np.ndarray,
+        maps: list[np.ndarray],
+        rng: np.random.Generator,
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
         """The channels of a 2D patch are its slices, as far apart as they are on average."""
         if self.shape.dim == 3:
-            volume, maps = augmented(self.augmentation, rng, image[0], maps, self.spacing_mm)
+            volume, maps = augmented(limits, rng, image[0], maps, self.spacing_mm)
             return volume[None], maps
         apart = (2**self.shape.neighbours - 1) / max(1, self.shape.neighbours)
         spacing_mm = (*self.spacing_mm[:2], self.spacing_mm[2] * max(1.0, apart))
         stack = np.moveaxis(image, 0, 2)
-        stack, maps = augmented(self.augmentation, rng, stack, maps, spacing_mm)
+        stack, maps = augmented(limits, rng, stack, maps, spacing_mm)
         return np.moveaxis(stack, 2, 0), maps

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -109,16 +110,14 @@ class NetworkConfig:
     @classmethod
     def from_dict(cls, record: dict) -> NetworkConfig:
         """Inverse of :meth:`as_dict`, also after a round through JSON."""
-        size = Size(
-            **{
-                key: tuple(value) if isinstance(value, Sequence) else value
-                for key, value in record["size"].items()
-            }
-        )
+        size: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, Sequence) else value
+            for key, value in record["size"].items()
+        }
         return cls(
             **{
                 **record,
-                "size": size,
+                "size": Size(**size),
                 "strides": tuple(tuple(stride) for stride in record["strides"]),
                 "stem_stride": tuple(record["stem_stride"]),
             }

@@ -133,7 +133,8 @@ def batch_loss(
     outputs = network(image)
     if isinstance(outputs, torch.Tensor):
         outputs = [outputs]
-    loss, shown = torch.zeros((), device=image.device), {}
+    loss = torch.zeros((), device=image.device)
+    shown: dict = {}
     for level, logits in enumerate(outputs):
         classes, skeleton = batch["classes"], batch.get("skeleton")
         if level:

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO, cast
 
 from spinalroots.files import write_json
 
@@ -49,8 +50,9 @@ def execute(
     clock.daemon = True
     clock.start()
     figures: dict = {}
+    printed = cast(IO[str], process.stdout)
     try:
-        stopped = watch(process.stdout, figures, budget_mb, dice_to_reach)
+        stopped = watch(printed, figures, budget_mb, dice_to_reach)
         if stopped:
             process.kill()
         process.wait()
@@ -59,7 +61,7 @@ def execute(
         if process.poll() is None:
             process.kill()
             process.wait()
-        process.stdout.close()
+        printed.close()
     if stopped:
         return {**figures, "outcome": stopped}
     if late.is_set():

@@ -114,7 +114,7 @@ def _point(trial: FrozenTrial) -> tuple[float, float]:
 def _importance_picture(shares: dict[str, float], fixed: list[str]) -> bytes:
     figure, axes = _axes()
     if shares:
-        names = sorted(shares, key=shares.get)
+        names = sorted(shares, key=lambda name: shares[name])
         bars = axes.barh([name.replace("_", " ") for name in names], [shares[n] for n in names])
         axes.bar_label(bars, fmt="{:.0%}", padding=3, fontsize=8)
         axes.set(xlabel="share of the variance of binary Dice (fANOVA)", xlim=(0, 1))

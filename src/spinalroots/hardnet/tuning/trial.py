@@ -31,7 +31,7 @@ def write_stacks(
             arrays[f"{part}/{stack.name}/heights"] = stack.heights
             arrays[f"{part}/{stack.name}/classes"] = stack.classes
     with path.open("wb") as stream:
-        np.savez(stream, **arrays)
+        np.savez(stream, allow_pickle=False, **arrays)
 
 
 def read_stacks(path: Path, part: str) -> list[TrainingStack]:
