@@ -123,7 +123,7 @@ def replay(
     box = (slice(0, None), slice(0, None), inner)
     return (
         scan.with_data(image).crop(box),
-        {scheme: scan.with_data(data).crop(box) for scheme, data in moved.items()},
+        {Scheme(scheme): scan.with_data(data).crop(box) for scheme, data in moved.items()},
     )
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from spinalroots.augment.labels import warp_labels
 from spinalroots.errors import InputError
@@ -64,7 +65,9 @@ def draw(
             found=", ".join(sorted(unknown)),
             fix="Correct the names.",
         )
-    seeds = rng.bit_generator.seed_seq.spawn(len(SPATIAL + INTENSITY))
+    seeds = rng.bit_generator.seed_seq.spawn(  # type: ignore[attr-defined]
+        len(SPATIAL + INTENSITY)
+    )
     recipe: Recipe = {}
     for name, seed in zip(SPATIAL + INTENSITY, seeds, strict=True):
         if only is not None and name not in only:
@@ -203,7 +206,7 @@ def _rounded(values: Any, digits: int = 4) -> Any:
     return np.round(values, digits).tolist()
 
 
-def _symmetric(limit: Collection[float] | float, rng: np.random.Generator) -> Any:
+def _symmetric(limit: ArrayLike, rng: np.random.Generator) -> Any:
     limit = np.asarray(limit, float)
     return _rounded(rng.uniform(-limit, limit))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from scipy.special import softmax
@@ -51,7 +52,9 @@ def windows(
         yield start, with_height(tile, heights, start, depth) if height else tile
 
 
-def windows_3d(image: np.ndarray, shape: tuple[int, int, int], overlap: float):
+def windows_3d(
+    image: np.ndarray, shape: tuple[int, ...], overlap: float
+) -> Iterator[tuple[int, np.ndarray]]:
     """(first slice, (1, P, P, D) float32) for a stack (S, S, Z), S ≤ P; zeros are added around."""
     padded = _padded(image, shape)
     for start in starts(image.shape[2], shape[2], overlap):
@@ -82,7 +85,7 @@ def probabilities(
     :param mirroring: average with the left/right mirrored stack (levels have no side).
     """
     if mirroring:
-        options = {"overlap": overlap, "batch": batch}
+        options: dict[str, Any] = {"overlap": overlap, "batch": batch}
         one = probabilities(stack, run, classes, input_shape, **options)
         mirrored = Stack(stack.image[::-1], stack.heights)
         other = probabilities(mirrored, run, classes, input_shape, **options)
@@ -107,7 +110,7 @@ def probabilities(
     return total[:, inner, inner, : size[2]] / weight[: size[2]]
 
 
-def _padded(image: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+def _padded(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The stack in the middle of P × P, zeros added around and, if it is short, above."""
     before = [(shape[0] - image.shape[0]) // 2, (shape[1] - image.shape[1]) // 2, 0]
     missing = [max(0, shape[axis] - image.shape[axis]) for axis in range(3)]

@@ -50,7 +50,8 @@ class ResumableTrainer(nnUNetTrainer):
         self.settings = plans[SETTINGS]
         with contextlib.redirect_stdout(io.StringIO()):
             super().__init__(plans, configuration, fold, dataset_json, device)
-        self.batch_done, self.batch_losses = 0, []
+        self.batch_done = 0
+        self.batch_losses: list[float] = []
         self.last_checkpoint = time.monotonic()
         self.tracker = None
         if self.local_rank == 0 and (run_id := os.environ.get(RUN_ID)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +41,7 @@ def run(
     name: str,
     *,
     kind: str,
-    tags: dict[str, str] | None = None,
+    tags: Mapping[str, object] | None = None,
     params: dict | None = None,
     nested: bool = False,
     resume_key: str | None = None,

@@ -72,7 +72,7 @@ def trace_root(
     volume_mm3 = reached.sum() * voxel_mm3
     places_mm, along = places_mm[reached], along[reached]
     way = places_mm[along.argmax()] - places_mm[along.argmin()]
-    thick_mm = float(np.linalg.norm(way @ affine[:3, :3]) / max(np.linalg.norm(way), 1e-6))
+    thick_mm = float(np.linalg.norm(way @ affine[:3, :3]) / max(float(np.linalg.norm(way)), 1e-6))
     points_mm, bin_, step_mm = _centres(places_mm, along, spacing_mm, thick_mm)
     for _ in range(5):  # along the line instead of from one voxel: its ends are cut across
         along = _along(places_mm, points_mm, bin_)

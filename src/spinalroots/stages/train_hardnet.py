@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
+from typing import Any
 
 from spinalroots.compute.device import choose_device
 from spinalroots.compute.energy import EnergyMeter
@@ -73,16 +74,18 @@ def main(params: Params) -> None:
         resume_key=f"hardnet-{key}",
     )
     country = params.nnunet.training.country
-    meter = EnergyMeter(country, state / "energy.json") if first else nullcontext()
+    meter: Any = EnergyMeter(country, state / "energy.json") if first else nullcontext()
     with run if first else nullcontext():
         with meter:
+            learnt_from, judged_on = (
+                read_stacks(part, paths.CENTRELINES, plan.spec, target, workers=params.workers)
+                for part in (training, validation)
+            )
             trained = train(
                 plan,
                 hardnet.schedule,
-                *(
-                    read_stacks(part, paths.CENTRELINES, plan.spec, target, workers=params.workers)
-                    for part in (training, validation)
-                ),
+                learnt_from,
+                judged_on,
                 state,
                 name=HARDNET.name,
                 device=device,

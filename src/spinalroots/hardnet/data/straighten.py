@@ -8,6 +8,7 @@ and muscle, which may be cropped away in training data, do not change the roots'
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,7 @@ class InputSpec:
     @classmethod
     def from_dict(cls, record: dict) -> InputSpec:
         """Inverse of :meth:`as_dict`, also after a round through JSON."""
-        grey = {
+        grey: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in record["grey_values"].items()
         }
