@@ -6,6 +6,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from nibabel.affines import apply_affine
+from scipy.spatial.transform import Rotation
 
 from spinalroots.dataset.layout import Dataset
 from spinalroots.files import write_json, write_text
@@ -215,32 +217,48 @@ def test_the_papers_table_names_models_that_exist():
     assert len({paper.title(model) for model in MODELS.values()}) == len(MODELS)
 
 
-def test_preview_is_the_same_png_for_the_same_map(tmp_path):
+def test_preview_is_the_same_png_for_the_same_map():
     labels = roots_map()
     levels = Volume(individuals_to_levels(labels), AFFINE)
-    for name in ("a.png", "b.png"):
-        figures.save_preview(tmp_path / name, scan_of(labels), levels, STRAIGHT)
-    first = (tmp_path / "a.png").read_bytes()
+    first, second = (figures.preview(scan_of(labels), levels, STRAIGHT) for _ in range(2))
     assert first.startswith(b"\x89PNG")
-    assert first == (tmp_path / "b.png").read_bytes()
+    assert first == second
     nothing = levels.with_data(np.zeros_like(levels.data))
-    figures.save_preview(tmp_path / "empty.png", scan_of(labels), nothing, STRAIGHT)
-    assert (tmp_path / "empty.png").read_bytes() != first
+    assert figures.preview(scan_of(labels), nothing, STRAIGHT) != first
 
 
-def test_lengthwise_view_follows_the_centreline():
-    """A bright thread along an oblique centreline is bright all the way in both views."""
-    data = np.zeros((40, 40, 30), np.float32)
-    line = Centreline(np.array([[-8.0, -4.0, 0.0], [4.0, 4.0, 34.8]]), "truth")
-    points = line.at_height(np.arange(30) * 1.2)
-    voxels = np.round((points - AFFINE[:3, 3]) / [0.8, 0.8, 1.2]).astype(int)
-    data[tuple(voxels.T)] = 1.0
-    scan = Volume(data, AFFINE)
+@pytest.mark.parametrize("degrees", [0, 12, 20])
+@pytest.mark.parametrize("axis", ["pitch", "roll", "both"])
+def test_views_follow_the_centreline_on_any_grid(degrees, axis):
+    """A thread one voxel wide about the line is bright all the way in both views."""
+    turn = Rotation.from_euler(
+        "xy", [0 if axis == "roll" else degrees, 0 if axis == "pitch" else degrees], degrees=True
+    )
+    affine = np.eye(4)
+    affine[:3, :3] = turn.as_matrix() * [0.8, 0.9, 1.2]
+    affine[:3, 3] = [-25.0, 40.0, -300.0]
+    shape = (70, 60, 90)
+    ends = [[22.0313, 20.0717, -5.0], [48.2137, 41.3391, 95.0]]
+    line = Centreline(apply_affine(affine, np.linspace(*ends, 50)), "truth")
+    share = (np.arange(90) + 5) / 100
+    voxels = np.rint(np.array(ends[0]) + share[:, None] * np.subtract(ends[1], ends[0]))
+    data = np.zeros(shape, np.float32)
+    data[tuple(voxels.astype(int).T)] = 1.0
+    scan = Volume(data, affine)
     labels = scan.with_data(data.astype(np.uint8))
     for across in (0, 1):
-        view = overlays.lengthwise_view(scan, labels, line, across, slice(0, 30))
-        assert view.grey.max(axis=0).tolist() == [1.0] * 30
+        view = overlays.lengthwise_view(scan, labels, line, across, slice(3, 87))
+        assert view.grey.max(axis=0).tolist() == [1.0] * 84
         assert np.array_equal(view.labels > 0, view.grey > 0)
+        low, high = view.extent_mm[:2]
+        middle = voxels[3:87, across].mean() * scan.spacing_mm[across]
+        assert (low + high) / 2 == pytest.approx(middle, abs=1.5 * scan.spacing_mm[across])
+    for height in (10, 45, 80):
+        view = overlays.axial_view(scan, labels, line, height)
+        centre_mm = np.array(view.extent_mm).reshape(2, 2).mean(axis=1)
+        true_mm = voxels[height, :2] * scan.spacing_mm[:2]
+        assert np.abs(centre_mm - true_mm).max() <= 1.5 * scan.spacing_mm[:2].max()
+        assert view.grey.max() == 1.0
 
 
 def test_typical_heights_follow_the_volume():

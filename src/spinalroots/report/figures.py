@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from spinalroots import pictures
-from spinalroots.files import write_bytes
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
 from spinalroots.registry.anatomy import Scheme
@@ -16,17 +13,12 @@ from spinalroots.report import overlays
 AXIAL_ROWS, AXIAL_COLUMNS = 3, 2
 
 
-def save_preview(path: Path, scan: Volume, levels: Volume, centreline: Centreline) -> None:
-    """Write the picture of a predicted level map as PNG: side, front and axial views.
+def preview(scan: Volume, levels: Volume, centreline: Centreline) -> bytes:
+    """PNG of a level map: side and front view, and axial slices, labels filled in their colours.
 
-    :param scan: image (X, Y, Z), RAS+.
+    :param scan: image (X, Y, Z), RAS+, straight or oblique.
     :param levels: level map on the same grid.
     """
-    write_bytes(path, preview(scan, levels, centreline))
-
-
-def preview(scan: Volume, levels: Volume, centreline: Centreline) -> bytes:
-    """PNG of a level map: side and front view, and axial slices, labels filled in their colours."""
     return _picture(scan, centreline, [("", levels)], _fill_axial)
 
 

@@ -41,14 +41,10 @@ def lengthwise_view(
     """
     seen_through = 1 - across
     levels = np.arange(heights.start, heights.stop)
-    points = centreline.at_height(scan.affine[2, 2] * levels + scan.affine[2, 3])
-    voxels = np.linalg.solve(
-        scan.affine, np.concatenate([points, np.ones((len(points), 1))], axis=1).T
-    )[:3]
-    depth = np.clip(
-        np.round(voxels[seen_through]).astype(int), 0, scan.data.shape[seen_through] - 1
-    )
-    middle = voxels[across].mean()
+    crossing = centreline.in_slices(scan.grid)[heights]
+    last_voxel = scan.data.shape[seen_through] - 1
+    depth = np.clip(np.rint(crossing[:, seen_through]).astype(int), 0, last_voxel)
+    middle = crossing[:, across].mean()
     half = HALF_WIDTH_MM / scan.spacing_mm[across]
     first = max(int(middle - half), 0)
     last = min(int(middle + half) + 1, scan.data.shape[across])
@@ -62,8 +58,7 @@ def lengthwise_view(
 
 def axial_view(scan: Volume, labels: Volume, centreline: Centreline, height: int) -> View:
     """The axial slice `height` in a square around the centreline."""
-    point = centreline.at_height(scan.affine[2, 2] * height + scan.affine[2, 3])
-    voxel = np.linalg.solve(scan.affine, np.append(point, 1.0))[:2]
+    voxel = centreline.in_slices(scan.grid)[height]
     box, extent = [], []
     for axis in (0, 1):
         half = 0.75 * HALF_WIDTH_MM / scan.spacing_mm[axis]
