@@ -17,7 +17,7 @@ from spinalroots.metrics.effort import (
 from spinalroots.metrics.instances import detect_roots, side_accuracy
 from spinalroots.metrics.levels import entry_error_mm, level_error_mm
 from spinalroots.metrics.overlap import dice, dice_per_label, mean_present, overlap_table
-from spinalroots.metrics.surface import hd95_mm, surface, surface_dice
+from spinalroots.metrics.surface import SurfaceDistances, surface
 from spinalroots.metrics.topology import cl_dice, skeleton
 from spinalroots.registry.anatomy import Root
 
@@ -26,6 +26,14 @@ SPACING = np.array([0.5, 0.8, 2.0])
 EMPTY = np.zeros((6, 7, 8), bool)
 STRAIGHT = Centreline(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 100.0]]), "truth")
 L3L, L3R, L4L, L4R = (Root.parse(name).value for name in ("L3_D_L", "L3_D_R", "L4_D_L", "L4_D_R"))
+
+
+def surface_dice(reference, prediction, spacing_mm, tolerance_mm):
+    return SurfaceDistances.between(reference, prediction, spacing_mm).dice(tolerance_mm)
+
+
+def hd95_mm(reference, prediction, spacing_mm):
+    return SurfaceDistances.between(reference, prediction, spacing_mm).hd95_mm()
 
 
 def block(shape=(12, 12, 12), *, at=(3, 3, 3), size=(4, 4, 4)):

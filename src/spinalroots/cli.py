@@ -54,12 +54,12 @@ def build_parser() -> argparse.ArgumentParser:
     ingest.add_argument(
         "--replace", metavar="CASE", help="corrected masks for a case that is there already"
     )
-    ingest.add_argument("--root", type=Path, default=Path("data/raw/ingested"), help="%(default)s")
+    ingest.add_argument("--root", type=Path, default=paths.INGESTED, help="%(default)s")
 
     export = _command(commands, "export", _export, "a case as one file per root, as labs keep them")
     export.add_argument("case", help="case name such as sub-001")
     export.add_argument("-o", "--out", type=Path, required=True, help="new folder")
-    export.add_argument("--root", type=Path, default=Path("data/raw/ingested"), help="%(default)s")
+    export.add_argument("--root", type=Path, default=paths.INGESTED, help="%(default)s")
 
     reconstruct = _command(
         commands, "reconstruct", _reconstruct, "surfaces and trajectories from an individual map"
@@ -79,7 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     score.add_argument(
         "--prediction", type=Path, help="the scored mask (default: the model's of this case)"
     )
-    score.add_argument("--file", type=Path, default=Path("data/expert_scores.csv"))
+    score.add_argument("--file", type=Path, default=paths.EXPERT_SCORES)
 
     labels = _command(commands, "labels", _labels, "the label values, names and colours")
     labels.add_argument(
@@ -215,7 +215,6 @@ def _export(options) -> None:
 def _score(options) -> None:
     from spinalroots.expert import predictions, score_file
     from spinalroots.expert.scores import ExpertScore, validated
-    from spinalroots.registry import paths
 
     cases = score_file.known_cases(paths.RAW)
     row = ExpertScore(

@@ -44,7 +44,7 @@ def split_cases(
     people = len(order)
     if people < 3:
         raise InputError(
-            "data/refined",
+            "the split",
             expected="annotated scans of at least three subjects: training, validation, test",
             found=f"{people}",
             fix="Ingest more, or add synthetic ones with data.phantom_cases.",

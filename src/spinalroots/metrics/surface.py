@@ -40,12 +40,23 @@ class SurfaceDistances:
         )
 
     def dice(self, tolerance_mm: float) -> float:
-        """Normalized surface Dice at a tolerance; see :func:`surface_dice`."""
+        """Normalized surface Dice (NSD), from 0 to 1: the share of both surfaces that lies within
+        `tolerance_mm` of the other; about one voxel for roots.
+
+        :return: NaN if both masks are empty, 0 if one is.
+
+        Source: Nikolov 2018 (arXiv 1809.04430), counted in voxels as in MONAI.
+        """
         every = np.concatenate([self.to_prediction_mm, self.to_reference_mm])
         return float(np.mean(every <= tolerance_mm)) if every.size else float("nan")
 
     def hd95_mm(self) -> float:
-        """95 % Hausdorff distance; see :func:`hd95_mm`."""
+        """95 % Hausdorff distance in mm: the larger of the two directed 95th percentiles.
+
+        :return: NaN if both masks are empty, infinity if one is.
+
+        Source: Huttenlocher 1993; the percentile as in BraTS (Menze 2015).
+        """
         if not self.to_prediction_mm.size and not self.to_reference_mm.size:
             return float("nan")
         if not self.to_prediction_mm.size or not self.to_reference_mm.size:
@@ -53,33 +64,6 @@ class SurfaceDistances:
         return float(
             max(np.percentile(self.to_prediction_mm, 95), np.percentile(self.to_reference_mm, 95))
         )
-
-
-def surface_dice(
-    reference: np.ndarray, prediction: np.ndarray, spacing_mm: np.ndarray, tolerance_mm: float
-) -> float:
-    """Normalized surface Dice (NSD), from 0 to 1: the share of both surfaces that lies within
-    `tolerance_mm` of the other.
-
-    :param reference: mask (X, Y, Z).
-    :param prediction: mask of the same shape.
-    :param spacing_mm: voxel edges (3,).
-    :param tolerance_mm: distance that still counts as agreement; about one voxel for roots.
-    :return: NaN if both are empty, 0 if one is.
-
-    Source: Nikolov 2018 (arXiv 1809.04430), counted in voxels as in MONAI.
-    """
-    return SurfaceDistances.between(reference, prediction, spacing_mm).dice(tolerance_mm)
-
-
-def hd95_mm(reference: np.ndarray, prediction: np.ndarray, spacing_mm: np.ndarray) -> float:
-    """95 % Hausdorff distance in mm: the larger of the two directed 95th percentiles.
-
-    :return: NaN if both masks are empty, infinity if one is. Parameters as :func:`surface_dice`.
-
-    Source: Huttenlocher 1993; the percentile as in BraTS (Menze 2015).
-    """
-    return SurfaceDistances.between(reference, prediction, spacing_mm).hd95_mm()
 
 
 def surface(mask: np.ndarray) -> np.ndarray:

@@ -7,11 +7,11 @@ import hashlib
 import io
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -122,7 +122,7 @@ def to_onnx(network: torch.nn.Module, input_shape: tuple[int, ...]) -> onnx.Mode
     return onnx.load_from_string(buffer.getvalue())
 
 
-def quantize_graph(graph, calibration: list[np.ndarray], input_name: str | None = None):
+def quantize_graph(graph: Any, calibration: list[np.ndarray], input_name: str | None = None) -> Any:
     """Post-training int8 (NNCF) of an OpenVINO or ONNX graph.
 
     Weights per channel and symmetric; activations asymmetric, which suits what leaky ReLU leaves
@@ -147,7 +147,7 @@ def quantize_graph(graph, calibration: list[np.ndarray], input_name: str | None 
         )
 
 
-def spared(graph):
+def spared(graph: Any) -> Any:
     """NNCF's scope of what is never quantized: the convolution that reads the network's input.
 
     int8 gives the whole input one scale. HarDNet's holds grey values and a height, and the height
@@ -194,7 +194,7 @@ def _digest(arrays: list[np.ndarray]) -> str:
 
 
 @contextmanager
-def quiet():
+def quiet() -> Iterator[None]:
     """Converters warn about every layer, and draw a progress bar per pass."""
     loggers = [logging.getLogger(name) for name in ("nncf", "torch.onnx")]
     levels = [logger.level for logger in loggers]

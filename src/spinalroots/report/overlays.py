@@ -7,12 +7,17 @@ scale. Radiological habit: the patient's right, or front, is on the viewer's lef
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
 from spinalroots.registry.anatomy import Scheme, label_colour, label_names
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 TRUTH_COLOUR = "#4cc9f0"
 PREDICTION_COLOUR = "#ff9f1c"
@@ -87,7 +92,7 @@ def typical_heights(labels: np.ndarray, count: int) -> list[int]:
     return sorted({int(np.searchsorted(filled, value)) for value in wanted}, reverse=True)
 
 
-def draw_grey(axes, view: View, window: tuple[float, float]) -> None:
+def draw_grey(axes: Axes, view: View, window: tuple[float, float]) -> None:
     """Draw a view's grey slice; the first axis runs leftwards, as radiologists are used to."""
     axes.imshow(
         view.grey.T,
@@ -108,7 +113,7 @@ def draw_grey(axes, view: View, window: tuple[float, float]) -> None:
         spine.set_visible(False)
 
 
-def draw_filled(axes, view: View, scheme: Scheme, opacity: float = 0.85) -> None:
+def draw_filled(axes: Axes, view: View, scheme: Scheme, opacity: float = 0.85) -> None:
     """Draw a view's labels filled in their own colours."""
     picture = np.zeros((*view.labels.shape, 4))
     for value in np.unique(view.labels[view.labels > 0]):
@@ -119,7 +124,7 @@ def draw_filled(axes, view: View, scheme: Scheme, opacity: float = 0.85) -> None
     )
 
 
-def draw_contour(axes, view: View, colour: str, width: float = 1.2) -> None:
+def draw_contour(axes: Axes, view: View, colour: str, width: float = 1.2) -> None:
     """Draw the outline of a view's labels, all labels as one, along the pixels' edges."""
     mask = view.labels > 0
     if not mask.any():
@@ -137,7 +142,7 @@ def window_of(view: View) -> tuple[float, float]:
     return float(low), float(max(high, low + 1e-6))
 
 
-def legend(figure, values: list[int], scheme: Scheme, y: float = 0.02) -> None:
+def legend(figure: Figure, values: list[int], scheme: Scheme, y: float = 0.02) -> None:
     """Names of the labels in their colours along the bottom of the figure."""
     names = label_names(scheme)
     for index, value in enumerate(values):

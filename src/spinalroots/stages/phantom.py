@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from spinalroots.phantom.dataset import write_dataset
 from spinalroots.pipeline.params import Params
-
-RAW = Path("data/raw/phantom")
-TRUTH = Path("data/truth")
+from spinalroots.registry import paths
 
 
 def main(params: Params) -> None:
     """Write data/raw/phantom and data/truth."""
-    write_dataset(RAW, TRUTH, params.phantom, params.seed, params.workers)
+    write_dataset(paths.PHANTOM, paths.TRUTH, params.phantom, params.seed, params.workers)

@@ -13,18 +13,15 @@ from spinalroots.errors import InputError
 from spinalroots.files import folder_in_one_piece, read_json, write_text
 from spinalroots.imaging.volume import read_labels
 from spinalroots.pipeline.params import Params
+from spinalroots.registry import paths
 from spinalroots.registry.anatomy import Scheme
-
-POSTPROCESSED = Path("data/postprocessed")
-SPLIT = Path("data/split.json")
-RECONSTRUCTED = Path("reports/reconstruction")
 
 
 def main(params: Params) -> None:
     """Reconstruct the first `reconstruct.cases` test cases; cases without any root are named."""
     knobs = params.reconstruct
-    folder = Dataset(POSTPROCESSED / knobs.model)
-    cases = read_json(SPLIT)["test"]
+    folder = Dataset(paths.POSTPROCESSED / knobs.model)
+    cases = read_json(paths.SPLIT)["test"]
     missing = [case for case in cases if not folder.has(case, Scheme.INDIVIDUALS)]
     if missing:
         raise InputError(
@@ -34,7 +31,7 @@ def main(params: Params) -> None:
             fix="Choose another model, or run `dvc repro postprocess`.",
         )
     chosen = cases[: knobs.cases] if knobs.cases else cases
-    with folder_in_one_piece(RECONSTRUCTED) as staging:
+    with folder_in_one_piece(paths.RECONSTRUCTION) as staging:
         results = Parallel(n_jobs=min(params.workers, len(chosen)), return_as="generator")(
             delayed(_reconstruct)(folder, case, staging, params) for case in chosen
         )

@@ -58,7 +58,7 @@ class PatchShape:
 
 def draw_patch(
     stack: TrainingStack, shape: PatchShape, rng: np.random.Generator, foreground: float
-):
+) -> np.ndarray:
     """First voxel (3,) of a patch; with chance `foreground` it holds a root.
 
     The root's class is drawn evenly, not voxels: small roots are seen as often as thick ones.
@@ -75,7 +75,7 @@ def draw_patch(
 
 def take_patch(
     stack: TrainingStack, shape: PatchShape, start: np.ndarray, *, skeleton: bool = False
-):
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Grey values (C, *spatial), classes and skeleton (*spatial) or None of the patch at `start`.
 
     Beyond the stack the image is 0 and the class background; neighbours repeat the end slices.

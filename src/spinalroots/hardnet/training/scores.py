@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from spinalroots.hardnet.data.stacks import UNKNOWN_ROOT, TrainingStack
 from spinalroots.hardnet.predictor import HardnetPredictor, input_shape
@@ -17,7 +18,7 @@ VALIDATION = HardnetInference(decoding="entity_first", overlap=0.5, mirroring=Fa
 """How validation cases are segmented, whatever a person later asks of the trained model."""
 
 
-def predictor(plan: TrainingPlan, network, name: str) -> HardnetPredictor:
+def predictor(plan: TrainingPlan, network: torch.nn.Module, name: str) -> HardnetPredictor:
     """The network with all that it takes to segment a scan."""
     shape = input_shape(plan.config, plan.spec, plan.tuned.patch_slices)
     return HardnetPredictor(name, plan.target, network, shape, plan.spec, VALIDATION)
