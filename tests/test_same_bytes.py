@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -74,6 +75,26 @@ def environment(**given: str) -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if name not in ours}, **given}
 
 
+def change(path: Path, edit: Callable[[dict], None]) -> None:
+    """A YAML file with `edit` done to its values."""
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    edit(values)
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+
+
+def small(own: dict, workers: int) -> None:
+    """Three coarse phantoms and one variant."""
+    own.update(scale="smoke", workers=workers)
+    own["phantom"].update(cases=3, in_plane_mm=[1.4, 1.5], slice_mm=[3.0, 3.2])
+    own["augment"].update(variants=1, variants_per_case=1)
+
+
+def everything_happens(expert: dict) -> None:
+    """Every augmentation transform, every time."""
+    for transform in expert["augment"]["transforms"].values():
+        transform["probability"] = 1.0
+
+
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory) -> list[dict[str, bytes]]:
     """What the data stages wrote on each of the two processors: path → bytes."""
@@ -82,14 +103,8 @@ def outputs(tmp_path_factory) -> list[dict[str, bytes]]:
 
     def run(folder: Path, processor: dict[str, str], workers: int) -> dict[str, bytes]:
         copy = Copy(folder)
-        path = folder / "params.yaml"
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        values |= {"scale": "smoke", "workers": workers}
-        values["phantom"] |= {"cases": 3, "in_plane_mm": [1.4, 1.5], "slice_mm": [3.0, 3.2]}
-        values["augment"] |= {"variants": 1, "variants_per_case": 1}
-        for transform in values["augment"]["transforms"].values():
-            transform["probability"] = 1.0
-        path.write_text(yaml.safe_dump(values), encoding="utf-8")
+        change(folder / "params.yaml", lambda own: small(own, workers))
+        change(folder / "conf/expert.yaml", everything_happens)
         inputs = {path for path in folder.rglob("*") if path.is_file()}
         kept = environment(PATH=copy.environment["PATH"], **processor)
         for names in STAGE_RUNS:
