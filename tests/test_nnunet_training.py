@@ -153,6 +153,12 @@ def test_what_decides_the_weights_is_in_the_key_and_where_it_runs_is_not(project
     assert len({key(), key(epochs=3), key(entity_weight=0.5), key(class_weights="balanced")}) == 4
 
 
+def test_what_was_prepared_names_no_place_on_this_machine(project, tmp_path):
+    files = [path for path in (tmp_path / paths.NNUNET).rglob("*") if path.is_file()]
+    assert any(path.name == "dataset.json" for path in files)
+    assert [path for path in files if str(tmp_path).encode() in path.read_bytes()] == []
+
+
 def test_data_that_was_prepared_anew_is_trained_on_anew(project):
     asked = job(project)
     before = train_nnunet.training_key(asked)

@@ -47,9 +47,7 @@ def publish(job: Job, checkpoints: list[Path], consumed: dict, folder: Path) -> 
                 },
                 "plans_summary": planned,
                 "plans": job.plans,
-                "dataset_json": {
-                    key: value for key, value in job.dataset.items() if key != "dataset"
-                },
+                "dataset_json": job.dataset,
             },
         )
         write_json(

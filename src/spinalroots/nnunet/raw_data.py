@@ -1,6 +1,6 @@
 """Refined and augmented cases as a raw data set of nnU-Net.
 
-Images stay where they are and are named by a relative path; only labels are written anew, as
+Images stay where they are and are named by their path; only labels are written anew, as
 consecutive classes. The validation cases are those of the split, test cases never enter.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from spinalroots.dataset.training_cases import TrainingCase
 from spinalroots.errors import InputError
-from spinalroots.files import write_json
+from spinalroots.files import read_json, write_json
 from spinalroots.imaging.volume import read_image, read_labels, require_same_grid, write_volume
 from spinalroots.registry.anatomy import Target
 from spinalroots.registry.models import MODELS, Model
@@ -41,18 +41,17 @@ def write_raw_dataset(
             found=f"{len(training)} training and {len(validation)} validation cases",
             fix="Annotate more cases, or give the split larger shares.",
         )
-    record = {}
+    record, files = {}, {}
     roles = [(case, "training") for case in training]
     roles += [(case, "validation") for case in validation]
     for case, role in roles:
         label = folder / "labelsTr" / f"{case.name}.nii.gz"
         image = case.dataset.image(case.name)
         counts = _write_labels(case, label, target)
+        files[case.name] = {"images": [os.path.abspath(image)], "label": os.path.abspath(label)}
         record[case.name] = {
             "parent": case.parent,
             "role": role,
-            "image": os.path.relpath(image, folder),
-            "label": os.path.relpath(label, folder),
             "voxels": counts.tolist(),
         }
     write_json(
@@ -63,15 +62,20 @@ def write_raw_dataset(
             "numTraining": len(record),
             "file_ending": ".nii.gz",
             "overwrite_image_reader_writer": "NibabelIO",
-            "dataset": {
-                name: {"images": [entry["image"]], "label": entry["label"]}
-                for name, entry in record.items()
-            },
+            "dataset": files,
         },
     )
     cases = {"target": target.as_dict(), "cases": record}
     write_json(folder / CASES, cases)
     return cases
+
+
+def forget_files(*folders: Path) -> None:
+    """Drop from each folder's dataset.json where the cases lay while they were prepared."""
+    for folder in folders:
+        described = read_json(folder / "dataset.json")
+        del described["dataset"]
+        write_json(folder / "dataset.json", described)
 
 
 def fold_splits(cases: dict[str, dict], folds: int) -> list[dict]:

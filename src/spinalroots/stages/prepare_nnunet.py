@@ -6,7 +6,7 @@ from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.training_cases import training_cases, with_map
 from spinalroots.files import folder_in_one_piece, read_json
 from spinalroots.nnunet import environment
-from spinalroots.nnunet.raw_data import dataset_name, write_raw_dataset
+from spinalroots.nnunet.raw_data import dataset_name, forget_files, write_raw_dataset
 from spinalroots.pipeline.params import Params
 from spinalroots.registry import paths
 from spinalroots.registry.models import nnunet_row
@@ -30,7 +30,6 @@ def main(params: Params, row: str | None = None) -> None:
     name = dataset_name(model)
     # The small planner's resampling is quicker than starting processes for it.
     prefer = "processes" if params.nnunet.plan.planner == "resenc_m" else "threads"
-    # The staging folder lies beside its final place, so relative paths in it stay right.
     with (
         folder_in_one_piece(paths.NNUNET / model.row) as root,
         environment.folders(root, workers=1),
@@ -41,4 +40,5 @@ def main(params: Params, row: str | None = None) -> None:
         plans = plan(name, params.nnunet.plan)
         chosen = environment.CONFIGURATION
         preprocess(raw, preprocessed, plans, chosen, params.workers, prefer)
+        forget_files(raw, preprocessed)
         print(f"{model.row}: {len(training)} training cases, {summary(plans, chosen)}")
