@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
+from numbers import Real
 from typing import Any
-
-import numpy as np
 
 RUN_ID = "SPINALROOTS_MLFLOW_RUN"
 """Environment variable with the MLflow run; the processes of a multi-GPU training inherit it."""
@@ -40,13 +40,13 @@ class MlflowLogger:
 
     def log(self, key: str, value: Any, step: int) -> None:
         """Keep a value of an epoch until the next flush; time stamps are not curves."""
-        if not key.endswith("timestamps") and np.isscalar(value) and np.isfinite(value):
-            self.pending[int(step)][self.prefix + _name(key)] = float(value)  # type: ignore
+        if not key.endswith("timestamps") and isinstance(value, Real) and math.isfinite(value):
+            self.pending[int(step)][self.prefix + _name(key)] = float(value)
 
     def log_summary(self, key: str, value: Any) -> None:
         """A value of the whole training."""
-        if np.isscalar(value) and np.isfinite(value):
-            self.client.log_metric(self.run_id, self.prefix + _name(key), float(value))  # type: ignore
+        if isinstance(value, Real) and math.isfinite(value):
+            self.client.log_metric(self.run_id, self.prefix + _name(key), float(value))
 
     def replay(self, history: dict[str, list]) -> None:
         """Take up the curves of a checkpoint (nnU-Net's LocalLogger: key → one value an epoch)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from typing import cast
 
 import numpy as np
 import torch
@@ -19,10 +18,11 @@ def seed_everything(seed: int) -> None:
 def random_state() -> dict:
     """State of the three global generators, in plain values and tensors."""
     version, internal, gauss = random.getstate()
-    kind, keys, position, has_gauss, cached = cast(tuple, np.random.get_state())
+    drawn = np.random.get_state(legacy=False)
+    keys = torch.from_numpy(drawn["state"]["key"].astype(np.int64))
     return {
         "python": [version, list(internal), gauss],
-        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+        "numpy": {**drawn, "state": {**drawn["state"], "key": keys}},
         "torch": torch.get_rng_state(),
     }
 
@@ -31,6 +31,7 @@ def set_random_state(state: dict) -> None:
     """Inverse of :func:`random_state`."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
-    kind, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), position, has_gauss, cached))
+    drawn = state["numpy"]
+    keys = drawn["state"]["key"].cpu().numpy().astype(np.uint32)
+    np.random.set_state({**drawn, "state": {**drawn["state"], "key": keys}})
     torch.set_rng_state(state["torch"].cpu())
