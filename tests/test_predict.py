@@ -3,7 +3,9 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
+from dataclasses import replace
 from types import SimpleNamespace
 
 import nibabel as nib
@@ -53,6 +55,13 @@ class Stub:
         chances[0] = 1 - chances[1]
         doubt = uncertainty(chances)
         return Prediction(*(scan.with_data(one) for one in (labels, chances[1], doubt)))
+
+
+class NotAsked(Stub):
+    """For runs that end before the network is asked."""
+
+    def predict(self, scan, centreline, runner=None):
+        raise AssertionError
 
 
 @pytest.fixture
@@ -154,6 +163,40 @@ def test_a_full_disk_ends_with_an_error_and_no_files(place, settings):
     with pytest.raises(InputError, match="No space left"):
         run(place, settings, draw=full)
     assert not (place / "out").exists()
+
+
+def test_a_second_run_adds_to_the_folder_and_never_overwrites_a_correction(place, settings):
+    (place / "out").mkdir()
+    (place / "out/notes.txt").write_text("mine", encoding="utf-8")
+    shutil.copy(place / "scan.nii.gz", place / "out/scan.nii.gz")
+    run(place, settings)
+    run(place, settings)
+    assert (place / "out/notes.txt").read_text(encoding="utf-8") == "mine"
+    assert (place / "out/scan.nii.gz").read_bytes() == (place / "scan.nii.gz").read_bytes()
+    mask = place / "out/scan_label-levels_dseg.nii.gz"
+    mask.write_bytes(b"corrected by an expert")
+    with pytest.raises(InputError, match=r"label-levels_dseg.*changed since"):
+        run(place, settings, predictor=NotAsked())
+    assert mask.read_bytes() == b"corrected by an expert"
+
+
+def test_two_scans_of_one_name_do_not_mix_in_one_folder(place, settings):
+    run(place, settings)
+    before = {path.name: path.read_bytes() for path in (place / "out").iterdir()}
+    write_volume(place / "scan.nii.gz", Volume(tube() + 1, AFFINE), native=STORED)
+    with pytest.raises(InputError, match="a result of something else"):
+        run(place, settings, predictor=NotAsked())
+    assert {path.name: path.read_bytes() for path in (place / "out").iterdir()} == before
+
+
+def test_a_map_that_is_not_made_again_does_not_stay_from_the_run_before(place, settings):
+    class Certain(Stub):
+        def predict(self, scan, centreline, runner=None):
+            return replace(super().predict(scan, centreline), uncertainty=None)
+
+    run(place, settings)
+    run(place, settings, predictor=Certain())
+    assert not (place / "out/scan_desc-uncertainty_map.nii.gz").exists()
 
 
 def test_a_flat_scan_is_refused(place, settings):
