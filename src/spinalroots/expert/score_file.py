@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import os
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 
 from spinalroots.errors import InputError
 from spinalroots.expert.scores import COLUMNS, OPTIONAL, ExpertScore, validated
-from spinalroots.files import write_text
+from spinalroots.files import alone, write_text
 
 
 def read(path: Path, known_cases: Collection[str] | None = None) -> list[ExpertScore]:
@@ -43,17 +41,17 @@ def append(
 ) -> ExpertScore:
     """Validate `row` and add it at the end of the file; earlier rows are never touched.
 
-    Writers take turns (a lock on the folder), each writes the whole file anew and puts it in
+    Writers take turns (a lock beside the file), each writes the whole file anew and puts it in
     place at once: two at the same time lose nothing, and a kill leaves the old file.
 
     :param row: a :class:`ExpertScore`, or its fields by name (numbers may be text).
     :return: the row as written.
     :raises InputError: the row, or the file that is there already, is not valid.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))  # a link to the file stays one
     record = asdict(row) if isinstance(row, ExpertScore) else dict(row)
     checked = validated(record, "expert score", known_cases)
-    with _only_writer(path):
+    with alone(path):
         rows = [*read(path), checked]
         stream = io.StringIO()
         writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
@@ -70,15 +68,3 @@ def known_cases(raw: Path) -> set[str]:
     """Names of all cases of the data sets below `raw`, synthetic and real: those that may be
     scored."""
     return {path.parts[-3] for path in Path(raw).glob("*/sub-*/anat/*_T2w.nii.gz")}
-
-
-@contextmanager
-def _only_writer(path: Path) -> Iterator[None]:
-    """Hold a lock on the file's folder: other writers wait. A killed process drops it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
