@@ -39,7 +39,9 @@ def build_parser() -> argparse.ArgumentParser:
         default=DEFAULT_MODEL,
         help="a model's folder, or the name of one below --models (default: %(default)s)",
     )
-    predict.add_argument("--models", type=Path, default=paths.MODELS, help="default: %(default)s/")
+    predict.add_argument(
+        "--models", type=Path, default=paths.MODELS, help="their folder (default: %(default)s)"
+    )
     predict.add_argument("--device", default="auto", help="auto, cpu or cuda")
 
     ingest = _command(commands, "ingest", _ingest, "bring scans, with or without masks, into data/")

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from spinalroots.errors import InputError
-from spinalroots.files import read_json, sha256, write_json
+from spinalroots.files import sha256, write_json
 from spinalroots.registry.variants import Precision, Runtime, Variant
 from spinalroots.settings.base import Section
+from spinalroots.settings.stored import read_record
 
 DESCRIPTION = "export.json"
 FILES = {
@@ -78,25 +77,15 @@ def read_description(folder: Path, made_from: Mapping[str, str]) -> Description:
     :raises InputError: there is no export, it is damaged or half there, or it was made from others.
     """
     path = Path(folder) / DESCRIPTION
-    if not path.is_file():
-        raise InputError(path, expected="an export", found="no such file", fix=REMAKE)
-    try:
-        described = Description.model_validate(read_json(path))
-    except (ValidationError, ValueError) as error:
-        raise InputError(
-            path,
-            expected="the description of an export",
-            found=f"a damaged one ({str(error).splitlines()[0]})",
-            fix=REMAKE,
-        ) from error
+    described = read_record(path, Description, expected="an export", fix=REMAKE)
     if described.made_from != dict(made_from):
         others = [
-            name for name in made_from if described.made_from.get(name) != made_from[name]
-        ] or ["other files"]
+            name for name, digest in made_from.items() if described.made_from.get(name) != digest
+        ]
         raise InputError(
             path,
             expected="an export of the model's present weights",
-            found=f"one that was made from another {' and '.join(others)}",
+            found=f"one that was made from another {' and '.join(others) or 'model'}",
             fix=REMAKE,
         )
     for name in FILES[described.runtime]:

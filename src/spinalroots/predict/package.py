@@ -10,22 +10,20 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
+from typing import Any, Literal
 
 from spinalroots import __version__
-from spinalroots.errors import InputError
 from spinalroots.files import read_json, sha256, write_json
-from spinalroots.predict.trained import CURVES, DESCRIPTION, MAKE, WEIGHTS, TrainedModel
+from spinalroots.predict.trained import CURVES, DESCRIPTION, WEIGHTS, TrainedModel
 from spinalroots.quality import appearance
 from spinalroots.settings.base import Section
 from spinalroots.settings.dataset import CentrelineSearch
 from spinalroots.settings.inference import HardnetInference, NnunetInference
 from spinalroots.settings.results import Postprocess
+from spinalroots.settings.stored import read_record
 
 FORMAT = 1
-"""Of the folder; another number is another layout."""
+"""Of the folder; another number is another layout, which this version cannot read."""
 PACKAGE, EXPORT = "package.json", "export"
 PROVENANCE = "provenance"
 """Key of a training's `model.json`: its data and code."""
@@ -42,7 +40,7 @@ class Settings(Section):
 class Package(Section):
     """The content of `package.json`; `export`: name of the variant in export/, or None."""
 
-    format: int
+    format: Literal[1]
     spinalroots: str
     settings: Settings
     export: str | None
@@ -85,40 +83,9 @@ def read(folder: Path) -> Package:
 
     :raises InputError: no such folder, no package, a damaged one, or one of another format.
     """
-    path = Path(folder) / PACKAGE
-    if not path.is_file():
-        trained = (path.parent / DESCRIPTION).is_file()
-        raise InputError(
-            path,
-            expected="a model's folder",
-            found="a training's, not packaged yet" if trained else "no such file",
-            fix="Run `dvc repro package` or `dvc pull`, or give another folder with -m.",
-        )
-    try:
-        record = read_json(path)
-        found = record["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        words = f"{type(error).__name__}: {error}"
-        raise InputError(
-            path,
-            expected="JSON with the key `format`",
-            found=f"a damaged file ({words})",
-            fix=MAKE,
-        ) from error
-    if found != FORMAT:
-        raise InputError(
-            path,
-            expected=f"format {FORMAT}",
-            found=repr(found),
-            fix="Use the version of spinalroots that wrote it, or package the model again.",
-        )
-    try:
-        return Package.model_validate(record)
-    except ValidationError as error:
-        detail = error.errors()[0]
-        raise InputError(
-            f"{path}: {'.'.join(map(str, detail['loc']))}",
-            expected="what this version of spinalroots writes",
-            found=detail["msg"][0].lower() + detail["msg"][1:],
-            fix=MAKE,
-        ) from error
+    return read_record(
+        Path(folder) / PACKAGE,
+        Package,
+        expected=f"a packaged model of format {FORMAT}",
+        fix="Run `dvc repro package` or `dvc pull`, or give another model's folder with -m.",
+    )

@@ -6,15 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel
 
 from spinalroots.errors import InputError
-from spinalroots.files import read_json, sha256
+from spinalroots.files import sha256
 from spinalroots.inference.predictor import Predictor
 from spinalroots.settings.inference import HardnetInference, NnunetInference
+from spinalroots.settings.stored import read_record
 
 DESCRIPTION, WEIGHTS, CURVES = "model.json", "model.safetensors", "training.json"
 MAKE = "Run `dvc repro` or `dvc pull`, or restore the folder."
+
+
+class _Described(BaseModel):
+    """What is asked of `model.json` here; its family reads the rest."""
+
+    family: Literal["hardnet", "nnunet"]
 
 
 @dataclass(frozen=True)
@@ -34,12 +43,13 @@ class TrainedModel:
 
         :raises InputError: a file is missing or damaged, or the two do not belong together.
         """
-        family = read_family(self.folder)
-        _present(self.folder / WEIGHTS)
         from safetensors import SafetensorError
 
         inference: Any = self.inference
-        if family == "nnunet":
+        path = self.folder / DESCRIPTION
+        described = read_record(path, _Described, expected="a trained network", fix=MAKE)
+        _present(self.folder / WEIGHTS)
+        if described.family == "nnunet":
             from spinalroots.nnunet.predictor import NnunetPredictor
 
             load: Callable[..., Predictor] = NnunetPredictor.load
@@ -52,24 +62,7 @@ class TrainedModel:
         except SafetensorError as error:
             raise _damaged(self.folder / WEIGHTS, "the weights of a network", error) from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise _damaged(self.folder / DESCRIPTION, "a network's description", error) from error
-
-
-def read_family(folder: Path) -> str:
-    """`hardnet` or `nnunet`.
-
-    :raises InputError: there is no readable `model.json`.
-    """
-    path = _present(Path(folder) / DESCRIPTION)
-    try:
-        family = read_json(path)["family"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, "a network's description", error) from error
-    if family not in {"hardnet", "nnunet"}:
-        raise InputError(
-            path, expected="the family hardnet or nnunet", found=repr(family), fix=MAKE
-        )
-    return family
+            raise _damaged(path, "a network's description", error) from error
 
 
 def _present(path: Path) -> Path:
