@@ -149,21 +149,80 @@ def test_a_second_run_has_nothing_to_do(project):
     assert "up to date" in again.stdout
 
 
-def test_an_augmentation_parameter_reruns_augmentation_and_what_follows_only(project):
+@pytest.mark.parametrize(
+    ("place", "value", "again", "not_again"),
+    [
+        ("augment.target_ratio", 0.51, {"augment"}, {"phantom", "check", "refine", "split"}),
+        (
+            "inference.hardnet.mirroring",
+            True,
+            {"predict_hardnet", "quantize", "package"},
+            {"tune_hardnet", "train_hardnet", "train_nnunet@all-levels"},
+        ),
+        (
+            "inference.nnunet.decoding",
+            "argmax",
+            {"predict_nnunet@all-levels"},
+            {"tune_hardnet", "train_hardnet", "train_nnunet@all-levels"},
+        ),
+        ("hardnet.learning_rate", 0.002, {"train_hardnet"}, {"tune_hardnet", "augment"}),
+        ("postprocess.island_mm3", 7.0, {"postprocess", "package"}, {"predict_hardnet"}),
+    ],
+)
+def test_a_parameter_reruns_what_depends_on_it_and_nothing_else(
+    place, value, again, not_again, project
+):
     path = project.folder / "params.yaml"
     before = path.read_text(encoding="utf-8")
     record = yaml.safe_load(before)
-    section = record["augment"]
-    key = next(key for key, value in section.items() if isinstance(value, float))
-    section[key] *= 1.01
+    *sections, key = place.split(".")
+    inner = record
+    for section in sections:
+        inner = inner[section]
+    inner[key] = value
     try:
         path.write_text(yaml.safe_dump(record), encoding="utf-8")
         stdout = project.run("dvc", "repro", "--dry").stdout
     finally:
         path.write_text(before, encoding="utf-8")
     rerun = {line.split("'")[1] for line in stdout.splitlines() if line.startswith("Running stage")}
-    assert "augment" in rerun
-    assert not {"phantom", "check", "refine", "split"} & rerun
+    assert again <= rerun
+    assert not not_again & rerun
+
+
+@pytest.mark.parametrize(
+    ("stage", "model", "module", "old", "new"),
+    [
+        (
+            "train_hardnet",
+            "hardnet-all-levels",
+            "hardnet/training/losses.py",
+            "return sum(",
+            "return 0 * sum(",
+        ),
+        (
+            "train_nnunet@all-levels",
+            "nnunet-all-levels",
+            "nnunet/losses.py",
+            "        return loss\n",
+            "        return 0 * loss\n",
+        ),
+    ],
+)
+def test_a_changed_loss_never_republishes_the_old_weights(stage, model, module, old, new, project):
+    path = project.folder / "src" / "spinalroots" / module
+    weights = project.folder / "models" / "trained" / model / "model.safetensors"
+    before, source = weights.read_bytes(), path.read_text(encoding="utf-8")
+    assert source.count(old) == 1
+    try:
+        path.write_text(source.replace(old, new), encoding="utf-8")
+        assert stage in project.run("dvc", "status", stage).stdout
+        project.run("dvc", "repro", "--single-item", stage)
+        assert weights.read_bytes() != before
+    finally:
+        path.write_text(source, encoding="utf-8")
+    project.run("dvc", "repro", "--single-item", stage)
+    assert weights.read_bytes() == before, "the old code's own training was not found again"
 
 
 def test_predict_takes_a_scan_and_gives_masks_on_its_grid(project, tmp_path):
