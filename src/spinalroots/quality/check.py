@@ -65,6 +65,10 @@ class CaseCheck:
     wrong_side: dict[str, float] = field(default_factory=dict)
     picture: str = ""
 
+    def names(self, scheme: str) -> set[str]:
+        """The labels that any rater's map of a scheme holds."""
+        return {name for entry in self.maps if entry.scheme == scheme for name in entry.voxels}
+
     def as_dict(self) -> dict:
         """Plain values for JSON, without the picture."""
         return {key: value for key, value in asdict(self).items() if key != "picture"}
