@@ -148,7 +148,6 @@ def test_a_documented_value_is_taken_as_dvc_writes_it(place, value, layers):
         ("hardnet.precision", "8"),
         ("nnunet.training.precision", 16),
         ("nnunet.training.device", "gpu0"),
-        ("predict.model", "hardnet-all"),
         ("reconstruct.model", "no-such-model"),
         ("quantize.models", ["hardnet-all-levels", "other"]),
         ("quantize.precisions", ["fp64"]),

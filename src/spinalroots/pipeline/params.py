@@ -25,7 +25,6 @@ from spinalroots.settings.phantom import Phantom
 from spinalroots.settings.results import (
     Evaluate,
     Postprocess,
-    Predict,
     Quantize,
     Reconstruct,
     Report,
@@ -57,7 +56,6 @@ class Params(Section):
     quantize: Quantize
     reconstruct: Reconstruct
     report: Report
-    predict: Predict
 
 
 def load(path: Path | str = "params.yaml", *, scale: str | None = None) -> Params:

@@ -20,12 +20,6 @@ def _known(name: str) -> str:
 ModelName = Annotated[str, AfterValidator(_known)]
 
 
-class Predict(Section):
-    """`spinalroots predict`: one scan of a patient."""
-
-    model: ModelName  # folder below models/
-
-
 class Postprocess(Section):
     """What happens to predicted labels."""
 
