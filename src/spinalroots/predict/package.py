@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from spinalroots import __version__
 from spinalroots.files import read_json, sha256, write_json
@@ -22,7 +22,7 @@ from spinalroots.settings.inference import HardnetInference, NnunetInference
 from spinalroots.settings.results import Postprocess
 from spinalroots.settings.stored import read_record
 
-FORMAT = 1
+FORMAT: Final = 1
 """Of the folder; another number is another layout, which this version cannot read."""
 PACKAGE, EXPORT = "package.json", "export"
 PROVENANCE = "provenance"
