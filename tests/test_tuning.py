@@ -188,6 +188,10 @@ def test_a_listed_value_is_searched_unless_the_network_has_no_use_for_it():
     assert set(space) == set(Tunable.model_fields) - {"patch_slices"}
 
 
+WITH_START = {"patch_vox": [8, 24], "batch": [8, 16]}
+"""Lists that hold the values of `untuned`, which the first trial tries."""
+
+
 def test_machines_that_ask_at_once_get_different_trials(tmp_path):
     """Two processes that share a study, each with a trial that the other has not ended yet."""
     storage = f"sqlite:///{tmp_path / 'study.db'}"
@@ -195,12 +199,15 @@ def test_machines_that_ask_at_once_get_different_trials(tmp_path):
         "import sys, pathlib, time; sys.path.insert(0, sys.argv[1])\n"
         "import test_tuning as t\n"
         "folder, own, other = (pathlib.Path(word) for word in sys.argv[2:5])\n"
-        "where = t.setup(folder, storage=sys.argv[5]); study = t.open_study(where, 'test')\n"
+        "where = t.setup(folder, storage=sys.argv[5], **t.WITH_START)\n"
+        "study = t.open_study(where, 'test')\n"
         "for number in range(3):\n"
-        "    trial, values = t.ask(study, where)\n"
+        "    trial, values = t.tuning.ask(study, where)\n"
         "    print(t.json.dumps([trial.number, values]), flush=True)\n"
         "    pathlib.Path(f'{own}{number}').touch()\n"
-        "    while not pathlib.Path(f'{other}{number}').exists(): time.sleep(0.01)\n"
+        "    until = time.monotonic() + 100\n"
+        "    while not pathlib.Path(f'{other}{number}').exists() and time.monotonic() < until:\n"
+        "        time.sleep(0.01)\n"
         "    study.tell(trial, [0.5, 100.0])\n"
     )
     open_study(setup(tmp_path, storage=storage), "test")
