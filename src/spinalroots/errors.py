@@ -24,5 +24,15 @@ class InputError(Exception):
         return _rebuild, (self.where, self.expected, self.found, self.fix)
 
 
+def require_file(path: Path, *, expected: str, fix: str) -> Path:
+    """`path`, if a file is there.
+
+    :raises InputError: there is none.
+    """
+    if not path.is_file():
+        raise InputError(path, expected=expected, found="no such file", fix=fix)
+    return path
+
+
 def _rebuild(where: str, expected: str, found: str, fix: str) -> InputError:
     return InputError(where, expected=expected, found=found, fix=fix)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from spinalroots.errors import InputError
+from spinalroots.errors import InputError, require_file
 from spinalroots.files import read_json, write_bytes, write_json
 from spinalroots.hardnet.data.straighten import InputSpec, Stack, bend_back, network_stack
 from spinalroots.hardnet.network.segmentation import NetworkConfig, SegmentationHardnet
@@ -123,14 +123,11 @@ class HardnetPredictor:
                 found=f"format {record.get('format')}",
                 fix="Train it again, or use the version of spinalroots that made it.",
             )
-        weights = folder / "model.safetensors"
-        if not weights.is_file():
-            raise InputError(
-                weights,
-                expected="the weights of a trained HarDNet",
-                found="no such file",
-                fix="Run `dvc repro` or `dvc pull`.",
-            )
+        weights = require_file(
+            folder / "model.safetensors",
+            expected="the weights of a trained HarDNet",
+            fix="Run `dvc repro` or `dvc pull`.",
+        )
         network = SegmentationHardnet(NetworkConfig.from_dict(record["network"]))
         try:
             network.load_state_dict(load_file(weights))

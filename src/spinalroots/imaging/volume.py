@@ -18,7 +18,7 @@ import numpy as np
 from nibabel import orientations
 from nibabel.affines import apply_affine, voxel_sizes
 
-from spinalroots.errors import InputError
+from spinalroots.errors import InputError, require_file
 from spinalroots.files import write_bytes
 
 GRID_TOLERANCE_MM = 1e-2
@@ -212,9 +212,7 @@ def _write(path: Path, image: nib.Nifti1Image) -> None:
 
 
 def _open(path: Path) -> nib.spatialimages.SpatialImage:
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(path, expected="a NIfTI file", found="no such file", fix="Check the path.")
+    path = require_file(Path(path), expected="a NIfTI file", fix="Check the path.")
     try:
         image = nib.load(path)
     except Exception as error:

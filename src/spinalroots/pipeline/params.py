@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from spinalroots.errors import InputError
+from spinalroots.errors import InputError, require_file
 from spinalroots.settings.augment import Augment
 from spinalroots.settings.base import Count, Section, Whole
 from spinalroots.settings.dataset import CentrelineSearch, Check, Data, Refine, Split
@@ -124,13 +124,8 @@ def read_layer(path: Path) -> dict:
 
     :raises InputError: no such file, not YAML, not a mapping.
     """
-    if not path.is_file():
-        raise InputError(
-            path,
-            expected="one of the project's parameter files",
-            found="no such file",
-            fix="Run from the repository root.",
-        )
+    fix = "Run from the repository root."
+    require_file(path, expected="one of the project's parameter files", fix=fix)
     try:
         record = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

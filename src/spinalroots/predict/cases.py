@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from spinalroots.dataset.layout import FOREGROUND, UNTRAINED, Dataset
-from spinalroots.errors import InputError
+from spinalroots.errors import require_file
 from spinalroots.files import folder_in_one_piece
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image, write_probability, write_volume
@@ -49,11 +49,5 @@ def predict_cases(
 
 
 def _read(path: Path) -> Centreline:
-    if not path.is_file():
-        raise InputError(
-            path,
-            expected="the centreline found in the scan",
-            found="no such file",
-            fix="Run the stage `centreline` first.",
-        )
-    return Centreline.read(path)
+    fix = "Run the stage `centreline` first."
+    return Centreline.read(require_file(path, expected="the centreline found in the scan", fix=fix))

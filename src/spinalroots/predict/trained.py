@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from spinalroots.errors import InputError
+from spinalroots.errors import InputError, require_file
 from spinalroots.files import sha256
 from spinalroots.inference.predictor import Predictor
 from spinalroots.settings.inference import HardnetInference, NnunetInference
@@ -66,9 +66,7 @@ class TrainedModel:
 
 
 def _present(path: Path) -> Path:
-    if not path.is_file():
-        raise InputError(path, expected="a trained model", found="no such file", fix=MAKE)
-    return path
+    return require_file(path, expected="a trained model", fix=MAKE)
 
 
 def _damaged(path: Path, expected: str, error: Exception) -> InputError:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from spinalroots.errors import InputError
+from spinalroots.errors import InputError, require_file
 from spinalroots.files import read_json
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -19,9 +19,7 @@ def read_record(path: Path, kind: type[Record], *, expected: str, fix: str) -> R
     :raises InputError: no such file, no JSON, or another record; the first key that is wrong is
         named.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(path, expected=expected, found="no such file", fix=fix)
+    path = require_file(Path(path), expected=expected, fix=fix)
     try:
         return kind.model_validate(read_json(path))
     except ValidationError as error:

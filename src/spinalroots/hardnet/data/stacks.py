@@ -10,7 +10,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from spinalroots.dataset.training_cases import TrainingCase, with_map
-from spinalroots.errors import InputError
+from spinalroots.errors import InputError, require_file
 from spinalroots.files import read_json
 from spinalroots.hardnet.data.straighten import InputSpec, Stack, network_stack, straighten
 from spinalroots.imaging.centreline import Centreline
@@ -85,13 +85,7 @@ def _read_stack(
 ) -> TrainingStack:
     """Roots of the entity mask that carry no label of the target become `UNKNOWN_ROOT`."""
     line, dataset = _centreline(case, centrelines), case.dataset
-    if not line.is_file():
-        raise InputError(
-            line,
-            expected="the case's centreline",
-            found="no such file",
-            fix="Run `dvc repro centreline`.",
-        )
+    require_file(line, expected="the case's centreline", fix="Run `dvc repro centreline`.")
     labels = read_labels(dataset.labels(case.name, target.scheme)).data
     classes = target.encode(labels)
     if target.scheme is not Scheme.ENTITY and dataset.has(case.name, Scheme.ENTITY):
@@ -124,12 +118,7 @@ def class_weights(rule: str, planned: Path, target: Target) -> tuple[float, ...]
     """
     if rule == "none":
         return None
-    if not planned.is_file():
-        raise InputError(
-            planned,
-            expected="the balance plan's class weights",
-            found="no such file",
-            fix="Run `dvc repro augment`, or set hardnet.class_weights to none.",
-        )
+    fix = "Run `dvc repro augment`, or set hardnet.class_weights to none."
+    require_file(planned, expected="the balance plan's class weights", fix=fix)
     weights = read_json(planned)[str(target.scheme)]
     return (1.0, *(float(weights.get(str(value), 1.0)) for value in target.values))
