@@ -11,7 +11,8 @@ from spinalroots.dataset.layout import Dataset
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Grid, Volume, read_labels, write_volume
 from spinalroots.pipeline import params
-from spinalroots.postprocess import run, sides
+from spinalroots.postprocess import sides
+from spinalroots.postprocess.maps import root_maps
 from spinalroots.registry import anatomy
 from spinalroots.registry.anatomy import Root, Scheme, Side, Target, Type
 from spinalroots.stages import postprocess as stage
@@ -119,7 +120,9 @@ def test_islands_go_and_parts_joined_at_a_corner_stay():
 
     def kept(spacing_mm, island_mm3):
         volume = Volume(labels, np.diag([*spacing_mm, 1.0]))
-        maps = run(volume, Target.of("individuals"), line, island_mm3=island_mm3, side_pull=3.0)
+        maps = root_maps(
+            volume, Target.of("individuals"), line, island_mm3=island_mm3, side_pull=3.0
+        )
         return maps[Scheme.INDIVIDUALS].data
 
     expected = labels.copy()
@@ -136,7 +139,7 @@ def test_a_part_exactly_as_large_as_the_least_island_stays_however_the_scan_lies
     affine = np.diag([0.7, 0.7, 1.2, 1.0])
     affine[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]] @ affine[:2, :2]
     line = Centreline(np.array([[1.0, 1, 0], [1, 1, 4]]), "truth")
-    maps = run(
+    maps = root_maps(
         Volume(labels, affine),
         Target.of("individuals"),
         line,
@@ -154,7 +157,7 @@ def knobs():
 def test_the_three_maps_of_a_level_prediction_agree(knobs):
     truth, line = _cauda()
     levels = truth.with_data(anatomy.individuals_to_levels(truth.data))
-    maps = run(levels, Target.of("levels"), line, **knobs)
+    maps = root_maps(levels, Target.of("levels"), line, **knobs)
     assert np.array_equal(maps[Scheme.LEVELS].data, levels.data)
     assert np.array_equal(anatomy.individuals_to_levels(maps[Scheme.INDIVIDUALS].data), levels.data)
     assert np.array_equal(maps[Scheme.ENTITY].data, (truth.data > 0).astype(np.uint8))
@@ -163,7 +166,7 @@ def test_the_three_maps_of_a_level_prediction_agree(knobs):
 def test_an_individual_prediction_keeps_its_own_sides(knobs):
     truth, line = _cauda()
     crossed = truth.with_data(anatomy.swap_sides(truth.data))
-    maps = run(crossed, Target.of("individuals"), line, **knobs)
+    maps = root_maps(crossed, Target.of("individuals"), line, **knobs)
     assert np.array_equal(maps[Scheme.INDIVIDUALS].data, crossed.data)
     assert np.array_equal(maps[Scheme.LEVELS].data, anatomy.individuals_to_levels(truth.data))
 
@@ -171,7 +174,7 @@ def test_an_individual_prediction_keeps_its_own_sides(knobs):
 def test_a_ventral_target_gives_ventral_roots(knobs):
     truth, line = _cauda()
     levels = truth.with_data(anatomy.individuals_to_levels(truth.data))
-    maps = run(levels, Target.of("levels", types=(Type.VENTRAL,)), line, **knobs)
+    maps = root_maps(levels, Target.of("levels", types=(Type.VENTRAL,)), line, **knobs)
     found = {
         Root.from_value(int(value)).type for value in np.unique(maps[Scheme.INDIVIDUALS].data)[1:]
     }

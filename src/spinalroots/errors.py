@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 
@@ -21,7 +22,8 @@ class InputError(Exception):
 
     def __reduce__(self):
         """Keeps the error whole on its way from a worker process."""
-        return _rebuild, (self.where, self.expected, self.found, self.fix)
+        parts = {"expected": self.expected, "found": self.found, "fix": self.fix}
+        return partial(InputError, **parts), (self.where,)
 
 
 def require_file(path: Path, *, expected: str, fix: str) -> Path:
@@ -32,7 +34,3 @@ def require_file(path: Path, *, expected: str, fix: str) -> Path:
     if not path.is_file():
         raise InputError(path, expected=expected, found="no such file", fix=fix)
     return path
-
-
-def _rebuild(where: str, expected: str, found: str, fix: str) -> InputError:
-    return InputError(where, expected=expected, found=found, fix=fix)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spinalroots.dataset.layout import Dataset
-from spinalroots.imaging.volume import Volume, read_image, read_labels, require_same_grid
+from spinalroots.imaging.volume import Volume, read_labels, require_same_grid
 from spinalroots.registry.anatomy import Scheme, label_names
 
 _DESCRIPTION = re.compile(r"_desc-rater([0-9A-Za-z]+)_")
@@ -70,8 +70,3 @@ def read_map(dataset: Dataset, case: str, entry: Map, scan: Volume | None = None
     if scan is not None:
         require_same_grid(entry.path, volume, dataset.image(case), scan)
     return volume
-
-
-def read_scan(dataset: Dataset, case: str) -> Volume:
-    """The case's scan, float32 in RAS+."""
-    return read_image(dataset.image(case))

@@ -8,47 +8,35 @@ from spinalroots.files import write_text
 from spinalroots.registry.anatomy import Scheme, label_colour, label_names
 
 
-def bids(scheme: Scheme | str, only: set[int] | None = None) -> str:
-    """BIDS look-up table (tab-separated index, name, color) of a scheme's values, or of `only`."""
-    rows = ["index\tname\tcolor"]
-    for value, name, (red, green, blue) in _entries(scheme, only):
-        rows.append(f"{value}\t{name}\t#{red:02x}{green:02x}{blue:02x}")
-    return "\n".join(rows) + "\n"
+def bids(scheme: Scheme | str) -> str:
+    """BIDS look-up table (tab-separated index, name, color)."""
+    return _table(scheme, "index\tname\tcolor", "{value}\t{name}\t#{red:02x}{green:02x}{blue:02x}")
 
 
-def itksnap(scheme: Scheme | str, only: set[int] | None = None) -> str:
+def itksnap(scheme: Scheme | str) -> str:
     """ITK-SNAP label descriptions (Segmentation › Import Label Descriptions).
 
     Columns: index, red, green, blue, opacity, visible, mesh visible, name.
     """
-    rows = ['0 0 0 0 0 0 0 "Clear Label"']
-    for value, name, (red, green, blue) in _entries(scheme, only):
-        rows.append(f'{value} {red} {green} {blue} 1 1 1 "{name}"')
-    return "\n".join(rows) + "\n"
+    clear = '0 0 0 0 0 0 0 "Clear Label"'
+    return _table(scheme, clear, '{value} {red} {green} {blue} 1 1 1 "{name}"')
 
 
-def slicer(scheme: Scheme | str, only: set[int] | None = None) -> str:
+def slicer(scheme: Scheme | str) -> str:
     """3D Slicer colour table (.ctbl): index, name, red, green, blue, opacity 0..255."""
-    rows = ["# 3D Slicer color table", "0 background 0 0 0 0"]
-    for value, name, (red, green, blue) in _entries(scheme, only):
-        rows.append(f"{value} {name} {red} {green} {blue} 255")
-    return "\n".join(rows) + "\n"
+    head = "# 3D Slicer color table\n0 background 0 0 0 0"
+    return _table(scheme, head, "{value} {name} {red} {green} {blue} 255")
 
 
-def write_all(stem: Path, scheme: Scheme | str, only: set[int] | None = None) -> list[Path]:
-    """Write `<stem>.tsv`, `<stem>_itksnap.txt` and `<stem>.ctbl`; return their paths."""
-    stem = Path(stem)
-    written = {
-        stem.with_name(f"{stem.name}.tsv"): bids(scheme, only),
-        stem.with_name(f"{stem.name}_itksnap.txt"): itksnap(scheme, only),
-        stem.with_name(f"{stem.name}.ctbl"): slicer(scheme, only),
-    }
-    for path, text in written.items():
-        write_text(path, text)
-    return list(written)
+def write_all(stem: Path, scheme: Scheme | str) -> None:
+    """Write `<stem>.tsv`, `<stem>_itksnap.txt` and `<stem>.ctbl`."""
+    for ending, table in ((".tsv", bids), ("_itksnap.txt", itksnap), (".ctbl", slicer)):
+        write_text(stem.with_name(f"{stem.name}{ending}"), table(scheme))
 
 
-def _entries(scheme: Scheme | str, only: set[int] | None):
+def _table(scheme: Scheme | str, head: str, row: str) -> str:
+    rows = [head]
     for value, name in label_names(scheme).items():
-        if only is None or value in only:
-            yield value, name, label_colour(scheme, value)
+        red, green, blue = label_colour(scheme, value)
+        rows.append(row.format(value=value, name=name, red=red, green=green, blue=blue))
+    return "\n".join(rows) + "\n"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from spinalroots.dataset.annotations import Map, maps, read_map, read_scan
+from spinalroots.dataset.annotations import Map, maps, read_map
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
 from spinalroots.files import files_together
-from spinalroots.imaging.volume import write_volume
+from spinalroots.imaging.volume import read_image, write_volume
 from spinalroots.registry.anatomy import Scheme, label_names
 
 
@@ -28,7 +28,7 @@ def export_case(dataset: Dataset, case: str, folder: Path) -> Path:
         raise InputError(
             folder, expected="a new folder", found="one that exists", fix="Choose another."
         )
-    scan = read_scan(dataset, case)
+    scan = read_image(dataset.image(case))
     with files_together(folder, of=None) as staging:
         write_volume(staging / "image.nii.gz", scan, native=scan.native)
         for entry in maps(dataset, case):

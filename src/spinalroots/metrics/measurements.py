@@ -18,7 +18,7 @@ from spinalroots.metrics.overlap import dice, dice_per_label, mean_present
 from spinalroots.metrics.root_maps import RootMaps
 from spinalroots.metrics.surface import SurfaceDistances
 from spinalroots.metrics.topology import cl_dice
-from spinalroots.registry.anatomy import Region, Scheme, Target, label_names, region_of
+from spinalroots.registry.anatomy import Region, Scheme, Target, label_names
 
 if TYPE_CHECKING:
     from spinalroots.settings.results import Evaluate
@@ -125,7 +125,7 @@ def _per_root(
     for part in regions_of(region):
         effort = Effort(0.0, 0.0, 0.0)
         for value, one in efforts.items():
-            if part is Region.ALL or region_of(names[value].split("_")[0]) is part:
+            if part is Region.ALL or names[value].startswith(part.letter):
                 effort += one
         yield Measurement(SIMULATED_SCORE, str(part), effort.score(options.erasing_weight))
         if part is region:

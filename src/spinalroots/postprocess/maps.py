@@ -11,7 +11,7 @@ from spinalroots.postprocess.sides import split_sides
 from spinalroots.registry.anatomy import Scheme, Target, individuals_to_levels
 
 
-def run(
+def root_maps(
     prediction: Volume,
     target: Target,
     centreline: Centreline,

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spinalroots import __version__, postprocess
+from spinalroots import __version__
 from spinalroots.imaging import centreline_image
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
 from spinalroots.inference.predictor import Prediction
+from spinalroots.postprocess.maps import root_maps
 from spinalroots.predict.load import Model
 from spinalroots.quality import appearance, plausibility
 from spinalroots.registry.anatomy import Scheme, label_names
@@ -37,7 +38,7 @@ def segment(scan: Volume, model: Model) -> Segmentation:
         search_mm=search.search_mm,
     )
     prediction = model.predictor.predict(scan, centreline, model.runner)
-    maps = postprocess.run(
+    maps = root_maps(
         prediction.labels,
         model.predictor.target,
         centreline,

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spinalroots.dataset.annotations import maps, read_map, read_scan
+from spinalroots.dataset.annotations import maps, read_map
 from spinalroots.dataset.selection import SelectedCase
 from spinalroots.imaging.boxes import label_boxes
 from spinalroots.imaging.components import components
+from spinalroots.imaging.volume import read_image
 from spinalroots.quality.check_picture import picture_of
 from spinalroots.registry.anatomy import Root, Scheme, Side, individuals_to_levels, label_names
 
@@ -80,7 +81,7 @@ def check_case(case: SelectedCase, params: Check) -> CaseCheck:
     :raises InputError: what no later stage could work with: an unreadable or non-finite scan,
         unknown label values, a mask on another grid.
     """
-    scan = read_scan(case.dataset, case.name)
+    scan = read_image(case.dataset.image(case.name))
     stored = scan.native or scan.grid
     entries = maps(case.dataset, case.name)
     arrays = [read_map(case.dataset, case.name, entry, scan).data for entry in entries]

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import colorsys
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from spinalroots.errors import InputError
 
@@ -57,6 +58,11 @@ class Region(StrEnum):
     LUMBAR = "lumbar"
     SACRAL = "sacral"
 
+    @property
+    def letter(self) -> str:
+        """What the names of its levels begin with."""
+        return self[0].upper()
+
 
 LEVELS: tuple[str, ...] = tuple(
     f"{letter}{number}"
@@ -64,13 +70,6 @@ LEVELS: tuple[str, ...] = tuple(
     for number in range(1, count + 1)
 )
 """All 30 spinal levels from the head down."""
-
-REGION_LETTERS = {
-    Region.CERVICAL: "C",
-    Region.THORACIC: "T",
-    Region.LUMBAR: "L",
-    Region.SACRAL: "S",
-}
 
 TISSUES: tuple[str, ...] = ("WM", "CSF", "fat")
 """Names of the tissue labels 1, 2, 3 (WM: white matter, which stands for the whole cord)."""
@@ -178,12 +177,7 @@ def levels_of(region: Region | str, among: tuple[str, ...] = REFINED_LEVELS) -> 
     region = Region(region)
     if region is Region.ALL:
         return tuple(among)
-    return tuple(level for level in among if level.startswith(REGION_LETTERS[region]))
-
-
-def region_of(level: str) -> Region:
-    """Region of a level name."""
-    return next(region for region, letter in REGION_LETTERS.items() if letter == level[0])
+    return tuple(level for level in among if level.startswith(region.letter))
 
 
 def label_names(scheme: Scheme | str) -> dict[int, str]:
@@ -221,30 +215,20 @@ def label_colour(scheme: Scheme | str, value: int) -> tuple[int, int, int]:
     return (round(255 * red), round(255 * green), round(255 * blue))
 
 
-@lru_cache(maxsize=1)
-def _level_lookup() -> np.ndarray:
-    table = np.zeros(256, np.uint8)
-    for root in ROOTS:
-        table[root.value] = root.level_index + 1
-    return table
-
-
-@lru_cache(maxsize=1)
-def _mirror_lookup() -> np.ndarray:
-    table = np.arange(256, dtype=np.uint8)
-    for root in ROOTS:
-        table[root.value] = root.mirrored.value
-    return table
+_LEVEL_OF, _MIRRORED = np.zeros(256, np.uint8), np.arange(256, dtype=np.uint8)
+for _root in ROOTS:
+    _LEVEL_OF[_root.value] = _root.level_index + 1
+    _MIRRORED[_root.value] = _root.mirrored.value
 
 
 def individuals_to_levels(individuals: np.ndarray) -> np.ndarray:
     """Level map (uint8, same shape) of an individual map."""
-    return _level_lookup()[individuals]
+    return _LEVEL_OF[individuals]
 
 
 def swap_sides(individuals: np.ndarray) -> np.ndarray:
     """Individual map with left and right exchanged in the labels: what a mirrored image needs."""
-    return _mirror_lookup()[individuals]
+    return _MIRRORED[individuals]
 
 
 @dataclass(frozen=True)
@@ -323,19 +307,10 @@ class Target:
 
     def as_dict(self) -> dict:
         """Plain values for a JSON file; :meth:`from_dict` reads them back."""
-        return {
-            "scheme": str(self.scheme),
-            "levels": list(self.levels),
-            "types": [str(type_) for type_ in self.types],
-            "other_roots": self.other_roots,
-        }
+        return TypeAdapter(Target).dump_python(self, mode="json")
 
     @classmethod
     def from_dict(cls, record: dict) -> Target:
         """Inverse of :meth:`as_dict`."""
-        return cls(
-            Scheme(record["scheme"]),
-            tuple(record["levels"]),
-            tuple(Type(type_) for type_ in record["types"]),
-            bool(record["other_roots"]),
-        )
+        named = {field.name: record[field.name] for field in fields(cls)}
+        return TypeAdapter(cls).validate_python(named)

@@ -7,13 +7,13 @@ from pathlib import Path
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from spinalroots import postprocess
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
 from spinalroots.files import folder_in_one_piece
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_labels, write_volume
 from spinalroots.pipeline.params import Params
+from spinalroots.postprocess.maps import root_maps
 from spinalroots.registry.anatomy import Scheme
 from spinalroots.registry.models import MODELS, Model
 from spinalroots.registry.paths import POSTPROCESSED, PREDICTIONS, SCAN_CENTRELINES
@@ -50,7 +50,7 @@ def predicted_cases(model: Model) -> list[str]:
 def _write_case(staging: Path, model: Model, case: str, params: Params) -> None:
     labels = read_labels(Dataset(PREDICTIONS / model.name).labels(case, model.scheme))
     centreline = Centreline.read(SCAN_CENTRELINES / f"{case}.json")
-    maps = postprocess.run(labels, model.target(), centreline, **params.postprocess.model_dump())
+    maps = root_maps(labels, model.target(), centreline, **params.postprocess.model_dump())
     for scheme in (Scheme.ENTITY, Scheme.LEVELS, Scheme.INDIVIDUALS):
         path = Dataset(staging / model.name).labels(case, scheme)
         write_volume(path, maps[scheme], native=labels.native)
