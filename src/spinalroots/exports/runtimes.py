@@ -121,10 +121,7 @@ def pytorch_runner(network: torch.nn.Module, weights: Path, precision: Precision
     load_model(network, str(weights))
 
     def run(batch: np.ndarray) -> np.ndarray:
-        with (
-            torch.inference_mode(),
-            torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16),
-        ):
+        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
             return network(torch.from_numpy(np.ascontiguousarray(batch))).float().numpy()
 
     return run

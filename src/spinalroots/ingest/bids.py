@@ -47,7 +47,9 @@ def find_scans(root: Path) -> list[Found]:
     bases = {_base(scan): scan for scan in scans}
     masks: dict[Path, list[MaskFile]] = {scan: [] for scan in scans}
     notes: dict[Path, list[str]] = {scan: [] for scan in scans}
-    for path in _derivatives(root):
+    for path in sorted((root / "derivatives").rglob("sub-*.nii*")):
+        if not is_nifti(path):
+            continue
         scan = _scan_of(path, bases)
         if scan is None:
             _require_unneeded(path, scans)
@@ -69,10 +71,6 @@ def _scans(root: Path) -> list[Path]:
     patterns = ("sub-*/anat/*_T2w.nii*", "sub-*/ses-*/anat/*_T2w.nii*")
     found = [path for pattern in patterns for path in root.glob(pattern) if is_nifti(path)]
     return sorted(path for path in found if path.name.startswith("sub-"))
-
-
-def _derivatives(root: Path) -> list[Path]:
-    return sorted(path for path in (root / "derivatives").rglob("sub-*.nii*") if is_nifti(path))
 
 
 def _base(scan: Path) -> str:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from spinalroots.dataset.annotations import Map, maps, read_map
+from spinalroots.dataset.annotations import maps, read_map
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
 from spinalroots.files import files_together
 from spinalroots.imaging.volume import read_image, write_volume
-from spinalroots.registry.anatomy import Scheme, label_names
+from spinalroots.registry.anatomy import label_names
 
 
 def export_case(dataset: Dataset, case: str, folder: Path) -> Path:
@@ -33,14 +33,9 @@ def export_case(dataset: Dataset, case: str, folder: Path) -> Path:
         write_volume(staging / "image.nii.gz", scan, native=scan.native)
         for entry in maps(dataset, case):
             labels = read_map(dataset, case, entry, scan).data
-            for name, value in _files(entry, labels).items():
+            target = staging / f"rater-{entry.rater}" if entry.rater else staging
+            for value in np.unique(labels[labels > 0]).tolist():
                 mask = scan.with_data((labels == value).astype(np.uint8))
-                target = staging / f"rater-{entry.rater}" if entry.rater else staging
+                name = label_names(entry.scheme)[value]
                 write_volume(target / f"{name}.nii.gz", mask, native=scan.native)
     return folder
-
-
-def _files(entry: Map, labels: np.ndarray) -> dict[str, int]:
-    """File name → label value of the labels that occur."""
-    names = label_names(Scheme(entry.scheme))
-    return {names[value]: value for value in np.unique(labels).tolist() if value}

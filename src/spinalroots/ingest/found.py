@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from spinalroots.errors import InputError
@@ -30,7 +30,7 @@ class Found:
     scan: Path | None
     masks: tuple[MaskFile, ...] = ()
     subject: str = ""
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def require_scan(self) -> Path:
         """The scan, or the error that there is none."""

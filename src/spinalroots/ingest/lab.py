@@ -10,6 +10,7 @@ Masks may lie in sub-folders of any name; a sub-folder named `rater-B` says who 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from spinalroots.errors import InputError
@@ -17,7 +18,6 @@ from spinalroots.ingest.dicom import has_dicom
 from spinalroots.ingest.found import Found, MaskFile, visible
 from spinalroots.ingest.names import (
     OTHER_FORMATS,
-    Meaning,
     is_aside,
     is_nifti,
     looks_like_scan,
@@ -36,8 +36,8 @@ def find_scans(folder: Path) -> list[Found]:
     """
     if _is_scan_folder(folder):
         return [read_folder(folder)]
-    subfolders = [path for path in visible(folder) if path.is_dir()]
-    found = [scan for path in subfolders if _holds_something(path) for scan in find_scans(path)]
+    filled = (path for path in _subfolders(folder) if _holds_something(path))
+    found = [scan for path in filled for scan in find_scans(path)]
     if not found:
         raise InputError(
             folder,
@@ -54,13 +54,16 @@ def read_folder(folder: Path) -> Found:
     :raises InputError: two scans, or a name that is neither a scan nor a mask.
     """
     files = _nifti_files(folder)
-    scan, rest, notes = _pick_scan(folder, files)
+    scan = _pick_scan(folder, files)
     beside = stem_of(scan) if scan is not None and scan.is_file() else ""
-    masks = []
-    for path in rest:
+    masks, notes = [], []
+    for path in files:
+        if path == scan:
+            continue
         meaning = meaning_of(path, shared_prefix(beside, stem_of(path)))
         if meaning is not None:
-            masks.append(MaskFile(path, _with_rater(meaning, path, folder)))
+            rater = meaning.rater or _rater_of_folder(path.parent.relative_to(folder))
+            masks.append(MaskFile(path, replace(meaning, rater=rater)))
         elif is_aside(path):
             notes.append(f"{path.name} is not used")
         else:
@@ -72,7 +75,7 @@ def _is_scan_folder(folder: Path) -> bool:
     """Files lie here, or only in sub-folders that belong to one scan (raters', masks')."""
     if has_dicom(folder) or any(is_nifti(path) for path in visible(folder) if path.is_file()):
         return True
-    return any(rater_of(path.name) for path in visible(folder) if path.is_dir())
+    return any(rater_of(path.name) for path in _subfolders(folder))
 
 
 def _holds_something(folder: Path) -> bool:
@@ -102,8 +105,8 @@ def _nifti_files(folder: Path) -> list[Path]:
     return files
 
 
-def _pick_scan(folder: Path, files: list[Path]) -> tuple[Path | None, list[Path], list[str]]:
-    """The scan, the other files, and notes. The scan is what no mask's name fits."""
+def _pick_scan(folder: Path, files: list[Path]) -> Path | None:
+    """The DICOM series, or the file that no mask's name fits; None if there are masks only."""
     series = [path for path in (folder, *_subfolders(folder)) if has_dicom(path)]
     if len(series) > 1:
         raise InputError(
@@ -113,7 +116,7 @@ def _pick_scan(folder: Path, files: list[Path]) -> tuple[Path | None, list[Path]
             fix="Give every scan a folder of its own.",
         )
     if series:
-        return series[0], files, []
+        return series[0]
     candidates = _candidates([path for path in files if path.parent == folder])
     if len(candidates) > 1:
         raise InputError(
@@ -122,9 +125,7 @@ def _pick_scan(folder: Path, files: list[Path]) -> tuple[Path | None, list[Path]
             found=", ".join(path.name for path in candidates),
             fix="Give every scan a folder of its own; name masks like L3_D_L, L3, roots or CSF.",
         )
-    if not candidates:
-        return None, files, []
-    return candidates[0], [path for path in files if path != candidates[0]], []
+    return candidates[0] if candidates else None
 
 
 def _candidates(files: list[Path]) -> list[Path]:
@@ -145,10 +146,6 @@ def _subfolders(folder: Path) -> list[Path]:
     return [path for path in visible(folder) if path.is_dir()]
 
 
-def _with_rater(meaning: Meaning, path: Path, folder: Path) -> Meaning:
-    """The rater of the file's name, else of the sub-folder that it lies in."""
-    if meaning.rater:
-        return meaning
-    between = path.parent.relative_to(folder).parts
-    rater = next((rater for part in reversed(between) if (rater := rater_of(part))), "")
-    return Meaning(meaning.scheme, meaning.value, rater)
+def _rater_of_folder(between: Path) -> str:
+    """The rater that the innermost of these folders names; empty if none does."""
+    return next((rater for part in reversed(between.parts) if (rater := rater_of(part))), "")

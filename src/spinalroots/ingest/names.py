@@ -30,25 +30,24 @@ _NOISE = word_set(
     "nerve spinal root roots rootlet rootlets level levels individual individuals each"
 )
 _SCAN_WORDS = word_set("image img scan mri mr t2 t2w t2star anat volume space cube vista")
-_SCHEME_WORDS = {
-    "roots": Scheme.ENTITY,
-    "root": Scheme.ENTITY,
-    "entity": Scheme.ENTITY,
-    "rootlets": Scheme.LEVELS,
-    "levels": Scheme.LEVELS,
+_MAP_WORDS = {
     "individuals": Scheme.INDIVIDUALS,
+    "levels": Scheme.LEVELS,
     "tissues": Scheme.TISSUES,
     "tissue": Scheme.TISSUES,
+    "rootlets": Scheme.LEVELS,
 }
+"""Of maps that hold their own label values; the first of them that a name has decides."""
 _TISSUE_WORDS = {
-    "wm": "WM",
-    "white": "WM",
-    "cord": "WM",
-    "spinalcord": "WM",
-    "sc": "WM",
+    **dict.fromkeys(("wm", "white", "cord", "spinalcord", "sc"), "WM"),
+    **dict.fromkeys(("fat", "epidural"), "fat"),
     "csf": "CSF",
-    "fat": "fat",
-    "epidural": "fat",
+}
+_LETTER = {
+    **dict.fromkeys(("d", "dorsal", "posterior", "sensory"), "D"),
+    **dict.fromkeys(("v", "ventral", "anterior", "motor"), "V"),
+    **dict.fromkeys(("l", "left"), "L"),
+    **dict.fromkeys(("r", "right"), "R"),
 }
 _ASIDE = word_set("centerline centreline disc discs discloc vertebrae vertebral canal spine")
 _LEVEL = re.compile(r"^(th|[ctls])(\d{1,3})$")
@@ -131,12 +130,10 @@ def meaning_of(path: Path, prefix: str = "") -> Meaning | None:
     for word in words:
         if word in _TISSUE_WORDS:
             return Meaning(Scheme.TISSUES, TISSUES.index(_TISSUE_WORDS[word]) + 1, rater)
-    for scheme_word in ("individuals", "levels", "tissues", "tissue", "rootlets"):
-        if scheme_word in words:
-            return Meaning(_SCHEME_WORDS[scheme_word], None, rater)
-    if {"roots", "root", "entity"} & set(words):
-        return Meaning(Scheme.ENTITY, 1, rater)
-    return None
+    for map_word, scheme in _MAP_WORDS.items():
+        if map_word in words:
+            return Meaning(scheme, None, rater)
+    return Meaning(Scheme.ENTITY, 1, rater) if {"roots", "root", "entity"} & set(words) else None
 
 
 def is_aside(path: Path) -> bool:
@@ -178,15 +175,14 @@ def _root_or_level(path: Path, words: list[str]) -> tuple[Scheme, int] | None:
     """(scheme, value) of a name that has a level in it."""
     for index, word in enumerate(words):
         if match := _ROOT_IN_ONE.match(word):
-            level, rest = _level(path, match[1], match[2]), [match[3], match[4]]
+            rest = [match[3], match[4]]
         elif match := _LEVEL.match(word):
-            others = words[:index] + words[index + 1 :]
             if word in _SCAN_WORDS and not _surely_a_level(words, index):
                 continue
-            level, rest = _level(path, match[1], match[2]), others
+            rest = words[:index] + words[index + 1 :]
         else:
             continue
-        return _side_and_type(path, level, [word for word in rest if word not in _NOISE])
+        return _side_and_type(path, _level(path, match[1], match[2]), rest)
     return None
 
 
@@ -198,7 +194,7 @@ def _surely_a_level(words: list[str], index: int) -> bool:
 
 
 def _side_and_type(path: Path, level: str, words: list[str]) -> tuple[Scheme, int]:
-    rest = [word for word in words if word not in _SCAN_WORDS]
+    rest = [word for word in words if word not in _SCAN_WORDS | _NOISE]
     if not rest:
         return Scheme.LEVELS, level_value(level)
     letters = [_LETTER.get(word) for word in rest]
@@ -207,14 +203,6 @@ def _side_and_type(path: Path, level: str, words: list[str]) -> tuple[Scheme, in
     if len(types) == len(sides) == 1 and len(rest) == 2:
         return Scheme.INDIVIDUALS, Root.parse(f"{level}_{types[0]}_{sides[0]}").value
     raise unknown_name(path)
-
-
-_LETTER = {
-    **dict.fromkeys(("d", "dorsal", "posterior", "sensory"), "D"),
-    **dict.fromkeys(("v", "ventral", "anterior", "motor"), "V"),
-    **dict.fromkeys(("l", "left"), "L"),
-    **dict.fromkeys(("r", "right"), "R"),
-}
 
 
 def _level(path: Path, letter: str, number: str) -> str:

@@ -49,10 +49,7 @@ class PlannedCase:
 
 
 def plan(
-    sources: Path | Sequence[Path],
-    root: Path = INGESTED,
-    *,
-    case: str | None = None,
+    sources: Path | Sequence[Path], root: Path = INGESTED, *, case: str | None = None
 ) -> list[PlannedCase]:
     """Read and validate every scan in `sources` and its masks; nothing is written.
 
@@ -108,7 +105,7 @@ def read_found(found: Found) -> tuple[Volume, dict[Key, np.ndarray], list[str]]:
     """The scan in RAS+, its label maps by (rater, scheme), and notes."""
     path = found.require_scan()
     scan = dicom.read_series(path) if path.is_dir() else read_image(path)
-    if scan.data.min() == scan.data.max() or _is_binary(scan.data):
+    if np.isin(scan.data, (scan.data.min(), scan.data.max())).all():
         raise InputError(
             path,
             expected="a scan with grey values",
@@ -132,11 +129,6 @@ def scan_sha256(volume: Volume) -> str:
     digest.update(repr(volume.data.shape).encode())
     digest.update(np.ascontiguousarray(volume.data, dtype="<f4").data)
     return digest.hexdigest()
-
-
-def _is_binary(data: np.ndarray) -> bool:
-    low, high = data.min(), data.max()
-    return bool(((data == low) | (data == high)).all())
 
 
 def _names(count: int, dataset: Dataset, case: str | None) -> list[str]:

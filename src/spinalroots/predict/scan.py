@@ -32,10 +32,7 @@ def segment(scan: Volume, model: Model) -> Segmentation:
     """Centreline, network, clean-up and warnings; `scan` (X, Y, Z) float32, RAS+."""
     search = model.settings.centreline
     centreline = centreline_image.find(
-        scan,
-        method=search.method,
-        stiffness_mm=search.stiffness_mm,
-        search_mm=search.search_mm,
+        scan, method=search.method, stiffness_mm=search.stiffness_mm, search_mm=search.search_mm
     )
     prediction = model.predictor.predict(scan, centreline, model.runner)
     maps = root_maps(
