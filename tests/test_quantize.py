@@ -19,7 +19,7 @@ from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Grid, Volume, write_volume
 from spinalroots.inference.predictor import Prediction
 from spinalroots.predict.trained import TrainedModel
-from spinalroots.quantize import accuracy, cases, choose, compare, export, figure, measure, rows
+from spinalroots.quantize import cases, choose, compare, export, figure, int8, measure, rows
 from spinalroots.registry import paths
 from spinalroots.registry.anatomy import Root, Scheme, Target, level_value
 from spinalroots.registry.variants import (
@@ -203,7 +203,7 @@ def test_accuracy_control_keeps_the_score_that_plain_int8_loses():
     plain = score_of(export.quantize_graph(graph, calibration))
     limit = (1 - plain) / 2
     graph = export.to_openvino(network, INPUT_SHAPE)
-    controlled = accuracy.quantize_controlled(graph, calibration, score, limit)
+    controlled = int8.quantize_controlled(graph, calibration, score, limit)
     assert plain < 1 - limit < 1
     assert score_of(controlled) >= 1 - limit
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from spinalroots.errors import InputError
-from spinalroots.files import sha256, write_json
+from spinalroots.files import sha256
 from spinalroots.registry.variants import Precision, Runtime, Variant
 from spinalroots.settings.base import Section
 from spinalroots.settings.stored import read_record
@@ -46,28 +46,6 @@ class Description(Section):
     def variant(self) -> Variant:
         """Precision and runtime."""
         return Variant(self.precision, self.runtime)
-
-
-def describe(
-    folder: Path,
-    variant: Variant,
-    *,
-    model: str,
-    input_shape: tuple[int, ...],
-    made_from: Mapping[str, str],
-    calibration: str = "",
-) -> None:
-    """Write `export.json` beside the export's files, which makes the folder an export."""
-    described = Description(
-        model=model,
-        runtime=variant.runtime,
-        precision=variant.precision,
-        input_shape=input_shape,
-        made_from=dict(made_from),
-        calibration=calibration,
-        files={name: sha256(folder / name) for name in FILES[variant.runtime]},
-    )
-    write_json(folder / DESCRIPTION, described.model_dump(mode="json"))
 
 
 def read_description(folder: Path, made_from: Mapping[str, str]) -> Description:

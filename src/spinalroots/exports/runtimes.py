@@ -19,6 +19,7 @@ from spinalroots.inference.predictor import Runner
 from spinalroots.registry.variants import Precision, Runtime
 
 if TYPE_CHECKING:
+    import openvino
     import torch
 
 
@@ -81,6 +82,11 @@ def openvino_runner(path: Path, precision: Precision) -> Runner:
             "INFERENCE_NUM_THREADS": threads(),
         },
     )
+    return compiled_runner(compiled)
+
+
+def compiled_runner(compiled: openvino.CompiledModel) -> Runner:
+    """The runner of a graph that OpenVINO has compiled."""
     request = compiled.create_infer_request()
 
     def run(single: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from spinalroots.inference.predictor import Runner
 from spinalroots.metrics.overlap import dice, mean_present
 from spinalroots.predict.trained import TrainedModel
-from spinalroots.quantize import accuracy, choose, rows
+from spinalroots.quantize import choose, int8, rows
 from spinalroots.quantize.cases import MeasuredCase
 from spinalroots.quantize.export import Exporter, size_mb
 from spinalroots.quantize.measure import Measurement, measure
@@ -82,9 +82,8 @@ class Comparison:
         return measure(self.folder / variant.name, self.model, cases, repeats)
 
     def _row(self, variant: Variant, fp32: Measurement) -> rows.Row:
-        measured = fp32
-        if variant != REFERENCE:
-            measured = self._measure(variant, self.tests, self.settings.repeats)
+        same = variant == REFERENCE
+        measured = fp32 if same else self._measure(variant, self.tests, self.settings.repeats)
         return rows.row(
             self.predictor.name,
             variant,
@@ -92,12 +91,9 @@ class Comparison:
             measured,
             fp32,
             size_mb(self.folder / REFERENCE.name),
-            self._truth_of(self.tests),
+            self.truth,
             self.seed,
         )
-
-    def _truth_of(self, cases: list[MeasuredCase]) -> dict[str, np.ndarray]:
-        return {case.name: self.truth[case.name] for case in cases}
 
     def _judge(self, row: rows.Row) -> float:
         """Dice change against PyTorch fp32 on the validation cases; measured once per export."""
@@ -107,17 +103,17 @@ class Comparison:
     def _validation_scores(self, variant: Variant) -> np.ndarray:
         if variant.name not in self.judged:
             measured = self._measure(variant, self.judges, 1)
-            self.judged[variant.name] = rows.scores(measured, self._truth_of(self.judges))
+            self.judged[variant.name] = rows.scores(measured, self.truth)
         return self.judged[variant.name]
 
     def _needs_control(self, measured: list[rows.Row]) -> bool:
         """Whether OpenVINO's plain int8 is there and loses too much on the validation cases."""
-        int8 = [row for row in measured if row.export == "openvino-int8"]
-        if not int8 or self.settings.accuracy_control == "never":
+        plain = [row for row in measured if row.export == "openvino-int8"]
+        if not plain or self.settings.accuracy_control == "never":
             return False
         if self.settings.accuracy_control == "always":
             return True
-        return not choose.keeps_dice(self._judge(int8[0]), self.settings.max_dice_loss)
+        return not choose.keeps_dice(self._judge(plain[0]), self.settings.max_dice_loss)
 
     def _export_controlled(self) -> None:
         scans = {case.name: case.scan() for case in self.judges}
@@ -129,7 +125,7 @@ class Comparison:
             )
             return 0.0 if np.isnan(found) else found
 
-        graph = accuracy.quantize_controlled(
+        graph = int8.quantize_controlled(
             self.exporter.openvino_graph,
             self.exporter.calibration,
             score,

@@ -5,17 +5,16 @@ from __future__ import annotations
 import copy
 import hashlib
 import io
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spinalroots.exports.description import FILES, describe
+from spinalroots.exports.description import DESCRIPTION, FILES, Description
+from spinalroots.files import sha256, write_json
+from spinalroots.quantize.int8 import quantize_graph, quiet
 from spinalroots.registry.variants import Precision, Runtime, Variant
 
 if TYPE_CHECKING:
@@ -55,24 +54,29 @@ class Exporter:
         if variant.runtime is Runtime.PYTORCH:
             _write_pytorch(self.network, variant, path)
         elif variant.runtime is Runtime.OPENVINO:
+            import openvino
+
             graph = graph or self.openvino_graph
-            _write_openvino(
-                quantize_graph(graph, self.calibration) if int8 else graph, variant, path
-            )
+            graph = quantize_graph(graph, self.calibration) if int8 else graph
+            half = variant.precision is not Precision.FP32  # of weights that are not int8
+            openvino.save_model(graph, path, compress_to_fp16=half)
         else:
-            onnx_graph = self.onnx_graph
-            _write_onnx(
-                quantize_graph(onnx_graph, self.calibration, _INPUT) if int8 else onnx_graph, path
-            )
-        seen = variant.precision in {Precision.INT8, Precision.INT8_CONTROLLED}
-        describe(
-            folder,
-            variant,
+            import onnx
+
+            net = self.onnx_graph
+            onnx.save(quantize_graph(net, self.calibration, _INPUT) if int8 else net, path)
+        seen = int8 or variant.precision is Precision.INT8_CONTROLLED
+        inputs = np.asarray(self.calibration, "<f4")
+        described = Description(
             model=self.model,
+            runtime=variant.runtime,
+            precision=variant.precision,
             input_shape=self.input_shape,
-            made_from=self.made_from,
-            calibration=_digest(self.calibration) if seen else "",
+            made_from=dict(self.made_from),
+            calibration=hashlib.sha256(inputs.tobytes()).hexdigest() if seen else "",
+            files={name: sha256(folder / name) for name in FILES[variant.runtime]},
         )
+        write_json(folder / DESCRIPTION, described.model_dump(mode="json"))
 
     @cached_property
     def openvino_graph(self) -> openvino.Model:
@@ -122,60 +126,6 @@ def to_onnx(network: torch.nn.Module, input_shape: tuple[int, ...]) -> onnx.Mode
     return onnx.load_from_string(buffer.getvalue())
 
 
-def quantize_graph(graph: Any, calibration: list[np.ndarray], input_name: str | None = None) -> Any:
-    """Post-training int8 (NNCF) of an OpenVINO or ONNX graph.
-
-    Weights per channel and symmetric; activations asymmetric, which suits what leaky ReLU leaves
-    below zero; biases corrected for the mean error. The first convolution stays as it is
-    (:func:`spared`).
-
-    :param calibration: network inputs (C, *spatial).
-    :param input_name: name of the graph's input (ONNX only).
-    """
-    import nncf
-
-    def feed(item: np.ndarray):
-        return {input_name: item[None]} if input_name else item[None]
-
-    with quiet():
-        return nncf.quantize(
-            graph,
-            nncf.Dataset(calibration, feed),
-            subset_size=len(calibration),
-            preset=nncf.QuantizationPreset.MIXED,
-            ignored_scope=spared(graph),
-        )
-
-
-def spared(graph: Any) -> Any:
-    """NNCF's scope of what is never quantized: the convolution that reads the network's input.
-
-    int8 gives the whole input one scale. HarDNet's holds grey values and a height, and the height
-    came out so coarse that Dice fell by 0.013; with this layer spared it fell by 0.002.
-    """
-    import nncf
-
-    if hasattr(graph, "get_ordered_ops"):
-        named = ((op.get_type_name(), op.get_friendly_name()) for op in graph.get_ordered_ops())
-    else:
-        named = ((node.op_type, node.name) for node in graph.graph.node)
-    first = next(name for kind, name in named if kind in {"Convolution", "Conv"})
-    return nncf.IgnoredScope(names=[first])
-
-
-def _write_openvino(graph: openvino.Model, variant: Variant, path: Path) -> None:
-    """Below fp32, weights that are not int8 are stored as fp16."""
-    import openvino
-
-    openvino.save_model(graph, path, compress_to_fp16=variant.precision is not Precision.FP32)
-
-
-def _write_onnx(graph: onnx.ModelProto, path: Path) -> None:
-    import onnx
-
-    onnx.save(graph, path)
-
-
 def _write_pytorch(network: torch.nn.Module, variant: Variant, path: Path) -> None:
     """Weights that several layers share (nnU-Net's decoder holds its encoder) are stored once."""
     import torch
@@ -183,28 +133,3 @@ def _write_pytorch(network: torch.nn.Module, variant: Variant, path: Path) -> No
 
     kind = torch.bfloat16 if variant.precision is Precision.BF16 else torch.float32
     save_model(copy.deepcopy(network).to(kind), str(path))
-
-
-def _digest(arrays: list[np.ndarray]) -> str:
-    """sha256 of arrays of one shape."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array, "<f4").tobytes())
-    return digest.hexdigest()
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Converters warn about every layer, and draw a progress bar per pass."""
-    loggers = [logging.getLogger(name) for name in ("nncf", "torch.onnx")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with redirect_stdout(io.StringIO()):
-                yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

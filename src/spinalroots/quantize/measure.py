@@ -18,7 +18,6 @@ import psutil
 
 from spinalroots.exports.description import read_description
 from spinalroots.exports.runtimes import load_runner
-from spinalroots.inference.predictor import Runner
 from spinalroots.predict.trained import TrainedModel
 from spinalroots.quantize.cases import MeasuredCase
 
@@ -79,18 +78,26 @@ def measure_here(
     scans = {case.name: case.scan() for case in cases}
     warm_up = next(iter(predictor.inputs(*scans[cases[0].name])))[None]
     described = read_description(export, model.made_from)
-    inference_s, network_s, masks = [], [], {}
+    inference_s: list[float] = []
+    network_s: list[float] = []
+    masks = {}
     with PeakMemory() as memory:
         started = time.perf_counter()
         runner = load_runner(export, described, predictor.network)
         load_s = time.perf_counter() - started
         runner(warm_up)
+
+        def timed(batch: np.ndarray) -> np.ndarray:
+            began = time.perf_counter()
+            logits = runner(batch)
+            network_s[-1] += time.perf_counter() - began
+            return logits
+
         for name, scan in [*scans.items()] * repeats:
-            timed = _Timed(runner)
+            network_s.append(0.0)
             started = time.perf_counter()
             labels = predictor.predict(*scan, timed).labels.data
             inference_s.append(time.perf_counter() - started)
-            network_s.append(timed.seconds)
             masks[name] = np.packbits(labels > 0)
     return Measurement(load_s, tuple(inference_s), tuple(network_s), memory.peak_mb, masks)
 
@@ -123,17 +130,3 @@ class PeakMemory:
     def _sample(self) -> None:
         grown = (self._process.memory_info().rss - self._before) / 1e6
         self.peak_mb = max(self.peak_mb, grown)
-
-
-class _Timed:
-    """A runner that adds up the seconds spent in it."""
-
-    def __init__(self, runner: Runner):
-        self._runner = runner
-        self.seconds = 0.0
-
-    def __call__(self, batch: np.ndarray) -> np.ndarray:
-        started = time.perf_counter()
-        logits = self._runner(batch)
-        self.seconds += time.perf_counter() - started
-        return logits

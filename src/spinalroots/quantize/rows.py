@@ -81,6 +81,7 @@ def row(
     summary = summarise(found, seed=seed, resamples=RESAMPLES)
     change = compare(found, found_fp32, seed=seed, resamples=RESAMPLES)
     seconds = float(np.median(measured.inference_s))
+    shapes = {case: references[case].shape for case in measured.masks}
     return Row(
         model=model,
         precision=str(variant.precision),
@@ -99,8 +100,8 @@ def row(
         dice_change_low=change.low,
         dice_change_high=change.high,
         agreement_with_fp32=mean_present(
-            dice(fp32.mask(case, true.shape), measured.mask(case, true.shape))
-            for case, true in references.items()
+            dice(fp32.mask(case, shape), measured.mask(case, shape))
+            for case, shape in shapes.items()
         ),
         size_ratio=fp32_size_mb / size_mb,
         speed_ratio=float(np.median(fp32.inference_s)) / seconds,
@@ -108,10 +109,9 @@ def row(
 
 
 def scores(measured: Measurement, references: dict[str, np.ndarray]) -> np.ndarray:
-    """Binary Dice (N,) of every case of `references` (case → true mask)."""
-    return np.array(
-        [dice(true, measured.mask(case, true.shape)) for case, true in references.items()]
-    )
+    """Binary Dice (N,) of every measured case; `references`: case → true mask."""
+    true = {case: references[case] for case in measured.masks}
+    return np.array([dice(mask, measured.mask(case, mask.shape)) for case, mask in true.items()])
 
 
 def frame(rows: list[Row]) -> pd.DataFrame:
