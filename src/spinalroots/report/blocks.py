@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import wraps
+from typing import Any, TypeVar
 
-MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".svg": "image/svg+xml"}
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,6 @@ class Picture:
     caption: str
     block: str = "picture"
 
-    @classmethod
-    def of_bytes(cls, payload: bytes, caption: str, suffix: str = ".png") -> Picture:
-        """Picture of encoded image bytes."""
-        text = base64.b64encode(payload).decode("ascii")
-        return cls(f"data:{MEDIA_TYPES[suffix]};base64,{text}", caption)
-
-    @classmethod
-    def of_file(cls, path: Path, caption: str) -> Picture:
-        """Picture of an image file."""
-        return cls.of_bytes(Path(path).read_bytes(), caption, Path(path).suffix.lower())
-
 
 @dataclass(frozen=True)
 class Drawing:
@@ -84,6 +73,40 @@ class Section:
     blocks: list = field(default_factory=list)
 
 
+def section(name: str, title: str) -> Callable[[Callable[..., Iterator]], Callable[..., Section]]:
+    """Make a section of a function that yields its blocks.
+
+    Where the function asks for something :func:`needed` that is not there yet, it ends with the
+    line that says which stage makes it.
+    """
+
+    def of(blocks_of: Callable[..., Iterator]) -> Callable[..., Section]:
+        @wraps(blocks_of)
+        def filled(*given: Any) -> Section:
+            found = Section(name, title)
+            try:
+                for block in blocks_of(*given):
+                    found.blocks.append(block)
+            except _NotYet as lack:
+                found.blocks.append(missing(*lack.args))
+            return found
+
+        return filled
+
+    return of
+
+
+def needed(found: Found | None, what: str, stage: str) -> Found:
+    """`found`; where it is None the section ends with the line that `stage` makes `what`."""
+    if found is None:
+        raise _NotYet(what, stage)
+    return found
+
+
 def missing(what: str, stage: str) -> Text:
     """The line that stands where a file is not there yet."""
     return Text(f"No {what} yet: `dvc repro {stage}` makes it.", kind="missing")
+
+
+class _NotYet(Exception):
+    """What is missing, and the stage that makes it."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pandas as pd
 
 from spinalroots.metrics.baseline import EMPTY, UNTRAINED
@@ -10,37 +13,37 @@ from spinalroots.metrics.tables import values_of
 from spinalroots.registry import paths
 from spinalroots.registry.anatomy import Region
 from spinalroots.registry.models import MODELS
-from spinalroots.report import paper
-from spinalroots.report.blocks import Section, Table, Text, missing
+from spinalroots.report import blocks, paper
+from spinalroots.report.blocks import Table, Text, needed
 from spinalroots.report.inputs import Inputs
 from spinalroots.report.numbers import number, signed
 
 RAW, AUGMENTED = "nnunet-all-individuals-raw", "nnunet-all-individuals"
 
 
-def section(inputs: Inputs) -> Section:
+@blocks.section("controls", "Does it help?")
+def section(inputs: Inputs) -> Iterator:
     """Pairs of models that differ in one thing, and every nnU-Net against one that never learnt."""
-    found = Section("controls", "Does it help?")
-    pairs, cases = inputs.table(paths.COMPARISONS), inputs.table(paths.METRICS_CASES)
-    if pairs is None or cases is None:
-        found.blocks.append(missing("comparison of the models", "evaluate"))
-        return found
+    pairs = needed(inputs.table(paths.COMPARISONS), "comparison of the models", "evaluate")
+    cases = needed(inputs.table(paths.METRICS_CASES), "comparison of the models", "evaluate")
+    scored = set(cases["model"])
     twins = [
-        (name, model.twin, model.region)
+        _effect(pairs, name, model.twin, model.region)
         for name, model in MODELS.items()
-        if model.twin in MODELS and {name, model.twin} <= set(cases["model"])
+        if {name, model.twin} <= scored
     ]
     if twins:
-        effects = [_effect(pairs, *twin) for twin in twins]
-        found.blocks.append(Text(_in_words(twins, effects)))
-        found.blocks.append(_table(twins, effects, _OTHER_ROOTS))
-    if {RAW, AUGMENTED} <= set(cases["model"]):
-        pair = (AUGMENTED, RAW, Region.ALL)
-        found.blocks.append(_table([pair], [_effect(pairs, *pair)], _AUGMENTATION))
+        told = ", ".join(f"{signed(one['mean_difference'])} ({one['region']})" for one in twins)
+        yield Text(
+            "The paper's region models also segment the roots of neighbouring regions. Here they "
+            f"know those roots as a class of their own, which changes the binary Dice by {told}."
+        )
+        yield _table(twins, _OTHER_ROOTS)
+    if {RAW, AUGMENTED} <= scored:
+        yield _table([_effect(pairs, AUGMENTED, RAW, Region.ALL)], _AUGMENTATION)
     learnt = _learnt(cases)
     if learnt.rows:
-        found.blocks.append(learnt)
-    return found
+        yield learnt
 
 
 _OTHER_ROOTS = (
@@ -54,49 +57,39 @@ _AUGMENTATION = (
 )
 
 
-def _effect(pairs: pd.DataFrame, first: str, second: str, region: str) -> dict[str, float]:
-    """Binary Dice of both, and first − second with its interval, from either order of the pair."""
+def _effect(pairs: pd.DataFrame, first: str, second: str, region: str) -> dict[str, Any]:
+    """The row of `pairs` about binary Dice, first − second, from either order of the pair."""
     chosen = pairs[(pairs["metric"] == BINARY_DICE) & (pairs["region"] == str(region))]
-    for one, other, sign in ((first, second, 1), (second, first, -1)):
-        row = chosen[(chosen["model_a"] == one) & (chosen["model_b"] == other)]
-        if len(row):
-            row = row.iloc[0]
-            means = (row["mean_a"], row["mean_b"])[::sign]
-            low, high = sorted((sign * row["ci_low"], sign * row["ci_high"]))
-            return {
-                "first": means[0],
-                "second": means[1],
-                "difference": sign * row["mean_difference"],
-                "low": low,
-                "high": high,
-                "n": row["n_cases"],
-            }
-    nothing = float("nan")
-    return dict.fromkeys(("first", "second", "difference", "low", "high"), nothing) | {"n": 0}
+    turned = chosen.rename(columns=_TURNED)
+    turned[_SIGNED] = -turned[_SIGNED]
+    both = pd.concat([chosen, turned])
+    found = both[(both["model_a"] == first) & (both["model_b"] == second)].to_dict("records")
+    unknown = dict.fromkeys(("mean_a", "mean_b", *_SIGNED), float("nan"))
+    return found[0] if found else {**unknown, "model_a": first, "region": region, "n_cases": 0}
 
 
-def _in_words(twins: list[tuple], effects: list[dict]) -> str:
-    told = ", ".join(
-        f"{signed(effect['difference'])} ({region})"
-        for (_, _, region), effect in zip(twins, effects, strict=True)
-    )
-    return (
-        "The paper's region models also segment the roots of neighbouring regions. Here they know "
-        f"those roots as a class of their own, which changes the binary Dice by {told}."
-    )
+_SIGNED = ["mean_difference", "ci_low", "ci_high"]
+_TURNED = {
+    "model_a": "model_b",
+    "model_b": "model_a",
+    "mean_a": "mean_b",
+    "mean_b": "mean_a",
+    "ci_low": "ci_high",
+    "ci_high": "ci_low",
+}
 
 
-def _table(pairs: list[tuple], effects: list[dict], caption: str) -> Table:
+def _table(effects: list[dict], caption: str) -> Table:
     rows = [
         (
-            paper.title(MODELS[first]),
-            str(int(effect["n"])),
-            number(effect["first"]),
-            number(effect["second"]),
-            signed(effect["difference"]),
-            f"{signed(effect['low'])} … {signed(effect['high'])}",
+            paper.title(MODELS[one["model_a"]]),
+            str(one["n_cases"]),
+            number(one["mean_a"]),
+            number(one["mean_b"]),
+            signed(one["mean_difference"]),
+            f"{signed(one['ci_low'])} … {signed(one['ci_high'])}",
         )
-        for (first, _, _), effect in zip(pairs, effects, strict=True)
+        for one in effects
     ]
     return Table(("Model", "Cases", "With", "Without", "Difference", "95 %"), rows, caption)
 
@@ -105,17 +98,13 @@ def _learnt(cases: pd.DataFrame) -> Table:
     """Trained, untrained and empty on the cases that an untrained network was asked about."""
     rows = []
     for name, model in MODELS.items():
-        untrained = values_of(cases, name, UNTRAINED, model.region)
-        if len(untrained):
-            trained = values_of(cases, name, BINARY_DICE, model.region)[untrained.index]
-            empty = values_of(cases, name, EMPTY, model.region)[untrained.index]
-            rows.append(
-                (
-                    paper.title(model),
-                    ", ".join(untrained.index),
-                    *[number(values.mean()) for values in (trained, untrained, empty)],
-                )
-            )
+        asked = values_of(cases, name, UNTRAINED, model.region).index
+        if len(asked):
+            dice = [
+                number(values_of(cases, name, metric, model.region)[asked].mean())
+                for metric in (BINARY_DICE, UNTRAINED, EMPTY)
+            ]
+            rows.append((paper.title(model), ", ".join(asked), *dice))
     caption = (
         "Binary Dice of each trained network, of the same network before its training, and of an "
         "empty mask, on the test case that all three were asked about."

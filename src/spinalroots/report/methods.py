@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
+from spinalroots.pictures import data_uri
 from spinalroots.registry import paths
 from spinalroots.report import paper
-from spinalroots.report.blocks import Folded, Picture, Section, Table, Text, missing
+from spinalroots.report.blocks import Folded, Picture, Table, Text, missing, needed, section
 from spinalroots.report.inputs import Inputs
 from spinalroots.report.numbers import cell
 
@@ -22,111 +24,87 @@ _CAPTIONS = {
 }
 
 
-def data(inputs: Inputs, sources: dict[str, str]) -> Section:
+@section("data", "The data")
+def data(inputs: Inputs, sources: dict[str, str]) -> Iterator:
     """Which cases were used, and what was done to them before training."""
-    section = Section("data", "The data")
     split = inputs.json(paths.SPLIT)
-    if split is None:
-        section.blocks.append(missing("split", "split"))
-    else:
-        section.blocks.append(_split_table(split, sources))
-    section.blocks.extend(_check(inputs))
-    section.blocks.extend(
-        pictures(inputs, "refine", "picture of the refinement", paths.FIGURES, "refinement*.png")
+    yield missing("split", "split") if split is None else _split_table(split, sources)
+    yield _check(inputs)
+    yield from pictures(
+        inputs, "refine", "picture of the refinement", paths.FIGURES, "refinement*.png"
     )
     refinement = inputs.table(paths.TABLE_REFINEMENT)
     if refinement is not None:
         caption = "Dice against the truth, which only synthetic cases have; voxels of all cases."
-        section.blocks.append(Folded("Refinement, root by root", [table_of(refinement, caption)]))
-    section.blocks.extend(
-        pictures(
-            inputs,
-            "augment",
-            "picture of the augmentation",
-            paths.FIGURES,
-            "class_distribution*.png",
-            "augmentation*.png",
-        )
+        yield Folded("Refinement, root by root", [table_of(refinement, caption)])
+    augmentation = ("class_distribution*.png", "augmentation*.png")
+    yield from pictures(
+        inputs, "augment", "picture of the augmentation", paths.FIGURES, *augmentation
     )
-    section.blocks.extend(pictures(inputs, "centreline", "slices", paths.FIGURES, "slices*.png"))
+    yield from pictures(inputs, "centreline", "slices", paths.FIGURES, "slices*.png")
     lines = inputs.table(paths.TABLE_CENTRELINE)
     if lines is not None:
         caption = "How far the centreline found in the image alone is from the true one, in mm."
-        section.blocks.append(Folded("Centreline, case by case", [table_of(lines, caption)]))
-    return section
+        yield Folded("Centreline, case by case", [table_of(lines, caption)])
 
 
-def _check(inputs: Inputs) -> list:
+def _check(inputs: Inputs) -> Text:
     """What the check of the raw data found, counted."""
     record = inputs.json(paths.CHECK)
     if record is None:
-        return [missing("check of the raw data", "check")]
+        return missing("check of the raw data", "check")
     kinds = record.get("findings_by_kind", {})
     found = ", ".join(f"{kind} ({count})" for kind, count in kinds.items()) or "nothing"
-    return [
-        Text(
-            f"The check of {record.get('cases')} raw cases found: {found}. "
-            f"`{paths.CHECK_PAGE}` tells more."
-        )
-    ]
+    return Text(
+        f"The check of {record.get('cases')} raw cases found: {found}. "
+        f"`{paths.CHECK_PAGE}` tells more."
+    )
 
 
 def _split_table(split: dict[str, list[str]], sources: dict[str, str]) -> Table:
-    origin = {"phantom": "synthetic", "ingested": "real"}
     rows = []
     for part in ("train", "validation", "test"):
         names = split.get(part, [])
-        counts = {
-            word: sum(sources.get(name) == source for name in names)
-            for source, word in origin.items()
-        }
-        rows.append(
-            (part, str(len(names)), str(counts["synthetic"]), str(counts["real"]), ", ".join(names))
-        )
+        origins = [sources.get(name) for name in names]
+        counts = (len(names), origins.count("phantom"), origins.count("ingested"))
+        rows.append((part, *map(str, counts), ", ".join(names)))
     caption = "Cases are split by subject; nothing made from a test case is ever trained on."
     return Table(("Part", "Cases", "Synthetic", "Real", "Names"), rows, caption)
 
 
-def quantization(inputs: Inputs) -> Section:
+@section("quantization", "Smaller and faster")
+def quantization(inputs: Inputs) -> Iterator:
     """Table II."""
-    section = Section("quantization", "Smaller and faster")
-    table = inputs.table(paths.TABLE_QUANTIZATION)
-    if table is None:
-        section.blocks.append(missing("comparison of exports", "quantize"))
-        return section
-    section.blocks.append(table_of(table, "Size, time and Dice, measured on this machine."))
-    section.blocks.extend(
-        pictures(inputs, "quantize", "picture of the exports", paths.FIGURES, "quantization*.png")
+    table = needed(inputs.table(paths.TABLE_QUANTIZATION), "comparison of exports", "quantize")
+    yield table_of(table, "Size, time and Dice, measured on this machine.")
+    yield from pictures(
+        inputs, "quantize", "picture of the exports", paths.FIGURES, "quantization*.png"
     )
     printed = Table(
         ("Model", "Precision", "MB", "Seconds", "Binary Dice"),
         [tuple(map(str, row)) for row in paper.TABLE_TWO],
         "The paper's Table II: another network, another machine, patients.",
     )
-    section.blocks.append(Folded("The paper's own", [printed]))
-    return section
+    yield Folded("The paper's own", [printed])
 
 
-def reconstruction(inputs: Inputs) -> Section:
+@section("reconstruction", "In three dimensions")
+def reconstruction(inputs: Inputs) -> Iterator:
     """Pictures of the surfaces."""
-    found = pictures(inputs, "reconstruct", "reconstruction", paths.RECONSTRUCTION, "**/*.png")
-    blocks = found[:1]
-    if len(found) > 1:
-        blocks.append(Folded("More test cases", found[1:]))
-    return Section("reconstruction", "In three dimensions", blocks)
+    first, *others = pictures(
+        inputs, "reconstruct", "reconstruction", paths.RECONSTRUCTION, "**/*.png"
+    )
+    yield first
+    if others:
+        yield Folded("More test cases", others)
 
 
-def parameters(values: dict) -> Section:
+@section("parameters", "Parameters")
+def parameters(values: dict) -> Iterator:
     """Everything that was set, section by section."""
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    return Section(
-        "parameters",
-        "Parameters",
-        [
-            Text("The values in force, the scale's budgets filled in."),
-            Folded("params.yaml as it was used", [Text(text, "source")]),
-        ],
-    )
+    yield Text("The values in force, the scale's budgets filled in.")
+    yield Folded("params.yaml as it was used", [Text(text, "source")])
 
 
 def table_of(table: pd.DataFrame, caption: str = "", most: int = 60) -> Table:
@@ -143,7 +121,10 @@ def pictures(inputs: Inputs, stage: str, what: str, folder: Path, *patterns: str
     files = inputs.files(folder, *patterns)
     if not files:
         return [missing(what, stage)]
-    return [Picture.of_file(path, _CAPTIONS.get(path.name, _caption(path))) for path in files]
+    return [
+        Picture(data_uri(path.read_bytes()), _CAPTIONS.get(path.name, _caption(path)))
+        for path in files
+    ]
 
 
 def _caption(path: Path) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from typing import Any
+from functools import cache
+from math import isfinite
 
+from jinja2 import Environment, PackageLoader, Template
 from markupsafe import Markup, escape
 
 from spinalroots import __version__
@@ -25,23 +26,18 @@ def render(
 
     Text is escaped; words between backquotes become code. Only drawings' SVG goes in as it is.
     """
-    return _template().render(
-        title=title,
-        lead=lead,
-        facts=facts,
-        cautions=cautions,
-        sections=sections,
-        version=__version__,
-    )
+    parts = {"title": title, "lead": lead, "facts": facts, "cautions": cautions}
+    return template("page.html.j2").render(parts, sections=sections, version=__version__)
 
 
-@lru_cache(maxsize=1)
-def _template() -> Any:
-    from jinja2 import Environment, PackageLoader
-
+@cache
+def template(name: str) -> Template:
+    """A template of this folder, what it is given escaped."""
     environment = Environment(loader=PackageLoader("spinalroots.report"), autoescape=True)
     environment.filters["marked"] = _marked
-    return environment.get_template("page.html.j2")
+    environment.tests["finite"] = isfinite
+    environment.globals["inside"] = lambda value: min(max(value, 0), 1)
+    return environment.get_template(name)
 
 
 def _marked(text: str) -> Markup:

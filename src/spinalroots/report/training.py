@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from spinalroots.registry import paths
 from spinalroots.registry.models import MODELS
-from spinalroots.report import paper
-from spinalroots.report.blocks import Drawing, Folded, Section, Table, Text, missing
+from spinalroots.report import blocks, paper
+from spinalroots.report.blocks import Drawing, Folded, Table, missing
 from spinalroots.report.charts import curves
 from spinalroots.report.inputs import Inputs
 from spinalroots.report.methods import pictures, table_of
 from spinalroots.report.numbers import cell, number
 
-_STAGE = {"nnunet": "train_nnunet", "hardnet": "train_hardnet"}
 
-
-def section(inputs: Inputs) -> Section:
+@blocks.section("training", "Training")
+def section(inputs: Inputs) -> Iterator:
     """How the networks were planned, tuned and trained, and what that took."""
-    found = Section("training", "Training")
     for family, title in paper.FAMILIES.items():
-        table = _networks(inputs, family)
-        found.blocks.append(table or missing(f"trained {title}", _STAGE[family]))
-    found.blocks.extend(
-        pictures(inputs, "tune_hardnet", "tuning picture", paths.TUNING, "**/*.png")
-    )
+        yield _networks(inputs, family) or missing(f"trained {title}", f"train_{family}")
+    yield from pictures(inputs, "tune_hardnet", "tuning picture", paths.TUNING, "**/*.png")
     for path in inputs.files(paths.TUNING, "*trials*.csv"):
         table = inputs.table(path.relative_to(inputs.root))
         if table is not None:
-            found.blocks.append(Folded("Every trial of the tuning", [table_of(table)]))
-    energy = _energy(inputs)
-    if energy is not None:
-        found.blocks.append(energy)
-    learning = _learning_curves(inputs)
-    if learning is not None:
-        found.blocks.append(learning)
-    return found
+            yield Folded("Every trial of the tuning", [table_of(table)])
+    yield from _energy(inputs)
+    yield from _learning_curves(inputs)
 
 
 def _networks(inputs: Inputs, family: str) -> Table | None:
@@ -42,27 +34,23 @@ def _networks(inputs: Inputs, family: str) -> Table | None:
     for name, model in MODELS.items():
         record = inputs.json(paths.MODELS / name / "model.json") if model.family == family else None
         if record is not None:
-            chosen = record.get("plans_summary") or {
-                key: record[key] for key in ("parameters", "network", "input") if key in record
-            }
-            records[name] = _plain(chosen)
+            own = {key: record[key] for key in ("parameters", "network", "input") if key in record}
+            records[name] = _plain(record.get("plans_summary") or own)
     if not records:
         return None
     keys = list(dict.fromkeys(key for record in records.values() for key in record))
+    headers = ["Plan", *[key.replace("_", " ") for key in keys]]
     rows = [
         (paper.title(MODELS[name]), *[cell(record.get(key)) for key in keys])
         for name, record in records.items()
     ]
-    if len(rows) == 1:
-        pairs = [
-            (key.replace("_", " "), value) for key, value in zip(keys, rows[0][1:], strict=True)
-        ]
-        return Table((rows[0][0], ""), pairs, "From its `model.json`.")
-    headers = ("Plan", *[key.replace("_", " ") for key in keys])
-    return Table(headers, rows, "nnU-Net's plans, from `models/*/model.json`.")
+    if len(rows) > 1:
+        return Table(tuple(headers), rows, "nnU-Net's plans, from `models/*/model.json`.")
+    pairs = list(zip(headers, rows[0], strict=True))[1:]
+    return Table((rows[0][0], ""), pairs, "From its `model.json`.")
 
 
-def _energy(inputs: Inputs) -> Table | None:
+def _energy(inputs: Inputs) -> Iterator[Table]:
     """Time, energy and CO2 of every training."""
     rows, total = [], [0.0, 0.0, 0.0]
     for name, model in MODELS.items():
@@ -72,14 +60,14 @@ def _energy(inputs: Inputs) -> Table | None:
             total = [a + b for a, b in zip(total, values, strict=True)]
             rows.append((paper.title(model), *_shown(values), str(record.get("device", "–"))))
     if not rows:
-        return None
+        return
     rows.append(("Together", *_shown(total), ""))
     caption = (
         "Training time and the whole machine's energy while it lasted, estimated by codecarbon; "
         "CO₂ by the electricity mix of the country in the parameters."
     )
     headers = ("Training", "Minutes", "Energy, Wh", "CO₂, g", "Device")
-    return Table(headers, rows, caption, strong_row=len(rows) - 1)
+    yield Table(headers, rows, caption, strong_row=len(rows) - 1)
 
 
 def _shown(values: list[float]) -> tuple[str, str, str]:
@@ -87,19 +75,18 @@ def _shown(values: list[float]) -> tuple[str, str, str]:
     return number(seconds / 60, 1), number(1000 * kwh, 2), number(1000 * kg, 2)
 
 
-def _learning_curves(inputs: Inputs) -> Drawing | Text | None:
+def _learning_curves(inputs: Inputs) -> Iterator[Drawing]:
     """nnU-Net's validation loss by epoch, a line per row."""
     lines = {}
     for name, model in MODELS.items():
         folds = (inputs.json(paths.MODELS / name / "training.json") or {}).get("folds") or []
         if folds and folds[0].get("val_losses"):
             lines[paper.title(model)] = folds[0]["val_losses"]
-    if not lines:
-        return None
-    return Drawing(
-        curves(lines, "epoch", "validation loss"),
-        "Validation loss of the first fold by epoch (lower is better).",
-    )
+    if lines:
+        yield Drawing(
+            curves(lines, "epoch", "validation loss"),
+            "Validation loss of the first fold by epoch (lower is better).",
+        )
 
 
 def _plain(record: dict, depth: int = 0) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from spinalroots.dataset.layout import Dataset
@@ -11,11 +12,12 @@ from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image
 from spinalroots.metrics.reference import read_reference
 from spinalroots.metrics.root_maps import read_maps
+from spinalroots.pictures import data_uri
 from spinalroots.pipeline.params import Params
 from spinalroots.registry import paths
 from spinalroots.registry.models import MODELS, Model
 from spinalroots.report import controls, figures, methods, page, paper, results, training
-from spinalroots.report.blocks import Folded, Picture, Section, Text, missing
+from spinalroots.report.blocks import Folded, Picture, Text, needed, section
 from spinalroots.report.inputs import Inputs
 
 LEAD = (
@@ -45,16 +47,9 @@ def main(params: Params) -> None:
         training.section(inputs),
         methods.parameters(params.model_dump(mode="json")),
     ]
-    write_text(
-        paths.PAGE,
-        page.render(
-            "Spinal nerve roots",
-            LEAD,
-            _facts(params, sources, test),
-            [Text("Pre-annotations for research. Not a medical device.", "caution")],
-            sections,
-        ),
-    )
+    facts = _facts(params, sources, test)
+    caution = Text("Pre-annotations for research. Not a medical device.", "caution")
+    write_text(paths.PAGE, page.render("Spinal nerve roots", LEAD, facts, [caution], sections))
 
 
 def _facts(params: Params, sources: dict[str, str], test: list[str]) -> list[tuple[str, str]]:
@@ -70,25 +65,21 @@ def _facts(params: Params, sources: dict[str, str], test: list[str]) -> list[tup
     ]
 
 
-def _pictures(inputs: Inputs, cases: list) -> Section:
+@section("pictures", "Truth and prediction")
+def _pictures(inputs: Inputs, cases: list[SelectedCase]) -> Iterator:
     """Truth and prediction on the scan, for the best whole-spine model of each family."""
-    section = Section("pictures", "Truth and prediction")
-    shown = _best_models(inputs)
-    if not shown or not cases:
-        section.blocks.append(missing("prediction of a test case", "evaluate"))
-        return section
-    section.blocks.append(
-        Text(
-            "Lengthwise: roots coloured by level, seen through the whole canal. Axial squares: the "
-            "truth's outline in blue, the prediction's in orange. The patient's right, or front, "
-            "is on the left."
-        )
+    shown = needed(_best_models(inputs) or None, "prediction of a test case", "evaluate")
+    first, *others = needed(cases or None, "prediction of a test case", "evaluate")
+    yield Text(
+        "Lengthwise: roots coloured by level, seen through the whole canal. Axial squares: the "
+        "truth's outline in blue, the prediction's in orange. The patient's right, or front, is on "
+        "the left."
     )
-    pictures = [_comparison(case, model) for case in cases for model in shown]
-    section.blocks.extend(pictures[: len(shown)])
-    if len(cases) > 1:
-        section.blocks.append(Folded("More test cases", pictures[len(shown) :]))
-    return section
+    yield from (_comparison(first, model) for model in shown)
+    if others:
+        yield Folded(
+            "More test cases", [_comparison(case, model) for case in others for model in shown]
+        )
 
 
 def _comparison(case: SelectedCase, model: Model) -> Picture:
@@ -100,10 +91,8 @@ def _comparison(case: SelectedCase, model: Model) -> Picture:
     )
     centreline = Centreline.read(paths.SCAN_CENTRELINES / f"{case.name}.json")
     kind = "synthetic" if case.source == PHANTOM else "real; the truth is its refined annotation"
-    return Picture.of_bytes(
-        figures.comparison(scan, truth.levels, predicted.levels, centreline),
-        f"{case.name} ({kind}), {paper.title(model)}.",
-    )
+    drawn = figures.comparison(scan, truth.levels, predicted.levels, centreline)
+    return Picture(data_uri(drawn), f"{case.name} ({kind}), {paper.title(model)}.")
 
 
 def _best_models(inputs: Inputs) -> list[Model]:
