@@ -71,11 +71,8 @@ def _listed(path: Path) -> set[str]:
 def _sides_fit(volume: Volume, values: list[int]) -> bool:
     """Whether most of each left root lies left of its right one; without pairs, whether no level
     has such a value."""
-    pairs = [
-        (value, Root.from_value(value).mirrored.value)
-        for value in values
-        if Root.from_value(value).side == "L"
-    ]
+    roots = [Root.from_value(value) for value in values]
+    pairs = [(root.value, root.mirrored.value) for root in roots if root.side == "L"]
     pairs = [(left, right) for left, right in pairs if right in values]
     if not pairs:
         return values[-1] > len(LEVELS)

@@ -31,12 +31,7 @@ def write(
     from matplotlib.lines import Line2D
 
     corners = np.concatenate([surface.triangles for surface in surfaces])
-    shades = np.concatenate(
-        [
-            np.tile(np.array(colour) / 255, (len(surface.faces), 1))
-            for surface, colour in zip(surfaces, colours, strict=True)
-        ]
-    )
+    shades = np.repeat(np.array(colours) / 255, [len(one.faces) for one in surfaces], axis=0)
     figure = pictures.new_figure(11, 9, dpi=100)
     for axes, (name, angles) in zip(figure.subplots(1, len(VIEWS)), VIEWS.items(), strict=True):
         _draw(axes, corners, shades, *angles)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from nibabel.affines import apply_affine
 from scipy import ndimage
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components, dijkstra
+from scipy.sparse.csgraph import connected_components, dijkstra, minimum_spanning_tree
 from scipy.spatial import cKDTree
 
 from spinalroots.imaging.components import components, touching_pairs
@@ -97,41 +98,27 @@ def trace_root(
 
 
 def _bridges(places_mm: np.ndarray, part: np.ndarray, gap_mm: float) -> np.ndarray:
-    """Voxel pairs (B, 2) that join parts, nearest first, no more than needed."""
+    """Voxel pairs (B, 2) that join parts by the shortest bridges, no more than needed."""
     members = [np.flatnonzero(part == number) for number in range(part.max() + 1)]
     trees = [cKDTree(places_mm[own]) for own in members]
-    options = []
-    for a in range(len(members)):
-        for b in range(a + 1, len(members)):
-            distance, nearest = trees[b].query(places_mm[members[a]], distance_upper_bound=gap_mm)
-            best = int(distance.argmin())
-            if np.isfinite(distance[best]):
-                pair = (int(members[a][best]), int(members[b][nearest[best]]))
-                options.append((float(distance[best]), a, b, pair))
-    joined = list(range(len(members)))
-    chosen = []
-    for _, a, b, pair in sorted(options):
-        if joined[a] != joined[b]:
-            old, new = joined[b], joined[a]
-            joined = [new if group == old else group for group in joined]
-            chosen.append(pair)
-    return np.array(chosen, int).reshape(-1, 2)
+    apart_mm, pairs = np.zeros((len(members),) * 2), {}
+    for a, b in combinations(range(len(members)), 2):
+        distance, nearest = trees[b].query(places_mm[members[a]], distance_upper_bound=gap_mm)
+        best = int(distance.argmin())
+        if np.isfinite(distance[best]):
+            apart_mm[a, b] = distance[best]
+            pairs[a, b] = members[a][best], members[b][nearest[best]]
+    chosen = np.argwhere(minimum_spanning_tree(apart_mm).toarray())
+    return np.array([pairs[a, b] for a, b in chosen.tolist()], int).reshape(-1, 2)
 
 
 def _distance_from_an_end(graph) -> np.ndarray:
     """Distance (N,) in mm along the graph from an end of its biggest part; inf elsewhere."""
-    anywhere = int(_biggest_group(graph)[0])
-    end = _farthest(dijkstra(graph, directed=False, indices=anywhere))
-    return dijkstra(graph, directed=False, indices=end)
-
-
-def _biggest_group(graph) -> np.ndarray:
     _, group = connected_components(graph, directed=False)
-    return np.flatnonzero(group == np.bincount(group).argmax())
-
-
-def _farthest(distance: np.ndarray) -> int:
-    return int(np.where(np.isfinite(distance), distance, -1).argmax())
+    anywhere = int((group == np.bincount(group).argmax()).argmax())
+    distance = dijkstra(graph, directed=False, indices=anywhere)
+    end = int(np.where(np.isfinite(distance), distance, -1).argmax())
+    return dijkstra(graph, directed=False, indices=end)
 
 
 def _centres(

@@ -33,6 +33,8 @@ def case(
     :returns: the measurements, a row per root.
     :raises InputError: the map is empty.
     """
+    import trimesh
+
     values = [int(value) for value in np.unique(individuals.data) if value]
     if not values:
         raise InputError(
@@ -41,21 +43,22 @@ def case(
             found="an empty one",
             fix="Check the prediction; there is nothing to reconstruct.",
         )
-    roots = {value: Root.from_value(value) for value in values}
-    masks = {value: individuals.data == value for value in values}
-    surfaces = [root_surface(masks[v], individuals.affine, smoothing_mm) for v in values]
-    ways = {
-        roots[v]: trace_root(masks[v], individuals.affine, spacing_mm=spacing_mm, gap_mm=gap_mm)
-        for v in values
-    }
+    surfaces, ways = [], {}
     colours = [label_colour(Scheme.INDIVIDUALS, value) for value in values]
-    table = _measurements(ways)
-    for value, surface in zip(values, surfaces, strict=True):
-        _export(folder / "surfaces" / f"{roots[value]}.stl", surface)
-    _export(folder / "roots.ply", _coloured(surfaces, colours))
+    for value, colour in zip(values, colours, strict=True):
+        root, mask = Root.from_value(value), individuals.data == value
+        surface = root_surface(mask, individuals.affine, smoothing_mm)
+        surface.visual.vertex_colors = (*colour, 255)
+        _export(folder / "surfaces" / f"{root}.stl", surface)
+        surfaces.append(surface)
+        ways[root] = trace_root(mask, individuals.affine, spacing_mm=spacing_mm, gap_mm=gap_mm)
+    _export(folder / "roots.ply", trimesh.util.concatenate(surfaces))
     _write_ways(folder, ways)
+    table = _measurements(ways)
     write_text(folder / "measurements.csv", _csv(table))
-    picture.write(folder / "roots.png", surfaces, colours, _legend(roots))
+    # One entry a level; sides differ in paleness, which the picture shows.
+    legend = {root.level: label_colour(Scheme.LEVELS, root.level_index + 1) for root in ways}
+    picture.write(folder / "roots.png", surfaces, colours, legend)
     return table
 
 
@@ -63,38 +66,23 @@ def _export(path: Path, surface) -> None:
     write_bytes(path, surface.export(file_type=path.suffix[1:]))
 
 
-def _coloured(surfaces: list, colours: list[tuple]):
-    """All surfaces as one, every vertex with its root's colour."""
-    import trimesh
-
-    whole = trimesh.util.concatenate(surfaces)
-    sizes = [len(surface.vertices) for surface in surfaces]
-    whole.visual.vertex_colors = np.repeat(
-        [(*colour, 255) for colour in colours], sizes, axis=0
-    ).astype(np.uint8)
-    return whole
-
-
 def _measurements(ways: dict[Root, Trajectory]) -> pd.DataFrame:
-    rows = []
-    for root, way in ways.items():
-        entry, exit_ = way.points_mm[0], way.points_mm[-1]
-        rows.append(
-            {
-                "root": str(root),
-                "level": root.level,
-                "type": str(root.type),
-                "side": str(root.side),
-                "length_mm": way.length_mm,
-                "mean_diameter_mm": way.mean_diameter_mm,
-                "volume_mm3": way.volume_mm3,
-                "parts": way.parts,
-                "left_out_mm3": way.left_out_mm3,
-                **{f"entry_{axis}_mm": entry[k] for k, axis in enumerate("ras")},
-                **{f"exit_{axis}_mm": exit_[k] for k, axis in enumerate("ras")},
-            }
-        )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        {
+            "root": str(root),
+            "level": root.level,
+            "type": str(root.type),
+            "side": str(root.side),
+            "length_mm": way.length_mm,
+            "mean_diameter_mm": way.mean_diameter_mm,
+            "volume_mm3": way.volume_mm3,
+            "parts": way.parts,
+            "left_out_mm3": way.left_out_mm3,
+            **{f"entry_{axis}_mm": way.points_mm[0, k] for k, axis in enumerate("ras")},
+            **{f"exit_{axis}_mm": way.points_mm[-1, k] for k, axis in enumerate("ras")},
+        }
+        for root, way in ways.items()
+    )
 
 
 def _write_ways(folder: Path, ways: dict[Root, Trajectory]) -> None:
@@ -121,13 +109,6 @@ def _write_ways(folder: Path, ways: dict[Root, Trajectory]) -> None:
         folder / "trajectories.json",
         {"space": "RAS+ mm", "order": "entry to exit", "roots": record},
     )
-
-
-def _legend(roots: dict[int, Root]) -> dict[str, tuple]:
-    """One entry a level; sides differ in paleness, which the picture shows."""
-    return {
-        root.level: label_colour(Scheme.LEVELS, root.level_index + 1) for root in roots.values()
-    }
 
 
 def _csv(table: pd.DataFrame) -> str:
