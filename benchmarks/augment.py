@@ -85,7 +85,7 @@ def cases_per_second(source: Dataset, augment, workers: int, cache: Path) -> flo
 
     def batch(first: int, count: int) -> list[Variant]:
         names = [f"sub-1aug{first + n:02d}" for n in range(count)]
-        return [Variant(name, "sub-1", "all", 0, SHAPE[2] - 1, "bench") for name in names]
+        return [Variant(name, "sub-1", "bench", "all", 0, SHAPE[2] - 1) for name in names]
 
     def make(variants: list[Variant]) -> None:
         folders = {one.name: cache / one.name for one in variants}
@@ -103,7 +103,7 @@ def worker_memory_mb(source: Dataset, augment, cache: Path) -> tuple[float, floa
     """Peak resident memory of a fresh worker: after the imports, and after one whole variant."""
     from joblib.externals.loky import ProcessPoolExecutor
 
-    variant = Variant("sub-1aug01", "sub-1", "all", 0, SHAPE[2] - 1, "bench")
+    variant = Variant("sub-1aug01", "sub-1", "bench", "all", 0, SHAPE[2] - 1)
     with ProcessPoolExecutor(max_workers=1) as pool:
         idle = pool.submit(_peak_mb).result()
         pool.submit(dataset.make_variant, source, variant, augment, SEED, cache).result()

@@ -242,7 +242,7 @@ def test_a_dask_cluster_gives_the_same_bytes(finished, tmp_path, monkeypatch):
 
 def test_the_key_follows_what_the_bytes_depend_on(finished, monkeypatch):
     monkeypatch.chdir(finished)
-    one = Variant("sub-ph001aug01", "sub-ph001", "T10", 40, 59, "balance")
+    one = Variant("sub-ph001aug01", "sub-ph001", "balance", "T10", 40, 59)
     limits = parameters_with(1).augment
     key = stage.variant_key(one, limits, seed=1)
     stronger = limits.transforms.model_copy(

@@ -26,39 +26,43 @@ def _line(volume, start, end):
 def test_a_square_holds_the_voxels_around_the_centreline():
     volume = _volume()
     line = _line(volume, (8.1, 9.1), (14.1, 15.1))
-    stack = slices.extract(volume, line, size_mm=7)
+    squares = slices.place(volume.grid, line, size_mm=7)
+    values = slices.cut(volume.data, squares)
     middle = line.in_slices(volume.grid)
     for z in range(volume.data.shape[2]):
         x, y = np.rint(middle[z]).astype(int)
-        assert np.array_equal(stack.values[:, :, z], volume.data[x - 3 : x + 4, y - 3 : y + 4, z])
+        assert np.array_equal(values[:, :, z], volume.data[x - 3 : x + 4, y - 3 : y + 4, z])
 
 
 def test_the_way_back_reproduces_an_unpadded_volume_exactly():
     volume = _volume(shape=(20, 20, 9))
     line = _line(volume, (9.5, 9.5), (9.5, 9.5))
-    stack = slices.extract(volume, line, size_mm=20)
-    assert stack.squares.inside().all()
-    assert np.array_equal(slices.restore(stack.values, stack.squares), volume.data)
+    squares = slices.place(volume.grid, line, size_mm=20)
+    values = slices.cut(volume.data, squares)
+    assert squares.inside().all()
+    assert np.array_equal(slices.restore(values, squares), volume.data)
 
 
 def test_the_way_back_reproduces_every_voxel_that_a_padded_square_holds():
     volume = _volume()
     line = _line(volume, (1, 2), (23, 24))
-    stack = slices.extract(volume, line, size_mm=12, fill=np.nan)
-    assert np.array_equal(np.isnan(stack.values), ~stack.squares.inside())
-    back = slices.restore(stack.values, stack.squares, fill=np.nan)
+    squares = slices.place(volume.grid, line, size_mm=12)
+    values = slices.cut(volume.data, squares, fill=np.nan)
+    assert np.array_equal(np.isnan(values), ~squares.inside())
+    back = slices.restore(values, squares, fill=np.nan)
     held = ~np.isnan(back)
-    assert held.sum() == stack.squares.inside().sum()
+    assert held.sum() == squares.inside().sum()
     assert np.array_equal(back[held], volume.data[held])
 
 
 def test_a_square_wholly_outside_the_scan_is_padding():
     volume = _volume()
     line = _line(volume, (-40, 10), (90, 10))
-    stack = slices.extract(volume, line, size_mm=8, fill=-5)
-    assert (stack.values[:, :, 0] == -5).all()
-    assert (stack.values[:, :, -1] == -5).all()
-    assert slices.restore(stack.values, stack.squares).shape == volume.data.shape
+    squares = slices.place(volume.grid, line, size_mm=8)
+    values = slices.cut(volume.data, squares, fill=-5)
+    assert (values[:, :, 0] == -5).all()
+    assert (values[:, :, -1] == -5).all()
+    assert slices.restore(values, squares).shape == volume.data.shape
 
 
 def test_labels_survive_a_change_of_voxel_size_and_probabilities_keep_their_classes():

@@ -46,10 +46,10 @@ class Variant:
 
     name: str
     parent: str
+    purpose: str
     levels: str
     first: int
     last: int
-    purpose: str
 
 
 def make_variant(
@@ -59,7 +59,6 @@ def make_variant(
 
     Returns its record: what :func:`replay` needs, and how many voxels each label got.
     """
-    made = Dataset(folder)
     if not folder.is_dir():
         _one_thread()
         scan, maps = read_case(source, variant.parent)
@@ -74,8 +73,7 @@ def make_variant(
             for scheme, volume in moved.items():
                 write_volume(made.labels(variant.name, scheme), volume)
             write_json(made.sidecar(variant.name), record)
-        made = Dataset(folder)
-    return read_json(made.sidecar(variant.name))
+    return read_json(Dataset(folder).sidecar(variant.name))
 
 
 def read_case(source: Dataset, case: str) -> tuple[Volume, dict[Scheme, Volume]]:
@@ -120,10 +118,10 @@ def replay(
         scan.spacing_mm,
     )
     inner = slice(record["slices"][0] - first, record["slices"][1] - first + 1)
-    box = (slice(0, None), slice(0, None), inner)
+    box = (slice(None), slice(None), inner)
     return (
         scan.with_data(image).crop(box),
-        {Scheme(scheme): scan.with_data(data).crop(box) for scheme, data in moved.items()},
+        {scheme: scan.with_data(data).crop(box) for scheme, data in moved.items()},
     )
 
 

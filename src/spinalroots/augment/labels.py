@@ -14,22 +14,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from spinalroots.imaging.components import components
+from spinalroots.imaging.components import STEPS, components
 from spinalroots.registry.anatomy import Scheme
 
 ROOT_SCHEMES = (Scheme.INDIVIDUALS, Scheme.LEVELS, Scheme.ENTITY)
 
 ROUNDS = 3
 """Bridges of two parts may want one voxel: the loser looks for another way in the next round."""
-
-_FORWARD = tuple(
-    (dx, dy, dz)
-    for dx in (-1, 0, 1)
-    for dy in (-1, 0, 1)
-    for dz in (-1, 0, 1)
-    if (dx, dy, dz) > (0, 0, 0)
-)
-"""Half of the 26 neighbours: each pair of neighbouring voxels once."""
 
 
 def warp_labels(
@@ -65,12 +56,14 @@ def warp_labels(
 
 def nearest(labels: np.ndarray, source: np.ndarray) -> np.ndarray:
     """Label of the nearest voxel; 0 outside the map."""
-    index = np.rint(source).astype(np.int32)
-    inside = np.ones(source.shape[1:], bool)
-    for axis, length in enumerate(labels.shape):
-        inside &= (index[axis] >= 0) & (index[axis] < length)
-        index[axis] = index[axis].clip(0, length - 1)
+    inside, index = _within(np.rint(source).astype(np.int32), labels.shape)
     return np.where(inside, labels[tuple(index)], labels.dtype.type(0))
+
+
+def _within(index: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Which indices (3, ...) lie inside an array of `shape` (bool), and the nearest that do."""
+    nearest = np.stack([one.clip(0, length - 1) for one, length in zip(index, shape, strict=True)])
+    return (nearest == index).all(axis=0), nearest
 
 
 def warp_threads(labels: np.ndarray, source: np.ndarray) -> np.ndarray:
@@ -107,16 +100,9 @@ def part_shares(parts: np.ndarray, source: np.ndarray) -> tuple[np.ndarray, np.n
     """
     padded = np.pad(parts, 1)
     occupied = padded > 0
-    for axis in range(3):
-        low = [slice(None)] * 3
-        high = [slice(None)] * 3
-        low[axis], high[axis] = slice(None, -1), slice(1, None)
-        occupied = occupied[tuple(low)] | occupied[tuple(high)]
-    floor = np.floor(source).astype(np.int32) + 1
-    valid = np.ones(source.shape[1:], bool)
-    for axis, length in enumerate(occupied.shape):
-        valid &= (floor[axis] >= 0) & (floor[axis] < length)
-        floor[axis] = floor[axis].clip(0, length - 1)
+    for _ in range(3):
+        occupied = np.moveaxis(occupied[1:] | occupied[:-1], 0, -1)
+    valid, floor = _within(np.floor(source).astype(np.int32) + 1, occupied.shape)
     voxels = np.flatnonzero(valid & occupied[tuple(floor)])
     corner = floor.reshape(3, -1)[:, voxels]
     fraction = source.reshape(3, -1)[:, voxels].astype(np.float64) - (corner - 1)
@@ -212,7 +198,7 @@ def neighbour_pairs(
     wide = np.array(shape, np.int64) + 2
     place = ((owners.astype(np.int64) * wide[0] + x + 1) * wide[1] + y + 1) * wide[2] + z + 1
     starts, ends = [], []
-    for dx, dy, dz in _FORWARD:
+    for dx, dy, dz in STEPS.tolist():
         wanted = place + (dx * wide[1] + dy) * wide[2] + dz
         found = np.searchsorted(place, wanted).clip(max=len(place) - 1)
         hit = np.flatnonzero(place[found] == wanted)

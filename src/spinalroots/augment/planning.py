@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,20 +31,11 @@ class Plan:
 
     def table(self) -> pd.DataFrame:
         """One row per variant: parent, purpose, crop, and the balance after it."""
-        rows = [
-            (
-                one.name,
-                one.parent,
-                one.purpose,
-                one.levels,
-                one.first,
-                one.last,
-                round(step.ratio, 4),
-            )
-            for one, step in zip(self.variants, self.balance.steps, strict=True)
-        ]
-        columns = ["case", "parent", "purpose", "levels", "first_slice", "last_slice"]
-        return pd.DataFrame(rows, columns=[*columns, "planned_rarest_over_median"])
+        names = {"name": "case", "first": "first_slice", "last": "last_slice"}
+        table = pd.DataFrame(self.variants, columns=[field.name for field in fields(Variant)])
+        table = table.rename(columns=names)
+        table["planned_rarest_over_median"] = [round(step.ratio, 4) for step in self.balance.steps]
+        return table
 
 
 def plan_dataset(source: Dataset, train: Sequence[str], augment: Augment) -> Plan:
@@ -79,5 +70,5 @@ def plan_dataset(source: Dataset, train: Sequence[str], augment: Augment) -> Pla
         one = candidates[step.candidate]
         made[one.case] += 1
         name = f"{one.case}aug{made[one.case]:02d}"
-        variants.append(Variant(name, one.case, one.levels, one.first, one.last, step.purpose))
+        variants.append(Variant(name, one.case, step.purpose, one.levels, one.first, one.last))
     return Plan(tuple(variants), scheme, balance)

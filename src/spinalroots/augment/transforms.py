@@ -81,9 +81,9 @@ def draw(
 def apply_arrays(
     recipe: Recipe,
     image: np.ndarray,
-    label_maps: Mapping[str, np.ndarray],
+    label_maps: Mapping[Scheme, np.ndarray],
     spacing_mm: Collection[float],
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+) -> tuple[np.ndarray, dict[Scheme, np.ndarray]]:
     """Scan and label maps with the recipe applied, on the same grid.
 
     :param image: (X, Y, Z) float32, any unit and offset.
@@ -92,7 +92,7 @@ def apply_arrays(
     :param spacing_mm: (3,) voxel edges.
     :returns: new arrays; voxels from outside the scan repeat its border and carry no label.
     """
-    maps = {Scheme(scheme): labels for scheme, labels in label_maps.items()}
+    maps = dict(label_maps)
     if "flip" in recipe:
         image, maps = mirror(image, maps)
     if any(name in recipe for name in SPATIAL[1:]):
@@ -211,39 +211,6 @@ def _symmetric(limit: ArrayLike, rng: np.random.Generator) -> Any:
     return _rounded(rng.uniform(-limit, limit))
 
 
-def _draw_elastic(limit, rng: np.random.Generator) -> dict:
-    points = rng.uniform(-1, 1, (*limit.control_points, 3))
-    return {"limit_mm": limit.limit_mm, "directions": _rounded(points, 3)}
-
-
-def _draw_bias_field(limit, rng: np.random.Generator) -> dict:
-    terms = math.comb(limit.order + 3, 3)
-    return {"order": limit.order, "coefficients": _symmetric([limit.limit] * terms, rng)}
-
-
-def _draw_motion(limit, rng: np.random.Generator) -> dict:
-    return {
-        "degrees": _symmetric([[limit.limit_deg] * 3] * limit.moves, rng),
-        "offset_mm": _symmetric([[limit.limit_mm] * 3] * limit.moves, rng),
-        "times": sorted(_rounded(rng.uniform(0.05, 0.95, limit.moves))),
-    }
-
-
-def _draw_ghosting(limit, rng: np.random.Generator) -> dict:
-    return {
-        "ghosts": int(rng.integers(limit.ghosts[0], limit.ghosts[1] + 1)),
-        "axis": int(rng.choice(limit.axes)),
-        "intensity": _rounded(rng.uniform(0, limit.limit)),
-    }
-
-
-def _draw_spikes(limit, rng: np.random.Generator) -> dict:
-    return {
-        "positions": _rounded(rng.uniform(0.25, 0.75, (limit.spikes, 3))),
-        "intensity": _symmetric(limit.limit, rng),
-    }
-
-
 _DRAW: dict[str, Callable[[Any, np.random.Generator], dict]] = {
     "flip": lambda limit, rng: {"axis": "left-right"},
     "rotation": lambda limit, rng: {"degrees": _symmetric(limit.limit_deg, rng)},
@@ -251,17 +218,34 @@ _DRAW: dict[str, Callable[[Any, np.random.Generator], dict]] = {
     "scaling": lambda limit, rng: {
         "factors": _rounded(1 + np.asarray(_symmetric([limit.limit_percent] * 3, rng)) / 100)
     },
-    "elastic": _draw_elastic,
+    "elastic": lambda limit, rng: {
+        "limit_mm": limit.limit_mm,
+        "directions": _rounded(rng.uniform(-1, 1, (*limit.control_points, 3)), 3),
+    },
     "gamma": lambda limit, rng: {"exponent": _rounded(math.exp(_symmetric(limit.limit_log, rng)))},
-    "bias_field": _draw_bias_field,
+    "bias_field": lambda limit, rng: {
+        "order": limit.order,
+        "coefficients": _symmetric([limit.limit] * math.comb(limit.order + 3, 3), rng),
+    },
     "blur": lambda limit, rng: {"sigma_mm": _rounded(rng.uniform(0, limit.limit_mm))},
     "anisotropy": lambda limit, rng: {
         "axis": int(rng.choice(limit.axes)),
         "factor": _rounded(rng.uniform(1, limit.limit_factor)),
     },
-    "motion": _draw_motion,
-    "ghosting": _draw_ghosting,
-    "spikes": _draw_spikes,
+    "motion": lambda limit, rng: {
+        "degrees": _symmetric([[limit.limit_deg] * 3] * limit.moves, rng),
+        "offset_mm": _symmetric([[limit.limit_mm] * 3] * limit.moves, rng),
+        "times": sorted(_rounded(rng.uniform(0.05, 0.95, limit.moves))),
+    },
+    "ghosting": lambda limit, rng: {
+        "ghosts": int(rng.integers(limit.ghosts[0], limit.ghosts[1] + 1)),
+        "axis": int(rng.choice(limit.axes)),
+        "intensity": _rounded(rng.uniform(0, limit.limit)),
+    },
+    "spikes": lambda limit, rng: {
+        "positions": _rounded(rng.uniform(0.25, 0.75, (limit.spikes, 3))),
+        "intensity": _symmetric(limit.limit, rng),
+    },
     "noise": lambda limit, rng: {
         "sigma": _rounded(rng.uniform(0, limit.limit)),
         "seed": int(rng.integers(2**31)),

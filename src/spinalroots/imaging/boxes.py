@@ -21,14 +21,12 @@ def bounding_box(mask: np.ndarray, margin_vox: int | np.ndarray = 0) -> Box | No
 
     :return: None for an empty mask; the margin stops at the array's edge.
     """
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        found = np.flatnonzero(mask.any(axis=others))
-        if not found.size:
-            return None
-        box.append(slice(int(found[0]), int(found[-1]) + 1))
-    return widened(tuple(box), margin_vox, mask.shape)
+    axes = range(mask.ndim)
+    filled = [np.flatnonzero(mask.any(axis=tuple({*axes} - {axis}))) for axis in axes]
+    if not all(found.size for found in filled):
+        return None
+    box = tuple(slice(int(found[0]), int(found[-1]) + 1) for found in filled)
+    return widened(box, margin_vox, mask.shape)
 
 
 def label_boxes(labels: np.ndarray) -> dict[int, Box]:

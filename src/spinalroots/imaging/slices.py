@@ -14,7 +14,7 @@ import numpy as np
 
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.resample import resample_axis, resampled_length, to_resampled
-from spinalroots.imaging.volume import Grid, Volume
+from spinalroots.imaging.volume import Grid
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,9 @@ class Squares:
         return inside[0][:, None] & inside[1][None, :]
 
 
-@dataclass(frozen=True)
-class SliceStack:
-    """Squares cut from a volume: `values` (S, S, Z) and the `squares` that say where they lie."""
-
-    values: np.ndarray
-    squares: Squares
-
-
-def place(grid: Grid, centreline: Centreline, size_mm: float, voxel_mm: float | None) -> Squares:
+def place(
+    grid: Grid, centreline: Centreline, size_mm: float, voxel_mm: float | None = None
+) -> Squares:
     """Squares of `size_mm` around the centreline in every axial slice of `grid`.
 
     :param voxel_mm: in-plane voxel size; None keeps the scan's own (of the right-left axis), which
@@ -55,33 +49,14 @@ def place(grid: Grid, centreline: Centreline, size_mm: float, voxel_mm: float | 
     """
     voxel_mm = float(voxel_mm or grid.spacing_mm[0])
     size_vox = max(1, round(size_mm / voxel_mm))
-    plane = tuple(
-        resampled_length(grid.shape[axis], grid.spacing_mm[axis], voxel_mm) for axis in (0, 1)
-    )
-    middle = np.stack(
-        [
-            to_resampled(centreline.in_slices(grid)[:, axis], grid.spacing_mm[axis], voxel_mm)
-            for axis in (0, 1)
-        ],
-        axis=-1,
+    spacing_mm, crossings = grid.spacing_mm, centreline.in_slices(grid)
+    plane = tuple(resampled_length(grid.shape[axis], spacing_mm[axis], voxel_mm) for axis in (0, 1))
+    middle = np.column_stack(
+        [to_resampled(crossings[:, axis], spacing_mm[axis], voxel_mm) for axis in (0, 1)]
     )
     # The tiny shift lets ties fall the same way whatever the last bit of the centreline.
     corners = np.floor(middle - (size_vox - 1) / 2 + 0.5 + 1e-6).astype(int)
     return Squares(grid, voxel_mm, size_vox, plane, corners)
-
-
-def extract(
-    volume: Volume,
-    centreline: Centreline,
-    size_mm: float,
-    voxel_mm: float | None = None,
-    *,
-    labels: bool = False,
-    fill: float = 0,
-) -> SliceStack:
-    """The squares of a volume: see :func:`place` and :func:`cut`."""
-    squares = place(volume.grid, centreline, size_mm, voxel_mm)
-    return SliceStack(cut(volume.data, squares, labels=labels, fill=fill), squares)
 
 
 def cut(data: np.ndarray, squares: Squares, *, labels: bool = False, fill: float = 0) -> np.ndarray:

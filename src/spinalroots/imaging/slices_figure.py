@@ -9,15 +9,19 @@ import numpy as np
 
 from spinalroots import pictures
 from spinalroots.imaging.centreline import Centreline
-from spinalroots.imaging.slices import SliceStack
+from spinalroots.imaging.slices import Squares
 from spinalroots.imaging.volume import Volume
 
 SHARES = (0.85, 0.5, 0.15)
 """Heights of the axial slices shown, as shares of the scan's height."""
 
 
-def write(path: Path, scan: Volume, centreline: Centreline, stack: SliceStack) -> None:
-    """Draw the scan with its squares on the left and the squares themselves on the right (.png)."""
+def write(
+    path: Path, scan: Volume, centreline: Centreline, squares: Squares, values: np.ndarray
+) -> None:
+    """Draw the scan with its squares on the left, what they hold (S, S, Z) on the right (.png)."""
+    from matplotlib.patches import Rectangle
+
     figure = pictures.new_figure(12, 7.5, dpi=90)
     panels = figure.subplot_mosaic(
         [
@@ -27,15 +31,14 @@ def write(path: Path, scan: Volume, centreline: Centreline, stack: SliceStack) -
         width_ratios=[1.4, 1, 1, 1, 0.7],
     )
     bright = float(np.percentile(scan.data, 99.5))
-    crossings, spacing, squares = centreline.in_slices(scan.grid), scan.spacing_mm, stack.squares
+    crossings, spacing = centreline.in_slices(scan.grid), scan.spacing_mm
     middle = int(np.clip(np.rint(np.median(crossings[:, 0])), 0, scan.data.shape[0] - 1))
     _show(panels["before"], scan.data[middle], spacing[1:], bright)
     panels["before"].plot(
         crossings[:, 1] * spacing[1], np.arange(len(crossings)) * spacing[2], "c", lw=1
     )
     panels["before"].set_title("before: sagittal, centreline")
-    shown = stack.values[squares.size_vox // 2]
-    _show(panels["after"], shown, (squares.voxel_mm, spacing[2]), bright)
+    _show(panels["after"], values[squares.size_vox // 2], (squares.voxel_mm, spacing[2]), bright)
     panels["after"].set_title("after: straight")
     for number, share in enumerate(SHARES):
         z = round(share * (scan.data.shape[2] - 1))
@@ -44,10 +47,10 @@ def write(path: Path, scan: Volume, centreline: Centreline, stack: SliceStack) -
         edge = squares.size_vox * squares.voxel_mm
         corner = (squares.corners[z] - 0.5) * squares.voxel_mm
         corner = corner + 0.5 * (squares.voxel_mm - spacing[:2])
-        axial.add_patch(_rectangle(corner, edge))
+        axial.add_patch(Rectangle(tuple(corner), edge, edge, fill=False, edgecolor="c", lw=1))
         axial.set_title(f"slice {z}")
         square = panels[f"square {number}"]
-        _show(square, stack.values[:, :, z], (squares.voxel_mm,) * 2, bright)
+        _show(square, values[:, :, z], (squares.voxel_mm,) * 2, bright)
         square.set_title(f"{edge:.0f} mm square")
     pictures.save(path, figure)
 
@@ -60,9 +63,3 @@ def _show(axes, plane: np.ndarray, spacing_mm: Iterable[float], bright: float) -
     axes.imshow(plane.T, origin="lower", cmap="gray", vmin=0, vmax=bright, extent=extent)
     axes.set_xticks([])
     axes.set_yticks([])
-
-
-def _rectangle(corner, edge: float):
-    from matplotlib.patches import Rectangle
-
-    return Rectangle(tuple(corner), edge, edge, fill=False, edgecolor="c", linewidth=1)

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spinalroots.dataset.annotations import Map, raters, read_map
+from spinalroots.dataset.annotations import maps, read_map
 from spinalroots.dataset.layout import Dataset
-from spinalroots.errors import InputError
-from spinalroots.imaging.volume import Volume
+from spinalroots.imaging.volume import Volume, require_same_grid
 from spinalroots.refine.consensus import Agreement, consensus
 from spinalroots.registry.anatomy import Scheme, individuals_to_levels
 
@@ -59,13 +58,15 @@ def read_annotation(dataset: Dataset, case: str) -> Annotation | None:
     found = {}
     agreement = {}
     volume = None
+    drawn = maps(dataset, case)
     for scheme in Scheme:
-        entries = _entries(dataset, case, scheme)
+        by_raters = [entry for entry in drawn if entry.scheme is scheme]
+        agreed = [entry for entry in by_raters if not entry.rater]
         arrays = []
-        for entry in entries:
+        for entry in agreed or by_raters:
             read = read_map(dataset, case, entry)
             volume = volume or read
-            _require_same_grid(entry, read, volume)
+            require_same_grid(entry.path, read, "the case's other masks", volume)
             arrays.append(read.data)
         if len(arrays) > 1:
             found[scheme], agreement[str(scheme)] = consensus(arrays, scheme)
@@ -73,23 +74,5 @@ def read_annotation(dataset: Dataset, case: str) -> Annotation | None:
             found[scheme] = arrays[0]
     if volume is None:
         return None
-    maps = {str(scheme): found.get(scheme) for scheme in Scheme}
-    return Annotation(volume, agreement=agreement, **maps)
-
-
-def _entries(dataset: Dataset, case: str, scheme: Scheme) -> list[Map]:
-    """The agreed map alone, or all raters' maps."""
-    if dataset.has(case, scheme):
-        return [Map(scheme, dataset.labels(case, scheme))]
-    found = raters(dataset, case, scheme).items()
-    return [Map(scheme, path, rater) for rater, path in found]
-
-
-def _require_same_grid(entry: Map, read: Volume, other: Volume) -> None:
-    if not read.grid.matches(other.grid):
-        raise InputError(
-            entry.path,
-            expected=f"the grid of the case's other masks ({other.grid})",
-            found=str(read.grid),
-            fix="Export all masks on the scan's grid.",
-        )
+    by_scheme = {str(scheme): found.get(scheme) for scheme in Scheme}
+    return Annotation(volume, agreement=agreement, **by_scheme)

@@ -58,11 +58,7 @@ def refine_dataset(
         jobs = (delayed(refine_case)(case, Dataset(staging), truth, params) for case in cases)
         results = Parallel(n_jobs=workers, return_as="generator")(jobs)
         results = list(tqdm(results, total=len(cases), desc="refine", unit="case"))
-        rows = {
-            result.name: {"source": result.source, "subject": result.subject}
-            for result in results
-            if result.refined
-        }
+        rows = [(found.name, found.source, found.subject) for found in results if found.refined]
         if not rows:
             raise InputError(
                 root,
@@ -72,7 +68,7 @@ def refine_dataset(
                 "other refine.levels and refine.types, or train on synthetic cases "
                 "(data.phantom_cases).",
             )
-        table = pd.DataFrame.from_dict(rows, orient="index")
+        table = pd.DataFrame(rows, columns=["case", "source", "subject"]).set_index("case")
         Dataset(staging).write_description("Refined cases", table)
     return results
 
@@ -86,10 +82,8 @@ def refine_case(case: SelectedCase, target: Dataset, truth: Dataset, params: Ref
     subject = table["subject"].get(case.name) if "subject" in table else None
     identity = (case.name, case.source, str(subject or case.name))
     annotation = read_annotation(case.dataset, case.name)
-    if annotation is None or not annotation.has_roots:
-        return CaseResult(*identity, refined=False)
-    refined = refine(annotation, params)
-    if refined is None:
+    refined = refine(annotation, params) if annotation and annotation.has_roots else None
+    if annotation is None or refined is None:
         return CaseResult(*identity, refined=False)
     gains = _gains(case, annotation, refined, truth, params)
     result = CaseResult(

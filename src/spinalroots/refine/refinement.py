@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spinalroots.errors import InputError
+from spinalroots.imaging.boxes import bounding_box, union_box, widened
 from spinalroots.imaging.volume import Box
 from spinalroots.refine.annotation import Annotation
-from spinalroots.refine.crop import annotated_box
 from spinalroots.refine.flood_fill import Filled, flood_fill
 from spinalroots.registry.anatomy import Scheme, Target, individuals_to_levels, levels_of
 
@@ -147,6 +147,34 @@ def grow(
     )
     levels = flood_fill(levels, entity, spacing_mm, params.connectivity).labels
     return individuals, levels, counts
+
+
+def annotated_box(
+    roots: np.ndarray,
+    sac: np.ndarray | None,
+    spacing_mm: np.ndarray,
+    *,
+    along_mm: float,
+    around_mm: float,
+) -> Box | None:
+    """The box to keep of a scan, in voxels of a RAS+ grid; None if there is no labelled root.
+
+    Along the third axis it spans the labelled roots plus `along_mm` at each end; across, the sac
+    (and the roots) within that span plus `around_mm`. It never leaves the volume.
+
+    :param roots: (X, Y, Z), non-zero where a refined root is.
+    :param sac: (X, Y, Z), non-zero in cord and CSF; None or empty: the roots stand in for it.
+    """
+    labelled = bounding_box(roots != 0)
+    if labelled is None:
+        return None
+    margin_vox = np.ceil(np.array([around_mm, around_mm, along_mm]) / spacing_mm - 1e-9).astype(int)
+    along = widened(labelled, margin_vox, roots.shape)[2]
+    across: Box | None = bounding_box((roots != 0)[:, :, along])
+    if sac is not None:
+        across = union_box(across, bounding_box((sac != 0)[:, :, along]))
+    assert across is not None  # the roots are in it
+    return (*widened(across, margin_vox, roots.shape)[:2], along)
 
 
 def _counts(drawn: np.ndarray, entity: np.ndarray, filled: Filled) -> dict[str, int]:

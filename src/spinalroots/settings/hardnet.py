@@ -108,11 +108,6 @@ class Hardnet(Recipe, Schedule, Machine):
         """Its length."""
         return _part(self, Schedule)
 
-    @property
-    def machine(self) -> Machine:
-        """Where it runs."""
-        return _part(self, Machine)
-
     def tunable(self, tuned: dict | None = None) -> Tunable:
         """Tunable values in force: params.yaml's own, else `tuned`, else `untuned`."""
         tuned = tuned if self.use_tuned and tuned else {}

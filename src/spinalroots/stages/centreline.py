@@ -84,5 +84,6 @@ def _draw(data: Dataset, case: str, params: Params) -> None:
     """The picture of what the slices are."""
     scan = read_image(data.image(case))
     line = Centreline.read(CENTRELINES / f"{case}.json")
-    stack = slices.extract(scan, line, params.centreline.figure_mm)
-    slices_figure.write(FIGURES / "slices.png", scan, line, stack)
+    squares = slices.place(scan.grid, line, params.centreline.figure_mm)
+    values = slices.cut(scan.data, squares)
+    slices_figure.write(FIGURES / "slices.png", scan, line, squares, values)

@@ -15,7 +15,7 @@ def main(params: Params) -> None:
     from spinalroots.hardnet.predictor import HardnetPredictor
     from spinalroots.predict.cases import predict_cases
 
-    device = choose_device(params.hardnet.machine.device, "hardnet.accelerator")
+    device = choose_device(params.hardnet.device, "hardnet.accelerator")
     folder = paths.TRAINED / HARDNET.name
     scans = {case.name: case.dataset for case in selected_cases(params.data, paths.RAW)}
     predict_cases(

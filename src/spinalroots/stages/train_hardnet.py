@@ -58,7 +58,7 @@ def main(params: Params) -> None:
     files = [path for case in cases for path in case_files(case, paths.CENTRELINES, target)]
     key = provenance.key(MADE_BY, settings, files)
     state = tracking.repository_root() / ".cache" / "hardnet" / key
-    device = choose_device(hardnet.machine.device, "hardnet.accelerator")
+    device = choose_device(hardnet.device, "hardnet.accelerator")
     first = _is_first_process()
     run = tracking.run(
         HARDNET.name,

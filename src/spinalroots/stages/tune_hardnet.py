@@ -57,7 +57,7 @@ def main(params: Params) -> None:
         folder / "stacks.npz",
         folder,
         params.seed,
-        choose_device(hardnet.machine.device, "hardnet.accelerator"),
+        choose_device(hardnet.device, "hardnet.accelerator"),
         weights,
         params.augment.transforms,
     )
