@@ -24,42 +24,28 @@ def label_maps(
     :raises InputError: a mask on another grid, not binary, with an unknown value, or that claims a
         voxel which another mask of its scheme and rater holds.
     """
-    groups: dict[Key, list[MaskFile]] = defaultdict(list)
+    maps: dict[Key, np.ndarray] = {}
+    owners: dict[Key, dict[int, Path]] = defaultdict(dict)
     notes = []
     for mask in masks:
-        groups[mask.meaning.rater, _scheme(mask)].append(mask)
-    maps = {}
-    for (rater, scheme), files in sorted(groups.items()):
-        painted = np.zeros(scan.data.shape, np.uint8)
-        owners: dict[int, Path] = {}
-        for mask in files:
-            labels = _read(mask, scheme, scan_path, scan)
-            if not labels.any():
-                notes.append(f"{mask.path.name} is empty")
-            _paint(painted, labels, mask.path, owners, scheme)
-        maps[rater, scheme] = painted
-    return maps, notes
+        scheme, labels = _read(mask, scan_path, scan)
+        key = mask.meaning.rater, scheme
+        if not labels.any():
+            notes.append(f"{mask.path.name} is empty")
+        painted = maps.setdefault(key, np.zeros(scan.data.shape, np.uint8))
+        _paint(painted, labels, mask.path, owners[key], scheme)
+    return dict(sorted(maps.items())), notes
 
 
-def _scheme(mask: MaskFile) -> Scheme:
-    """The scheme; a file of rootlets by level that knows one value only is a mask of all roots."""
-    meaning = mask.meaning
-    if meaning.scheme is Scheme.LEVELS and meaning.value is None:
-        values = np.unique(read_labels(mask.path).data)
-        if values.tolist() in ([0, 1], [1]):
-            return Scheme.ENTITY
-    return meaning.scheme
+def _read(mask: MaskFile, scan_path: Path, scan: Volume) -> tuple[Scheme, np.ndarray]:
+    """The mask with the registry's label values, and their scheme.
 
-
-def _read(mask: MaskFile, scheme: Scheme, scan_path: Path, scan: Volume) -> np.ndarray:
-    """The mask with the registry's label values."""
-    if mask.meaning.value is None:
-        volume = read_labels(mask.path, set(label_names(scheme)))
-        require_same_grid(mask.path, volume, scan_path, scan)
-        return volume.data
-    volume = read_labels(mask.path)
-    values = [value for value in np.unique(volume.data).tolist() if value]
-    if len(values) > 1:
+    A file of rootlets by level that knows one value only is a mask of all roots.
+    """
+    scheme, value = mask.meaning.scheme, mask.meaning.value
+    volume = read_labels(mask.path, set(label_names(scheme)) if value is None else None)
+    values = [found for found in np.unique(volume.data).tolist() if found]
+    if value is not None and len(values) > 1:
         raise InputError(
             mask.path,
             expected="a binary mask (0, and one other value)",
@@ -67,7 +53,9 @@ def _read(mask: MaskFile, scheme: Scheme, scan_path: Path, scan: Volume) -> np.n
             fix="Give one file per root or level; a whole map is named levels or individuals.",
         )
     require_same_grid(mask.path, volume, scan_path, scan)
-    return np.where(volume.data != 0, np.uint8(mask.meaning.value), np.uint8(0))
+    if value is None:
+        return (Scheme.ENTITY if (scheme, values) == (Scheme.LEVELS, [1]) else scheme), volume.data
+    return scheme, np.where(volume.data != 0, np.uint8(value), np.uint8(0))
 
 
 def _paint(

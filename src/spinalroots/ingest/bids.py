@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 
 from spinalroots.errors import InputError
@@ -45,8 +46,8 @@ def find_scans(root: Path) -> list[Found]:
             fix="Check that the folder is the data set's root.",
         )
     bases = {_base(scan): scan for scan in scans}
-    masks: dict[Path, list[MaskFile]] = {scan: [] for scan in scans}
-    notes: dict[Path, list[str]] = {scan: [] for scan in scans}
+    masks: dict[Path, list[MaskFile]] = defaultdict(list)
+    notes: dict[Path, list[str]] = defaultdict(list)
     for path in sorted((root / "derivatives").rglob("sub-*.nii*")):
         if not is_nifti(path):
             continue
@@ -100,10 +101,8 @@ def _require_unneeded(path: Path, scans: list[Path]) -> None:
 
 def _meaning(path: Path, base: str) -> Meaning | None:
     rest = stem_of(path).removeprefix(base).strip("_")
-    if set(words_of(rest)) & _OTHER_CONTRASTS:
-        return None
     if rest in ("T2w_seg", "T2w_seg-manual"):  # the Spinal Cord Toolbox's name for the cord
         return Meaning(Scheme.TISSUES, 1)
-    if is_aside(path):
+    if set(words_of(rest)) & _OTHER_CONTRASTS or is_aside(path):
         return None
     return meaning_of(path, base)

@@ -44,6 +44,13 @@ class Found:
         return self.scan
 
 
+def require_nifti(path: Path, *, expected: str, fix: str) -> None:
+    """:class:`InputError` unless `path` is a NIfTI file by its name."""
+    if not path.is_file() or not is_nifti(path):
+        found = "another file" if path.is_file() else "no such file or folder"
+        raise InputError(path, expected=expected, found=found, fix=fix)
+
+
 def visible(folder: Path) -> list[Path]:
     """Entries of a folder, sorted; hidden ones are left out, unless they claim to be NIfTI files.
 

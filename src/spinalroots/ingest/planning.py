@@ -16,8 +16,7 @@ from spinalroots.files import read_json
 from spinalroots.imaging.volume import Volume, read_image
 from spinalroots.ingest import bids, dicom, lab
 from spinalroots.ingest.assemble import Key, label_maps
-from spinalroots.ingest.found import Found
-from spinalroots.ingest.names import is_nifti
+from spinalroots.ingest.found import Found, require_nifti
 from spinalroots.ingest.report import CaseReport, report_of
 from spinalroots.registry.paths import INGESTED
 
@@ -91,13 +90,8 @@ def find(source: Path) -> list[Found]:
     source = Path(source)
     if source.is_dir():
         return bids.find_scans(source) if bids.is_bids(source) else lab.find_scans(source)
-    if not source.is_file() or not is_nifti(source):
-        raise InputError(
-            source,
-            expected="a NIfTI file, a lab folder, a BIDS data set or a DICOM folder",
-            found="another file" if source.is_file() else "no such file or folder",
-            fix="Check the path; of a DICOM series give the folder.",
-        )
+    known = "a NIfTI file, a lab folder, a BIDS data set or a DICOM folder"
+    require_nifti(source, expected=known, fix="Check the path; of a DICOM series give the folder.")
     return [Found(source.name, source, subject=source.name)]
 
 

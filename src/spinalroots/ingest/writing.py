@@ -16,8 +16,8 @@ from spinalroots.files.listing import names
 from spinalroots.imaging.volume import Volume, read_image, write_volume
 from spinalroots.ingest import lab
 from spinalroots.ingest.assemble import Key, label_maps
-from spinalroots.ingest.found import Found, MaskFile
-from spinalroots.ingest.names import is_nifti, meaning_of, unknown_name
+from spinalroots.ingest.found import Found, MaskFile, require_nifti
+from spinalroots.ingest.names import meaning_of, unknown_name
 from spinalroots.ingest.planning import PlannedCase, known_scans, read_found, scan_sha256
 from spinalroots.ingest.report import CaseReport, report_of
 from spinalroots.registry.anatomy import Scheme
@@ -161,13 +161,7 @@ def _masks_only(source: Path, scan: Volume) -> Found:
                     fix="Take the image out of the folder, or ingest it as a new case.",
                 )
         return found
-    if not source.is_file() or not is_nifti(source):
-        raise InputError(
-            source,
-            expected="a folder of masks, or one mask",
-            found="another file" if source.is_file() else "no such file or folder",
-            fix="Check the path.",
-        )
+    require_nifti(source, expected="a folder of masks, or one mask", fix="Check the path.")
     meaning = meaning_of(source)
     if meaning is None:
         raise unknown_name(source)
