@@ -8,7 +8,14 @@ person's wherever the folder is moved. What a killed run left is tidied up by th
 
 from spinalroots.files.folders import folder_in_one_piece
 from spinalroots.files.locks import alone
-from spinalroots.files.single import read_json, sha256, write_bytes, write_json, write_text
+from spinalroots.files.single import (
+    read_json,
+    sha256,
+    write_bytes,
+    write_json,
+    write_table,
+    write_text,
+)
 from spinalroots.files.together import files_together, require_free
 
 __all__ = [
@@ -20,5 +27,6 @@ __all__ = [
     "sha256",
     "write_bytes",
     "write_json",
+    "write_table",
     "write_text",
 ]

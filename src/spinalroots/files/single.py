@@ -6,9 +6,12 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spinalroots.files.locks import locked, told
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def write_bytes(path: Path, payload: bytes) -> None:
@@ -39,6 +42,11 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically: two spaces, keys as given, a newline at the end."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_table(path: Path, table: pd.DataFrame, float_format: str | None = None) -> None:
+    """Write a table as CSV atomically, without its index."""
+    write_text(path, table.to_csv(index=False, lineterminator="\n", float_format=float_format))
 
 
 def read_json(path: Path) -> Any:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
-from tqdm import tqdm
 
+from spinalroots.compute.parallel import each
 from spinalroots.dataset.layout import Dataset
 from spinalroots.files import folder_in_one_piece, write_json
 from spinalroots.imaging.volume import Volume, write_volume
@@ -44,11 +43,8 @@ def write_dataset(
     Both folders appear whole or not at all; the bytes do not depend on `workers`.
     """
     with folder_in_one_piece(raw_root) as raw, folder_in_one_piece(truth_root) as truth:
-        jobs = (
-            delayed(_write_case)(raw, truth, params, seed, index) for index in range(params.cases)
-        )
-        results = Parallel(n_jobs=workers, return_as="generator")(jobs)
-        rows = list(tqdm(results, total=params.cases, desc="phantom", unit="case"))
+        jobs = [(raw, truth, params, seed, index) for index in range(params.cases)]
+        rows = each(_write_case, jobs, workers, "phantom")
         table = pd.DataFrame(rows).set_index("participant_id")
         Dataset(raw).write_description("spinalroots phantoms", table)
         Dataset(truth).write_description("spinalroots phantoms: the truth", table)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
-from tqdm import tqdm
 
+from spinalroots.compute.parallel import each
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import SelectedCase
 from spinalroots.errors import InputError
@@ -55,9 +54,8 @@ def refine_dataset(
     :raises InputError: no case has a chosen root.
     """
     with folder_in_one_piece(root) as staging:
-        jobs = (delayed(refine_case)(case, Dataset(staging), truth, params) for case in cases)
-        results = Parallel(n_jobs=workers, return_as="generator")(jobs)
-        results = list(tqdm(results, total=len(cases), desc="refine", unit="case"))
+        jobs = [(case, Dataset(staging), truth, params) for case in cases]
+        results = each(refine_case, jobs, workers, "refine")
         rows = [(found.name, found.source, found.subject) for found in results if found.refined]
         if not rows:
             raise InputError(

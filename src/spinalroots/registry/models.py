@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from pathlib import Path
 
 from spinalroots.errors import InputError
 from spinalroots.registry.anatomy import Region, Scheme, Target
@@ -92,3 +93,19 @@ def nnunet_row(row: str | None) -> Model:
             fix=f"Did you mean {close[0]!r}?" if close else "Give one of these after the stage.",
         )
     return rows[row]
+
+
+def models_below(folder: Path, stage: str) -> list[Model]:
+    """The models that have a folder below `folder`, which `stage` writes.
+
+    :raises InputError: none has.
+    """
+    found = [model for name, model in MODELS.items() if (folder / name).is_dir()]
+    if not found:
+        raise InputError(
+            folder,
+            expected="a folder for each model",
+            found="none",
+            fix=f"Run `dvc repro {stage}`.",
+        )
+    return found

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 
 from spinalroots import console
 from spinalroots.compute import arithmetic
 from spinalroots.errors import InputError
 from spinalroots.pipeline import params
-from spinalroots.registry.models import MODELS
+from spinalroots.registry.models import nnunet_row
 from spinalroots.stages import BY_ROW, add_arguments
 
 
@@ -19,7 +18,15 @@ def run(options: argparse.Namespace) -> None:
 
     :raises InputError: a row is missing, unknown or too much; the parameters cannot be used.
     """
-    _require_row(options.name, options.row)
+    if options.name in BY_ROW:
+        nnunet_row(options.row)
+    elif options.row:
+        raise InputError(
+            f"stage {options.name}",
+            expected="no row",
+            found=repr(options.row),
+            fix="Leave it out.",
+        )
     if options.strict and options.name != "check":
         raise InputError(
             "--strict", expected="the stage check", found=options.name, fix="Leave it out."
@@ -29,20 +36,6 @@ def run(options: argparse.Namespace) -> None:
     stage = importlib.import_module(f"spinalroots.stages.{options.name}")
     more = {"strict": True} if options.strict else {}
     stage.main(loaded, *([options.row] if options.row else []), **more)
-
-
-def _require_row(stage: str, row: str | None) -> None:
-    rows = [model.row for model in MODELS.values() if model.family == "nnunet"]
-    if stage in BY_ROW and row not in rows:
-        close = difflib.get_close_matches(row or "", rows, n=1)
-        raise InputError(
-            f"stage {stage}",
-            expected=f"a row: {', '.join(rows)}",
-            found=repr(row) if row else "none",
-            fix=f"Did you mean {close[0]!r}?" if close else f"Try: {stage} {rows[0]}",
-        )
-    if stage not in BY_ROW and row:
-        raise InputError(f"stage {stage}", expected="no row", found=repr(row), fix="Leave it out.")
 
 
 def main() -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from joblib import Parallel, delayed
-
+from spinalroots.compute.parallel import each
 from spinalroots.dataset.selection import SelectedCase, selected_cases
 from spinalroots.files import read_json
 from spinalroots.imaging.centreline import Centreline
@@ -17,9 +16,7 @@ def main(params: Params) -> None:
     """Write the features of every training scan."""
     training = set(read_json(paths.SPLIT)["train"])
     cases = [case for case in selected_cases(params.data, paths.RAW) if case.name in training]
-    measured = Parallel(n_jobs=min(params.workers, len(cases)))(
-        delayed(_measure)(case) for case in cases
-    )
+    measured = each(_measure, [(case,) for case in cases], params.workers, "appearance")
     found = {case.name: features for case, features in zip(cases, measured, strict=True)}
     appearance.write(paths.APPEARANCE, found)
 

@@ -16,7 +16,7 @@ from spinalroots.augment.planning import plan_dataset
 from spinalroots.compute import arithmetic
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import selected_cases
-from spinalroots.files import folder_in_one_piece, read_json, write_json, write_text
+from spinalroots.files import folder_in_one_piece, read_json, write_json, write_table
 from spinalroots.imaging.volume import read_image, read_labels
 from spinalroots.pipeline import provenance
 from spinalroots.pipeline.params import Params
@@ -36,7 +36,7 @@ def main(params: Params) -> None:
     """Plan, make and describe the augmented data set."""
     train = read_json(paths.SPLIT)["train"]
     plan = plan_dataset(REFINED, train, params.augment)
-    _write_csv("augmentation_plan.csv", plan.table())
+    write_table(paths.REPORTS / "augmentation_plan.csv", plan.table())
     cache = repository_root() / ".cache" / "augment"
     folders = {
         one.name: cache / variant_key(one, params.augment, params.seed) for one in plan.variants
@@ -57,7 +57,7 @@ def main(params: Params) -> None:
         Dataset(staging).write_description("Augmented cases", _participants(plan.variants))
         write_json(staging / "class_weights.json", _class_weights(counts))
     table = distribution.table(counts)
-    _write_csv("class_distribution.csv", table)
+    write_table(paths.REPORTS / "class_distribution.csv", table)
     figures.write_distribution(paths.FIGURES / "class_distribution.png", table)
     outcome = distribution.outcome(
         counts, plan.scheme, target_ratio=params.augment.target_ratio, limit=plan.balance.limit
@@ -138,7 +138,3 @@ def _caption(variant: Variant) -> str:
 def _tile(source: Dataset, case: str, caption: str, scheme: Scheme) -> figures.Tile:
     roots = read_labels(source.labels(case, scheme)) if source.has(case, scheme) else None
     return caption, read_image(source.image(case)), roots
-
-
-def _write_csv(name: str, table: pd.DataFrame) -> None:
-    write_text(paths.REPORTS / name, table.to_csv(index=False, lineterminator="\n"))

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
-from tqdm import tqdm
 
+from spinalroots.compute.parallel import each
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import selected_cases
-from spinalroots.files import folder_in_one_piece, write_text
+from spinalroots.files import folder_in_one_piece, write_table
 from spinalroots.imaging import slices, slices_figure
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.centreline_image import find
@@ -25,8 +24,8 @@ from spinalroots.registry.paths import (
     FIGURES,
     RAW,
     REFINED,
-    REPORTS,
     SCAN_CENTRELINES,
+    TABLE_CENTRELINE,
     TRUTH_CENTRELINES,
 )
 
@@ -37,18 +36,13 @@ def main(params: Params) -> None:
     folders = (Dataset(REFINED), Dataset(AUGMENTED))
     prepared = [(data, case) for data in folders for case in data.cases_if_any()]
     with folder_in_one_piece(CENTRELINES) as staging:
-        jobs = [
-            delayed(_write)(one.dataset, one.name, params, staging / SCAN_CENTRELINES.name, False)
-            for one in raw
-        ]
-        jobs += [delayed(_write)(data, case, params, staging, True) for data, case in prepared]
-        results = Parallel(n_jobs=params.workers, return_as="generator")(jobs)
-        for _ in tqdm(results, total=len(jobs), desc="centreline", unit="case"):
-            pass
+        scans = staging / SCAN_CENTRELINES.name
+        jobs = [(one.dataset, one.name, params, scans, False) for one in raw]
+        jobs += [(data, case, params, staging, True) for data, case in prepared]
+        each(_write, jobs, params.workers, "centreline")
     rows = [_compare(found.name) for found in raw]
     table = pd.DataFrame(rows, columns=["case", "source", "mean_mm", "max_mm"])
-    text = table.to_csv(index=False, lineterminator="\n", float_format="%.3f")
-    write_text(REPORTS / "centreline.csv", text)
+    write_table(TABLE_CENTRELINE, table, "%.3f")
     _draw(*prepared[0], params)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from joblib import Parallel, delayed
-from tqdm import tqdm
-
+from spinalroots.compute.parallel import each
 from spinalroots.dataset.selection import selected_cases
 from spinalroots.files import write_json, write_text
 from spinalroots.pipeline.params import Params
@@ -19,10 +17,8 @@ def main(params: Params, strict: bool | None = None) -> None:
     :param strict: wins over `check.strict`.
     :raises InputError: findings, if strict; the reports are written all the same.
     """
-    selected = selected_cases(params.data, paths.RAW)
-    jobs = (delayed(check_case)(case, params.check) for case in selected)
-    results = Parallel(n_jobs=params.workers, return_as="generator")(jobs)
-    cases = list(tqdm(results, total=len(selected), desc="check", unit="case"))
+    jobs = [(case, params.check) for case in selected_cases(params.data, paths.RAW)]
+    cases = each(check_case, jobs, params.workers, "check")
     write_json(paths.CHECK, record(cases))
     write_text(paths.CHECK_PAGE, page(cases))
     if params.check.strict if strict is None else strict:

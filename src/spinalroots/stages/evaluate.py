@@ -6,16 +6,15 @@ import sys
 from dataclasses import dataclass
 
 import pandas as pd
-from joblib import Parallel, delayed
 
+from spinalroots.compute.parallel import each
 from spinalroots.dataset.layout import FOREGROUND, UNTRAINED, Dataset
 from spinalroots.dataset.selection import SelectedCase, selected_cases
 from spinalroots.dataset.split import require_unseen
-from spinalroots.errors import InputError
 from spinalroots.expert import counted, predictions, score_file
 from spinalroots.expert import tables as expert_tables
 from spinalroots.expert.scores import ExpertScore
-from spinalroots.files import read_json, write_json, write_text
+from spinalroots.files import read_json, write_json, write_table
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image, read_labels, require_same_grid
 from spinalroots.metrics import calibration, tables
@@ -27,7 +26,7 @@ from spinalroots.pipeline import tracking
 from spinalroots.pipeline.params import Params
 from spinalroots.quality import appearance, plausibility
 from spinalroots.registry import paths
-from spinalroots.registry.models import MODELS, Model
+from spinalroots.registry.models import Model, models_below
 from spinalroots.settings.results import Evaluate
 
 
@@ -35,23 +34,20 @@ def main(params: Params) -> None:
     """Score every postprocessed model on every test case and write the tables."""
     split = read_json(paths.SPLIT)
     require_unseen(split["test"], split)
-    models = _predicted_models()
+    models = models_below(paths.POSTPROCESSED, "postprocess")
     selected = {case.name: case for case in selected_cases(params.data, paths.RAW)}
     test = [selected[name] for name in split["test"]]
-    jobs = [(model, case) for model in models for case in test]
     training = appearance.read(paths.APPEARANCE)
-    pool = Parallel(n_jobs=min(params.workers, len(jobs)))
-    unlike = pool(delayed(_unlike_training)(case, training) for case in test)
-    results = pool(delayed(_score)(model, case, params.evaluate) for model, case in jobs)
+    looks = [(case, training) for case in test]
+    jobs = [(model, case, params.evaluate) for model in models for case in test]
+    unlike = each(_unlike_training, looks, params.workers, "appearance")
+    results: list[Scored] = each(_score, jobs, params.workers, "evaluate")
 
     resampling = {"seed": params.seed, "resamples": params.evaluate.bootstrap_resamples}
     cases = tables.long_table(
-        (model.name, case.name, case.source, one.measurements)
-        for (model, case), one in zip(jobs, results, strict=True)
+        (one.model, one.case.name, one.case.source, one.measurements) for one in results
     )
-    curves = calibration.summed(
-        (model.name, one.reliability) for (model, _), one in zip(jobs, results, strict=True)
-    )
+    curves = calibration.summed((one.model, one.reliability) for one in results)
     human = _human_scores(split["test"])
     metrics = tables.metrics(cases, curves, **resampling)
     by_region = expert_tables.table_expert_scores(cases, human)
@@ -63,13 +59,13 @@ def main(params: Params) -> None:
         (paths.COMPARISONS, tables.comparisons(cases, **resampling)),
         (paths.CALIBRATION, tables.calibration(curves)),
     ):
-        write_text(path, table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+        write_table(path, table, "%.6f")
     write_json(paths.METRICS, metrics)
     of_scan = dict(zip(split["test"], unlike, strict=True))
     warnings = [
-        {"model": model.name, "case": case.name, **warning}
-        for (model, case), one in zip(jobs, results, strict=True)
-        for warning in (*one.warnings, *of_scan[case.name])
+        {"model": one.model, "case": one.case.name, **warning}
+        for one in results
+        for warning in (*one.warnings, *of_scan[one.case.name])
     ]
     write_json(paths.PLAUSIBILITY, warnings)
     for model in models:
@@ -80,21 +76,11 @@ def main(params: Params) -> None:
 class Scored:
     """What one model's prediction of one case is worth, and what looks wrong about it."""
 
+    model: str
+    case: SelectedCase
     measurements: list[Measurement]
     warnings: list[dict]
     reliability: calibration.Reliability | None
-
-
-def _predicted_models() -> list[Model]:
-    models = [model for name, model in MODELS.items() if (paths.POSTPROCESSED / name).is_dir()]
-    if not models:
-        raise InputError(
-            paths.POSTPROCESSED,
-            expected="a folder per model",
-            found="none",
-            fix="Run `dvc repro postprocess`.",
-        )
-    return models
 
 
 def _score(model: Model, case: SelectedCase, options: Evaluate) -> Scored:
@@ -115,7 +101,7 @@ def _score(model: Model, case: SelectedCase, options: Evaluate) -> Scored:
     counts = None
     if probability is not None:
         counts = calibration.reliability(probability.data, reference.levels.data)
-    return Scored(found, warnings, counts)
+    return Scored(model.name, case, found, warnings, counts)
 
 
 def _baselines(network: Dataset, case: str, reference: RootMaps, region: str) -> list[Measurement]:

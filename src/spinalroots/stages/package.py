@@ -13,22 +13,15 @@ from spinalroots.pipeline.params import Params
 from spinalroots.predict import package
 from spinalroots.predict.trained import TrainedModel
 from spinalroots.registry import paths
-from spinalroots.registry.models import MODELS
+from spinalroots.registry.models import models_below
 from spinalroots.registry.variants import REFERENCE
 
 
 def main(params: Params) -> None:
     """Package every model that was trained, with the export recommended for it."""
-    names = [name for name in MODELS if (paths.TRAINED / name).is_dir()]
-    if not names:
-        raise InputError(
-            paths.TRAINED,
-            expected="a folder for each trained model",
-            found="none",
-            fix="Run `dvc repro`, which trains first.",
-        )
-    for name in tqdm(names, desc="package", unit="model"):
-        inference = getattr(params.inference, MODELS[name].family)
+    models = models_below(paths.TRAINED, "train_nnunet train_hardnet")
+    for name, family in tqdm([(model.name, model.family) for model in models], desc="package"):
+        inference = getattr(params.inference, family)
         model = TrainedModel(paths.TRAINED / name, inference)
         settings = package.Settings(
             centreline=params.centreline, inference=inference, postprocess=params.postprocess

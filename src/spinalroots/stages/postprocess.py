@@ -4,38 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from joblib import Parallel, delayed
-from tqdm import tqdm
-
+from spinalroots.compute.parallel import each
 from spinalroots.dataset.layout import Dataset
-from spinalroots.errors import InputError
 from spinalroots.files import folder_in_one_piece
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_labels, write_volume
 from spinalroots.pipeline.params import Params
 from spinalroots.postprocess.maps import root_maps
 from spinalroots.registry.anatomy import Scheme
-from spinalroots.registry.models import MODELS, Model
+from spinalroots.registry.models import Model, models_below
 from spinalroots.registry.paths import POSTPROCESSED, PREDICTIONS, SCAN_CENTRELINES
 
 
 def main(params: Params) -> None:
     """Postprocess the predictions of every model that has any."""
-    models = [model for name, model in MODELS.items() if (PREDICTIONS / name).is_dir()]
-    if not models:
-        raise InputError(
-            PREDICTIONS,
-            expected="a folder of predictions per model",
-            found="none",
-            fix="Run `dvc repro`, which predicts first.",
-        )
+    models = models_below(PREDICTIONS, "predict_nnunet predict_hardnet")
     with folder_in_one_piece(POSTPROCESSED) as staging:
-        jobs = [(model, case) for model in models for case in predicted_cases(model)]
-        results = Parallel(n_jobs=min(params.workers, len(jobs)), return_as="generator")(
-            delayed(_write_case)(staging, model, case, params) for model, case in jobs
-        )
-        for _ in tqdm(results, total=len(jobs), desc="postprocess", unit="case"):
-            pass
+        jobs = [
+            (staging, model, case, params) for model in models for case in predicted_cases(model)
+        ]
+        each(_write_case, jobs, params.workers, "postprocess")
         for model in models:
             Dataset(staging / model.name).write_description(f"Predictions of {model.name}")
 

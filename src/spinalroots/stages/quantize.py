@@ -10,7 +10,7 @@ import numpy as np
 
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import PHANTOM, SelectedCase, selected_cases
-from spinalroots.files import folder_in_one_piece, read_json, write_json, write_text
+from spinalroots.files import folder_in_one_piece, read_json, write_json, write_table
 from spinalroots.pipeline import tracking
 from spinalroots.pipeline.params import Params
 from spinalroots.predict.trained import TrainedModel
@@ -41,9 +41,8 @@ def main(params: Params) -> None:
             rows += compared
         write_json(staging / paths.RECOMMENDED.name, recommended)
     table = frame(rows)
-    short, details = table[list(TABLE)].round(4), table.round(5)
-    write_text(paths.REPORTS / "table_quantization.csv", short.to_csv(index=False))
-    write_text(paths.REPORTS / "quantization_details.csv", details.to_csv(index=False))
+    write_table(paths.TABLE_QUANTIZATION, table[list(TABLE)].round(4))
+    write_table(paths.REPORTS / "quantization_details.csv", table.round(5))
     figure.save(PICTURE, rows)
     _to_mlflow(rows, params)
 

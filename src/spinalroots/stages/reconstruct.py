@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from spinalroots import reconstruct
+from spinalroots.compute.parallel import each
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
 from spinalroots.files import folder_in_one_piece, read_json, write_text
@@ -32,10 +32,8 @@ def main(params: Params) -> None:
         )
     chosen = cases[: knobs.cases] if knobs.cases else cases
     with folder_in_one_piece(paths.RECONSTRUCTION) as staging:
-        results = Parallel(n_jobs=min(params.workers, len(chosen)), return_as="generator")(
-            delayed(_reconstruct)(folder, case, staging, params) for case in chosen
-        )
-        empty = [case for case in tqdm(results, total=len(chosen), desc="reconstruct") if case]
+        jobs = [(folder, case, staging, params) for case in chosen]
+        empty = list(filter(None, each(_reconstruct, jobs, params.workers, "reconstruct")))
         if empty:
             text = f"{knobs.model} found no root in: {', '.join(empty)}\n"
             write_text(staging / "without_roots.txt", text)

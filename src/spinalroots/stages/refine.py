@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import selected_cases
-from spinalroots.files import write_json, write_text
+from spinalroots.files import write_json, write_table
 from spinalroots.pipeline.params import Params
 from spinalroots.refine.dataset import refine_dataset
 from spinalroots.refine.figure import draw
 from spinalroots.refine.summary import gain_table, summary
-from spinalroots.registry.paths import FIGURES, RAW, REFINED, REPORTS, TRUTH
+from spinalroots.registry.paths import FIGURES, RAW, REFINED, REPORTS, TABLE_REFINEMENT, TRUTH
 
 
 def main(params: Params) -> None:
@@ -21,6 +21,6 @@ def main(params: Params) -> None:
     if bare:
         print(f"left out, as they have no root of the chosen classes: {', '.join(bare)}")
     table = gain_table(results, params.refine)
-    write_text(REPORTS / "refinement.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_table(TABLE_REFINEMENT, table)
     write_json(REPORTS / "refinement.json", summary(results, table))
     draw(FIGURES / "refinement.png", results, table)

@@ -9,7 +9,7 @@ import pandas as pd
 from optuna.trial import FrozenTrial
 
 from spinalroots import pictures
-from spinalroots.files import write_bytes, write_json, write_text
+from spinalroots.files import write_bytes, write_json, write_table
 from spinalroots.hardnet.tuning.study import best_trial, feasible, finished
 
 FIGURES = ("dice", "dice_levels", "peak_memory_mb", "outcome")
@@ -68,8 +68,7 @@ def write_report(study: optuna.Study, folder: Path, budget_mb: float, fallback: 
     if best and "learning_rate" in best.params:
         record["params"] = {**best.params, "learning_rate": round(best.params["learning_rate"], 6)}
     write_json(folder / "best_params.json", record)
-    table = trials_table(study)
-    write_text(folder / "trials.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_table(folder / "trials.csv", trials_table(study))
     write_bytes(folder / "pareto.png", _pareto_picture(study, budget_mb))
     write_bytes(folder / "importance.png", _importance_picture(*_varied(study)))
     return record
