@@ -15,27 +15,17 @@ def main(request_path: str) -> None:
 
     from spinalroots.compute.memory import peak_memory_mb
     from spinalroots.hardnet.data.stacks import TrainingStack
-    from spinalroots.hardnet.data.straighten import Stack
     from spinalroots.hardnet.training.plan import TrainingPlan
     from spinalroots.hardnet.training.step import TrainingStep, start_fabric
-    from spinalroots.registry.anatomy import Target
-    from spinalroots.settings.augment import Transforms
-    from spinalroots.settings.hardnet import Recipe, Tunable
 
     request = json.loads(Path(request_path).read_text(encoding="utf-8"))
-    tuned = Tunable.model_validate(request["tuned"])
-    plan = TrainingPlan(
-        Recipe.model_validate(request["recipe"]),
-        tuned,
-        Target.from_dict(request["target"]),
-        seed=0,
-        transforms=Transforms.model_validate(request["transforms"]),
-    )
+    plan = TrainingPlan.from_dict(request["plan"])
+    tuned = plan.tuned
     rng = np.random.default_rng(0)
     shape = (tuned.patch_vox, tuned.patch_vox, 128)
     classes = (rng.random(shape) < 0.02).astype(np.uint8)
     image, heights = rng.random(shape, np.float32), np.zeros(128, np.float32)
-    stack = TrainingStack("noise", Stack(image, heights), classes)
+    stack = TrainingStack(image, heights, classes, "noise")
     before, steps = peak_memory_mb(), request["steps"]
     step = TrainingStep(plan, start_fabric(tuned.precision, "cpu"), steps)
     batches = step.batches([stack], steps, epoch=0)

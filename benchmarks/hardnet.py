@@ -164,17 +164,14 @@ def memory_record(name: str, ours: dict, other: dict, compared: str) -> dict:
 
 def measured(hardnet: Hardnet, tuned: Tunable) -> dict:
     """Figures of a fresh process (`benchmarks/_hardnet_step.py`)."""
+    target = MODELS["hardnet-all-levels"].target()
+    transforms = params.load("params.yaml").augment.transforms
+    plan = TrainingPlan(hardnet.recipe, tuned, target, seed=0, transforms=transforms)
     with tempfile.TemporaryDirectory() as folder:
         request = Path(folder) / "request.json"
         write_json(
             request,
-            {
-                "recipe": hardnet.recipe.model_dump(mode="json"),
-                "tuned": tuned.model_dump(),
-                "transforms": params.load("params.yaml").augment.transforms.model_dump(),
-                "target": MODELS["hardnet-all-levels"].target().as_dict(),
-                "steps": STEPS,
-            },
+            {"plan": plan.as_dict(), "steps": STEPS},
         )
         done = subprocess.run(
             [sys.executable, str(Path(__file__).with_name("_hardnet_step.py")), str(request)],

@@ -13,7 +13,6 @@ from spinalroots.hardnet.data.patches import Patches, PatchShape, draw_patch, ta
 from spinalroots.hardnet.data.stacks import TrainingStack
 from spinalroots.hardnet.data.straighten import (
     InputSpec,
-    Stack,
     bend_back,
     network_stack,
     normalised,
@@ -43,7 +42,7 @@ def case(seed=0, shape=(12, 12, 10)) -> TrainingStack:
     classes[5, 5, :] = 1
     classes[3, 8, 2] = 2
     heights = np.linspace(-1, 1, shape[2], dtype=np.float32)
-    return TrainingStack("made", Stack(rng.random(shape, np.float32) + 0.5, heights), classes)
+    return TrainingStack(rng.random(shape, np.float32) + 0.5, heights, classes, "made")
 
 
 def test_straightening_and_back_is_exact_where_voxel_sizes_agree():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import get_args
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 
 from spinalroots.errors import InputError
 from spinalroots.hardnet.network import segmentation as network_module
@@ -118,7 +120,7 @@ def test_deep_supervision_adds_coarser_logits_while_training_only():
 
 def test_config_survives_json():
     settings = config(in_plane_stem_stride=2, deep_supervision=True)
-    assert NetworkConfig.from_dict(json.loads(json.dumps(settings.as_dict()))) == settings
+    assert TypeAdapter(NetworkConfig).validate_json(json.dumps(asdict(settings))) == settings
 
 
 def test_an_unknown_preset_names_the_known_ones():

@@ -15,7 +15,6 @@ import torch
 
 from spinalroots.errors import InputError
 from spinalroots.hardnet.data.stacks import TrainingStack
-from spinalroots.hardnet.data.straighten import Stack
 from spinalroots.hardnet.training.plan import TrainingPlan, build
 from spinalroots.hardnet.training.scores import validation_dice
 from spinalroots.hardnet.training.step import TrainingStep, start_fabric
@@ -38,7 +37,7 @@ def stack(seed: int) -> TrainingStack:
             classes[x : x + 2, 6 : 6 + 2, slices] = level
     image[classes > 0] = 0.2
     heights = np.linspace(-1, 1, 24, dtype=np.float32)
-    return TrainingStack(f"case{seed}", Stack(image.astype(np.float32), heights), classes)
+    return TrainingStack(image.astype(np.float32), heights, classes, f"case{seed}")
 
 
 TUNED = {

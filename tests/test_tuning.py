@@ -13,6 +13,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from spinalroots.hardnet.training.plan import TrainingPlan
 from spinalroots.hardnet.tuning import study as tuning
 from spinalroots.hardnet.tuning.process import BEHIND, OVER_BUDGET, execute, watch
 from spinalroots.hardnet.tuning.report import write_report
@@ -47,13 +48,13 @@ def setup(folder: Path, **tune_changes) -> StudySetup:
             **tune_changes,
         }
     )
-    recipe, untuned = plan().recipe, whole.hardnet.untuned
-    return StudySetup(recipe, untuned, tune, TARGET, folder / "stacks.npz", folder, seed=3)
+    untuned = TrainingPlan(plan().recipe, whole.hardnet.untuned, TARGET, seed=3)
+    return StudySetup(untuned, tune, folder / "stacks.npz", folder)
 
 
 def pretend(request, path, *, timeout_s, budget_mb, dice_to_reach):
     """A trial without a process: bigger patches and batches score higher and need more memory."""
-    tuned = request["tuned"]
+    tuned = request["plan"]["tuned"]
     size = tuned["patch_vox"] * tuned["batch"]
     peak = 10.0 * size
     if peak > budget_mb:
@@ -183,7 +184,7 @@ def test_a_line_tells_when_to_stop():
 
 def test_a_listed_value_is_searched_unless_the_network_has_no_use_for_it():
     where = setup(Path("unused"))
-    space = search_space(where.recipe, where.tune)
+    space = search_space(where.plan.recipe, where.tune)
     assert "patch_slices" not in space
     assert set(space) == set(Tunable.model_fields) - {"patch_slices"}
 
@@ -227,7 +228,7 @@ def test_machines_that_ask_at_once_get_different_trials(tmp_path):
     assert sorted(number for number, _ in told) == list(range(6))
     tried = [json.dumps(values) for _, values in told]
     assert len(set(tried)) == 6
-    start = setup(tmp_path).untuned.model_dump()
+    start = setup(tmp_path).plan.tuned.model_dump()
     assert [number for number, values in told if values.items() <= start.items()] == [0]
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 
 from spinalroots.errors import InputError, require_file
 from spinalroots.files import read_json, write_bytes, write_json
@@ -95,9 +96,9 @@ class HardnetPredictor:
                 "name": self.name,
                 "target": self.target.as_dict(),
                 "classes": list(self.target.class_names),
-                "network": self.network.config.as_dict(),
+                "network": asdict(self.network.config),
                 "parameters": sum(p.numel() for p in self.network.parameters()),
-                "input": {**self.spec.as_dict(), "shape": list(self.input_shape)},
+                "input": {**asdict(self.spec), "shape": list(self.input_shape)},
                 **more,
             },
         )
@@ -128,7 +129,7 @@ class HardnetPredictor:
             expected="the weights of a trained HarDNet",
             fix="Run `dvc repro` or `dvc pull`.",
         )
-        network = SegmentationHardnet(NetworkConfig.from_dict(record["network"]))
+        network = SegmentationHardnet(TypeAdapter(NetworkConfig).validate_python(record["network"]))
         try:
             network.load_state_dict(load_file(weights))
         except RuntimeError as error:
@@ -145,7 +146,7 @@ class HardnetPredictor:
             Target.from_dict(record["target"]),
             network.to(torch.device(device)).eval(),
             shape,
-            InputSpec.from_dict(spec),
+            TypeAdapter(InputSpec).validate_python(spec),
             inference or HardnetInference.model_validate(record["inference"]),
         )
 

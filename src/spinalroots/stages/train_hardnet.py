@@ -47,15 +47,8 @@ def main(params: Params) -> None:
     split = read_json(paths.SPLIT)
     training = training_cases(split["train"], [Dataset(paths.REFINED), Dataset(paths.AUGMENTED)])
     validation = training_cases(split["validation"], [Dataset(paths.REFINED)])
-    settings = {
-        **hardnet.determines_weights(tuned),
-        "target": target.as_dict(),
-        "class_weights": plan.class_weights,
-        "transforms": params.augment.transforms.model_dump(),
-        "seed": params.seed,
-    }
-    cases = [*training, *validation]
-    files = [path for case in cases for path in case_files(case, paths.CENTRELINES, target)]
+    settings = {**plan.as_dict(), **hardnet.determines_weights(tuned)}
+    files = case_files([*training, *validation], paths.CENTRELINES, target)
     key = provenance.key(MADE_BY, settings, files)
     state = tracking.repository_root() / ".cache" / "hardnet" / key
     device = choose_device(hardnet.device, "hardnet.accelerator")

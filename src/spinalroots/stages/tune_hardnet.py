@@ -13,7 +13,7 @@ from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.training_cases import training_cases
 from spinalroots.files import folder_in_one_piece, read_json
 from spinalroots.hardnet.data.stacks import case_files, class_weights, read_stacks
-from spinalroots.hardnet.data.straighten import InputSpec
+from spinalroots.hardnet.training.plan import TrainingPlan
 from spinalroots.pipeline import provenance, tracking
 from spinalroots.pipeline.params import Params
 from spinalroots.registry import paths
@@ -37,35 +37,23 @@ def main(params: Params) -> None:
     training = training_cases(split["train"], refined)
     validation = training_cases(split["validation"], refined)[: tune.trial_cases]
     weights = class_weights(hardnet.class_weights, paths.AUGMENTED / "class_weights.json", target)
+    plan = TrainingPlan(
+        hardnet.recipe, hardnet.untuned, target, params.seed, weights, params.augment.transforms
+    )
     settings = {
+        **plan.as_dict(),
         **hardnet.determines_trials(),
         "tune": tune.determines_trials(),
-        "target": target.as_dict(),
-        "class_weights": weights,
-        "transforms": params.augment.transforms.model_dump(),
-        "seed": params.seed,
     }
-    cases = [*training, *validation]
-    files = [path for case in cases for path in case_files(case, paths.CENTRELINES, target)]
+    files = case_files([*training, *validation], paths.CENTRELINES, target)
     key = provenance.key(MADE_BY, settings, files)
     folder = tracking.repository_root() / ".cache" / "tune" / key
-    setup = StudySetup(
-        hardnet.recipe,
-        hardnet.untuned,
-        tune,
-        target,
-        folder / "stacks.npz",
-        folder,
-        params.seed,
-        choose_device(hardnet.device, "hardnet.accelerator"),
-        weights,
-        params.augment.transforms,
-    )
-    spec = InputSpec(hardnet.square_mm, hardnet.voxel_mm, hardnet.slice_mm)
+    device = choose_device(hardnet.device, "hardnet.accelerator")
+    setup = StudySetup(plan, tune, folder / "stacks.npz", folder, device)
     write_stacks(
         setup.stacks,
         *(
-            read_stacks(part, paths.CENTRELINES, spec, target, workers=params.workers)
+            read_stacks(part, paths.CENTRELINES, plan.spec, target, workers=params.workers)
             for part in (training, validation)
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,22 +24,11 @@ UNKNOWN_ROOT = 255
 
 
 @dataclass(frozen=True)
-class TrainingStack:
-    """A straightened case: its stack, and `classes` (S, S, Z) uint8 of the target."""
+class TrainingStack(Stack):
+    """A straightened case, with `classes` (S, S, Z) uint8 of the target."""
 
-    name: str
-    stack: Stack
     classes: np.ndarray
-
-    @property
-    def image(self) -> np.ndarray:
-        """Normalised grey values (S, S, Z) float32."""
-        return self.stack.image
-
-    @property
-    def heights(self) -> np.ndarray:
-        """Heights (Z,) above the conus."""
-        return self.stack.heights
+    name: str
 
     @cached_property
     def root_voxels(self) -> dict[int, np.ndarray]:
@@ -93,16 +83,21 @@ def _read_stack(
         classes[entity & (labels == 0)] = UNKNOWN_ROOT
     scan = read_image(dataset.image(case.name))
     stack, placement = network_stack(scan, Centreline.read(line), spec)
-    return TrainingStack(case.name, stack, straighten(classes, placement, labels=True))
+    straight = straighten(classes, placement, labels=True)
+    return TrainingStack(stack.image, stack.heights, straight, case.name)
 
 
-def case_files(case: TrainingCase, centrelines: Path, target: Target) -> list[Path]:
-    """The files that a case is read from."""
+def case_files(cases: Iterable[TrainingCase], centrelines: Path, target: Target) -> list[Path]:
+    """The files that the cases are read from."""
     wanted = [
-        case.dataset.image(case.name),
-        case.dataset.labels(case.name, target.scheme),
-        case.dataset.labels(case.name, Scheme.ENTITY),
-        _centreline(case, centrelines),
+        path
+        for case in cases
+        for path in (
+            case.dataset.image(case.name),
+            case.dataset.labels(case.name, target.scheme),
+            case.dataset.labels(case.name, Scheme.ENTITY),
+            _centreline(case, centrelines),
+        )
     ]
     return [path for path in wanted if path.is_file()]
 

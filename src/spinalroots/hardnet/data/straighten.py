@@ -7,8 +7,7 @@ and muscle, which may be cropped away in training data, do not change the roots'
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -39,7 +38,7 @@ class InputSpec:
     """`square_mm`: edge of the square; `voxel_mm`: in plane; `slice_mm`: along the axis, None keeps
     the scan's slices; how grey values are scaled, and how the conus is found.
 
-    A trained network carries its own (:meth:`as_dict`): today's defaults are for new trainings.
+    A trained network carries its own: today's defaults are for new trainings.
     """
 
     square_mm: float
@@ -52,20 +51,6 @@ class InputSpec:
     def size_vox(self) -> int:
         """Edge of the square in voxels."""
         return max(1, round(self.square_mm / self.voxel_mm))
-
-    def as_dict(self) -> dict:
-        """Plain values for a JSON file."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, record: dict) -> InputSpec:
-        """Inverse of :meth:`as_dict`, also after a round through JSON."""
-        grey: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in record["grey_values"].items()
-        }
-        parts = {"grey_values": GreyValues(**grey), "conus": Conus(**record["conus"])}
-        return cls(**{**record, **parts})
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,7 @@ per axis between the levels, because slices are thicker than voxels are wide.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -102,26 +100,6 @@ class NetworkConfig:
         for stride in self.strides:
             total = [whole * step for whole, step in zip(total, stride, strict=True)]
         return tuple(total)
-
-    def as_dict(self) -> dict:
-        """Plain values for a JSON file."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, record: dict) -> NetworkConfig:
-        """Inverse of :meth:`as_dict`, also after a round through JSON."""
-        size: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, Sequence) else value
-            for key, value in record["size"].items()
-        }
-        return cls(
-            **{
-                **record,
-                "size": Size(**size),
-                "strides": tuple(tuple(stride) for stride in record["strides"]),
-                "stem_stride": tuple(record["stem_stride"]),
-            }
-        )
 
 
 def scaled(size: Size, width: float) -> Size:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from pydantic import TypeAdapter
 
 from spinalroots.errors import InputError
 from spinalroots.hardnet.data.patches import Patches, PatchShape
@@ -14,10 +14,8 @@ from spinalroots.hardnet.data.straighten import InputSpec
 from spinalroots.hardnet.network.segmentation import NetworkConfig, SegmentationHardnet
 from spinalroots.hardnet.training.losses import LossWeights
 from spinalroots.registry.anatomy import Target
-
-if TYPE_CHECKING:
-    from spinalroots.settings.augment import Transforms
-    from spinalroots.settings.hardnet import Recipe, Tunable
+from spinalroots.settings.augment import Transforms
+from spinalroots.settings.hardnet import Recipe, Tunable
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,15 @@ class TrainingPlan:
     seed: int
     class_weights: tuple[float, ...] | None = None
     transforms: Transforms | None = None
+
+    def as_dict(self) -> dict:
+        """Plain values for a JSON file; :meth:`from_dict` reads them back."""
+        return TypeAdapter(TrainingPlan).dump_python(self, mode="json")
+
+    @classmethod
+    def from_dict(cls, record: dict) -> TrainingPlan:
+        """Inverse of :meth:`as_dict`."""
+        return TypeAdapter(cls).validate_python(record)
 
     @property
     def spec(self) -> InputSpec:

@@ -30,7 +30,12 @@ def validation_dice(step: TrainingStep, stacks: list[TrainingStack]) -> dict[str
     step.network.eval()
     found = predictor(step.plan, step.network, "validation")
     with step.fabric.autocast():
-        scores = np.array([_stack_dice(found, stack) for stack in stacks])
+        scores = np.array(
+            [
+                stack_dice(found.stack_probabilities(stack), stack.classes, found.target)
+                for stack in stacks
+            ]
+        )
     present = np.isfinite(scores)
     counts = present.sum(axis=0)
     means = np.where(present, scores, 0).sum(axis=0) / np.maximum(counts, 1)
@@ -40,11 +45,6 @@ def validation_dice(step: TrainingStep, stacks: list[TrainingStack]) -> dict[str
     if levels:
         figures["dice_levels"] = float(np.mean(list(levels.values())))
     return figures
-
-
-def _stack_dice(found: HardnetPredictor, stack: TrainingStack) -> np.ndarray:
-    chances = found.stack_probabilities(stack.stack)
-    return stack_dice(chances, stack.classes, found.target)
 
 
 def stack_dice(chances: np.ndarray, classes: np.ndarray, target: Target) -> np.ndarray:

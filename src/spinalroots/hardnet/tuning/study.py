@@ -8,16 +8,15 @@ of memory, or shows after its first step that it needs more than the budget, cou
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from spinalroots.hardnet.training.plan import TrainingPlan
 from spinalroots.hardnet.tuning.process import COMPLETE, OUT_OF_MEMORY, TOO_SLOW, execute
-from spinalroots.registry.anatomy import Target
-from spinalroots.settings.augment import Transforms
 from spinalroots.settings.hardnet import Recipe, Tunable, Tune
 
 MEMORY = "peak_memory_over_budget_mb"
@@ -29,18 +28,14 @@ UNKNOWN_EXCESS_MB = 1.0
 
 @dataclass(frozen=True)
 class StudySetup:
-    """What all trials of a study share: settings, target, stacks on disk, device, folder, seed."""
+    """What all trials of a study share: the `plan` with untuned values, what is searched, stacks on
+    disk, folder and device."""
 
-    recipe: Recipe
-    untuned: Tunable
+    plan: TrainingPlan
     tune: Tune
-    target: Target
     stacks: Path
     folder: Path
-    seed: int
     device: str = "cpu"
-    class_weights: tuple[float, ...] | None = None
-    transforms: Transforms | None = None
 
 
 def search_space(recipe: Recipe, tune: Tune) -> dict[str, list | tuple[float, float]]:
@@ -96,18 +91,18 @@ def ask(study: optuna.Study, setup: StudySetup) -> tuple[optuna.Trial, dict]:
     one would have asked for. Trials that are still running elsewhere are kept away from.
     """
     trial = study.ask()
-    space = search_space(setup.recipe, setup.tune)
+    space = search_space(setup.plan.recipe, setup.tune)
     place = sum(
         other.number < trial.number and other.state is not TrialState.FAIL
         for other in study.get_trials(deepcopy=False)
     )
     study.sampler = optuna.samplers.TPESampler(
-        seed=setup.seed + place,
+        seed=setup.plan.seed + place,
         n_startup_trials=min(10, max(4, setup.tune.trials // 2)),
         multivariate=False,
         constant_liar=True,
     )
-    start = {name: getattr(setup.untuned, name) for name in space}
+    start = {name: getattr(setup.plan.tuned, name) for name in space}
     if place == 0 and all(_contains(choices, start[name]) for name, choices in space.items()):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -152,17 +147,13 @@ def run_next(study: optuna.Study, setup: StudySetup) -> FrozenTrial:
 
 def request(setup: StudySetup, values: dict) -> dict:
     """What a trial's process is told."""
+    tuned = setup.plan.tuned.model_copy(update=values)
     return {
-        "recipe": setup.recipe.model_dump(mode="json"),
-        "tuned": {**setup.untuned.model_dump(), **values},
-        "target": setup.target.as_dict(),
+        "plan": replace(setup.plan, tuned=tuned).as_dict(),
         "stacks": str(setup.stacks),
         "megavoxels": setup.tune.trial_megavoxels,
         "prune_after": setup.tune.prune_after,
         "device": setup.device,
-        "seed": setup.seed,
-        "class_weights": setup.class_weights,
-        "transforms": setup.transforms and setup.transforms.model_dump(),
     }
 
 

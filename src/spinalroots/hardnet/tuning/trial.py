@@ -10,13 +10,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from spinalroots.hardnet.data.stacks import TrainingStack
-from spinalroots.hardnet.data.straighten import Stack
-from spinalroots.registry.anatomy import Target
 
 
 def write_stacks(
@@ -24,12 +23,12 @@ def write_stacks(
 ) -> None:
     """Straightened cases as one uncompressed `.npz`, which a trial reads in no time."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {}
-    for part, stacks in (("training", training), ("validation", validation)):
-        for stack in stacks:
-            arrays[f"{part}/{stack.name}/image"] = stack.image
-            arrays[f"{part}/{stack.name}/heights"] = stack.heights
-            arrays[f"{part}/{stack.name}/classes"] = stack.classes
+    arrays = {
+        f"{part}/{number}/{what}": array
+        for part, stacks in (("training", training), ("validation", validation))
+        for number, stack in enumerate(stacks)
+        for what, array in asdict(stack).items()
+    }
     with path.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **arrays)
 
@@ -37,14 +36,12 @@ def write_stacks(
 def read_stacks(path: Path, part: str) -> list[TrainingStack]:
     """The `training` or `validation` stacks of :func:`write_stacks`."""
     with np.load(path) as arrays:
-        names = [key.split("/")[1] for key in arrays if key.startswith(f"{part}/")]
-        stacks = []
-        for name in dict.fromkeys(names):
-            image, heights, classes = (
-                arrays[f"{part}/{name}/{what}"] for what in ("image", "heights", "classes")
-            )
-            stacks.append(TrainingStack(name, Stack(image, heights), classes))
-        return stacks
+        stacks: dict[str, dict] = {}
+        for key in arrays:
+            of, number, what = key.split("/")
+            if of == part:
+                stacks.setdefault(number, {})[what] = arrays[key]
+    return [TrainingStack(**{**read, "name": str(read["name"])}) for read in stacks.values()]
 
 
 def main(request_path: str) -> None:
@@ -53,19 +50,10 @@ def main(request_path: str) -> None:
     from spinalroots.hardnet.training.plan import TrainingPlan
     from spinalroots.hardnet.training.scores import validation_dice
     from spinalroots.hardnet.training.step import TrainingStep, start_fabric
-    from spinalroots.settings.augment import Transforms
-    from spinalroots.settings.hardnet import Recipe, Tunable
 
     parent = os.getppid()
     request = json.loads(Path(request_path).read_text(encoding="utf-8"))
-    plan = TrainingPlan(
-        Recipe.model_validate(request["recipe"]),
-        Tunable.model_validate(request["tuned"]),
-        Target.from_dict(request["target"]),
-        request["seed"],
-        tuple(request["class_weights"]) if request["class_weights"] else None,
-        Transforms.model_validate(request["transforms"]) if request["transforms"] else None,
-    )
+    plan = TrainingPlan.from_dict(request["plan"])
     archive = Path(request["stacks"])
     training, validation = read_stacks(archive, "training"), read_stacks(archive, "validation")
     steps = max(2, plan.steps(request["megavoxels"]))
