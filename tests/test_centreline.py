@@ -268,22 +268,26 @@ def install_sct(tmp_path, monkeypatch):
     return install
 
 
-def test_sct_is_used_where_it_is_installed(install_sct):
+def by(params, method):
+    return params.centreline.model_copy(update={"method": method})
+
+
+def test_sct_is_used_where_it_is_installed(install_sct, smoke_params):
     install_sct()
     scan, _ = _tube(noise=0)
-    line = centreline_image.find(scan)
+    line = centreline_image.find(scan, by(smoke_params, "auto"))
     assert line.source == "sct"
     middle = line.at_height(np.array([80.0]))[0]
     assert np.allclose(middle, (17.5, 12.0, 80.0), atol=0.6)
-    assert centreline_image.find(scan, method="image").source == "image"
+    assert centreline_image.find(scan, by(smoke_params, "image")).source == "image"
 
 
-def test_where_sct_fails_the_image_decides_unless_sct_is_insisted_on(install_sct):
+def test_where_sct_fails_the_image_decides_unless_sct_is_insisted_on(install_sct, smoke_params):
     install_sct(code=1)
     scan, _ = _tube(noise=0)
-    assert centreline_image.find(scan).source == "image"
+    assert centreline_image.find(scan, by(smoke_params, "auto")).source == "image"
     with pytest.raises(InputError, match="sct"):
-        centreline_image.find(scan, method="sct")
+        centreline_image.find(scan, by(smoke_params, "sct"))
 
 
 def test_the_stage_takes_masks_where_there_are_some_and_reports_the_distance_from_the_truth(

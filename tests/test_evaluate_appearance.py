@@ -7,7 +7,7 @@ import pytest
 
 from spinalroots.files import write_json
 from spinalroots.imaging.centreline import Centreline
-from spinalroots.imaging.centreline_image import find
+from spinalroots.imaging.centreline_image import trace
 from spinalroots.imaging.volume import Volume, read_image, write_volume
 from spinalroots.quality import appearance, plausibility
 from spinalroots.stages import appearance as stage
@@ -132,7 +132,7 @@ def test_the_stage_records_training_cases_only_and_reads_back(tmp_path, monkeypa
 def test_real_scans_are_unlike_thick_straight_tubes_and_say_why(real_scans, training):
     for path in real_scans.values():
         volume = read_image(path)
-        measured = appearance.measure(volume, find(volume, method="image"))
+        measured = appearance.measure(volume, trace(volume))
         assert all(np.isfinite(list(measured.values())))
         assert 12 < measured["sac_width_mm"] < 22
         assert plausibility.unlike_training(measured, training)

@@ -99,28 +99,27 @@ def plan_variants(
     :param start: (classes,) voxels before augmentation; classes without any are not balanced.
     :param variants: how many to choose at most; `per_case` of one case at most.
     """
-    owners = np.asarray(case_of)
-    cases = np.unique(owners)
+    _, whole, owner = np.unique(case_of, return_index=True, return_inverse=True)
     aim = min(SLACK * target_ratio, 1.0)
-    whole = {case: int(np.flatnonzero(owners == case)[0]) for case in cases}
     seen = start > 0
     totals = start.astype(float)
-    used = dict.fromkeys(cases.tolist(), 0)
+    used = np.zeros(len(whole), int)
     chosen: list[Step] = []
 
     def take(candidate: int, purpose: str) -> None:
         nonlocal totals
         totals = totals + voxels[candidate]
-        used[int(owners[candidate])] += 1
+        used[owner[candidate]] += 1
         chosen.append(Step(candidate, purpose, rarest_ratio(totals)))
 
     for _ in range(whole_per_case):
-        for case in cases.tolist():
+        for case, candidate in enumerate(whole.tolist()):
             if len(chosen) < variants and used[case] < per_case:
-                take(whole[case], "variety")
+                take(candidate, "variety")
     limit = "" if seen.any() else "no training case has a root that could be balanced"
     while len(chosen) < variants and seen.any():
-        free = np.array([used[case] < per_case for case in owners.tolist()])
+        times = used[owner]
+        free = times < per_case
         if not free.any():
             break
         after = totals + voxels
@@ -130,15 +129,13 @@ def plan_variants(
             if gain.max() <= 1e-9:
                 limit = "no crop raises the rare classes: they are only seen beside the common ones"
                 break
-            times = np.array([used[case] for case in owners.tolist()])
             near = np.flatnonzero(gain >= NEARLY_BEST * gain.max())
             take(int(near[np.lexsort((-gain[near], times[near]))[0]]), "balance")
             continue
         good = free & (np.array([rarest_ratio(row) for row in after]) >= aim)
         if not good.any():
             break
-        least = min(used[case] for case in owners[good].tolist())
-        good &= np.array([used[case] == least for case in owners.tolist()])
+        good &= times == times[good].min()
         most = np.where(good, voxels.sum(axis=1), -1)
         take(int(most.argmax()), "variety")
     if seen.any() and rarest_ratio(totals) < target_ratio and not limit:

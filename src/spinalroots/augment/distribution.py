@@ -23,7 +23,7 @@ def count_file(dataset: Dataset, case: str, scheme: Scheme) -> np.ndarray:
     if not dataset.has(case, scheme):
         return np.zeros(256, np.int64)
     data = np.asanyarray(nib.load(dataset.labels(case, scheme)).dataobj).astype(np.uint8)
-    return _without_background(np.bincount(data.ravel(), minlength=256))
+    return np.bincount(data[data > 0], minlength=256)
 
 
 def count_slices(labels: np.ndarray) -> np.ndarray:
@@ -31,11 +31,7 @@ def count_slices(labels: np.ndarray) -> np.ndarray:
     depth = labels.shape[2]
     place = np.arange(depth, dtype=np.int64) * 256 + labels
     counts = np.bincount(place.ravel(), minlength=256 * depth).reshape(depth, 256)
-    return _without_background(counts)
-
-
-def _without_background(counts: np.ndarray) -> np.ndarray:
-    counts[..., 0] = 0
+    counts[:, 0] = 0
     return counts
 
 

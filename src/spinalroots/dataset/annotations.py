@@ -31,11 +31,10 @@ def rater_path(dataset: Dataset, case: str, scheme: Scheme | str, rater: str) ->
 
 def raters(dataset: Dataset, case: str, scheme: Scheme | str) -> dict[str, Path]:
     """Rater → map of a scheme, sorted by rater; empty where there is one annotation only."""
-    agreed = dataset.labels(case, scheme)
-    stem, kind = agreed.name.rsplit("_", 1)
+    anyone = rater_path(dataset, case, scheme, "*")
     found = {
         described[1]: path
-        for path in agreed.parent.glob(f"{stem}_desc-rater*_{kind}")
+        for path in anyone.parent.glob(anyone.name)
         if (described := _DESCRIPTION.search(path.name))
     }
     return dict(sorted(found.items()))

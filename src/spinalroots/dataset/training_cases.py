@@ -38,13 +38,9 @@ def training_cases(names: Collection[str], datasets: Iterable[Dataset]) -> list[
 
 def with_map(cases: Iterable[TrainingCase], scheme: Scheme) -> tuple[list[TrainingCase], list[str]]:
     """The cases that have a label map of `scheme`, and the names of those that lack it."""
-    having, lacking = [], []
-    for case in cases:
-        if case.dataset.has(case.name, scheme):
-            having.append(case)
-        else:
-            lacking.append(case.name)
-    return having, lacking
+    cases = list(cases)
+    having = [case for case in cases if case.dataset.has(case.name, scheme)]
+    return having, [case.name for case in cases if not case.dataset.has(case.name, scheme)]
 
 
 def _parent(dataset: Dataset, name: str) -> str:

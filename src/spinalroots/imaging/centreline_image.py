@@ -10,8 +10,6 @@ neither the intensity scale nor the voxel size matters.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from scipy import ndimage
 
@@ -22,6 +20,7 @@ from spinalroots.imaging.curves import smooth
 from spinalroots.imaging.outline import centroids, outlines
 from spinalroots.imaging.resample import resample_axis, to_resampled
 from spinalroots.imaging.volume import Volume
+from spinalroots.settings.dataset import CentrelineSearch
 
 SPOT_SCALES_MM = (4.0, 5.5, 7.0)
 """Standard deviations of the spot filter: about the radius of a disc over the square root of 2."""
@@ -54,37 +53,35 @@ STEP_VOX = 2
 RECENTRING_ROUNDS = 2
 
 
-def find(
-    scan: Volume,
-    *,
-    method: Literal["auto", "sct", "image"] = "auto",
-    stiffness_mm: float = 6.0,
-    search_mm: float = 2.0,
-) -> Centreline:
+def find(scan: Volume, search: CentrelineSearch) -> Centreline:
     """Centreline of a T2 scan (X, Y, Z) in RAS+ without any mask.
 
-    :param method: `auto` takes the Spinal Cord Toolbox where it is on the PATH and finds a line,
-        otherwise :func:`trace`; `sct` insists on it; `image` never looks for it.
-    :param stiffness_mm: waves shorter than about six times this are smoothed away.
-    :param search_mm: voxel edge of the grid that :func:`trace` works on.
+    `search.method` `auto` takes the Spinal Cord Toolbox where it is on the PATH and finds a line,
+    otherwise :func:`trace`; `sct` insists on it; `image` never looks for it.
+
     :raises InputError: `sct` and the toolbox is not there, or finds nothing.
     """
-    if method != "image" and (method == "sct" or available()):
-        line = trace_with_sct(scan, stiffness_mm=stiffness_mm) if available() else None
+    if search.method != "image":
+        there = available()
+        line = trace_with_sct(scan, stiffness_mm=search.stiffness_mm) if there else None
         if line is not None:
             return line
-        if method == "sct":
+        if search.method == "sct":
             raise InputError(
                 "centreline.method sct",
                 expected=f"{PROGRAM} on the PATH, and a line found by it",
-                found="no such program" if not available() else "no line",
+                found="no line" if there else "no such program",
                 fix="Install the Spinal Cord Toolbox, or set centreline.method to image.",
             )
-    return trace(scan, stiffness_mm=stiffness_mm, search_mm=search_mm)
+    return trace(scan, stiffness_mm=search.stiffness_mm, search_mm=search.search_mm)
 
 
 def trace(scan: Volume, *, stiffness_mm: float = 6.0, search_mm: float = 2.0) -> Centreline:
-    """Our own centreline of a T2 scan (X, Y, Z) in RAS+, a point a slice; see :func:`find`."""
+    """Our own centreline of a T2 scan (X, Y, Z) in RAS+, a point a slice.
+
+    :param stiffness_mm: waves shorter than about six times this are smoothed away.
+    :param search_mm: voxel edge of the grid that the search works on.
+    """
     work = scan.data
     for axis in range(3):
         work = resample_axis(work, axis, scan.spacing_mm[axis], search_mm)
@@ -97,12 +94,9 @@ def trace(scan: Volume, *, stiffness_mm: float = 6.0, search_mm: float = 2.0) ->
         path = recentre(image, path, search_mm, stiffness_mm)
     slices = np.arange(scan.data.shape[2])
     heights = to_resampled(slices, scan.spacing_mm[2], search_mm)
+    numbers = np.arange(len(path))
     columns = [
-        to_resampled(
-            np.interp(heights, np.arange(len(path)), path[:, axis]),
-            search_mm,
-            scan.spacing_mm[axis],
-        )
+        to_resampled(np.interp(heights, numbers, path[:, axis]), search_mm, scan.spacing_mm[axis])
         for axis in (0, 1)
     ]
     return Centreline.from_slices(np.column_stack([*columns, slices]), scan.affine, "image")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import nibabel as nib
@@ -71,15 +72,13 @@ class Grid:
         """Axis codes such as ``RAS`` or ``PSR``."""
         return "".join(nib.aff2axcodes(self.affine))
 
-    def matches(self, other: Grid, tolerance_mm: float = GRID_TOLERANCE_MM) -> bool:
-        """Same shape, and no corner voxel further apart than `tolerance_mm`."""
+    def matches(self, other: Grid) -> bool:
+        """Same shape, and no corner voxel further apart than :data:`GRID_TOLERANCE_MM`."""
         if tuple(self.shape) != tuple(other.shape):
             return False
-        top = np.asarray(self.shape) - 1
-        corners = np.array(np.meshgrid(*[(0, n) for n in top], indexing="ij")).reshape(3, -1)
-        difference = (self.affine - other.affine)[:3]
-        distance = np.linalg.norm(difference[:, :3] @ corners + difference[:, 3:], axis=0)
-        return bool(distance.max() <= tolerance_mm)
+        corners = np.array(list(product(*((0, length - 1) for length in self.shape))))
+        apart_mm = np.linalg.norm(self.to_mm(corners) - other.to_mm(corners), axis=1)
+        return bool(apart_mm.max() <= GRID_TOLERANCE_MM)
 
     def __str__(self) -> str:
         spacing = "×".join(f"{value:.3g}" for value in self.spacing_mm)
@@ -269,16 +268,21 @@ def _values(path: Path, image: nib.spatialimages.SpatialImage) -> np.ndarray:
 def to_ras(data: np.ndarray, affine: np.ndarray) -> Volume:
     """Voxels (X, Y, Z) on any grid, turned to RAS+ by permutation and flips; the grid is kept."""
     native = Grid(tuple(data.shape), np.asarray(affine, float))
-    transform = orientations.ornt_transform(orientations.io_orientation(affine), _RAS)
+    return Volume(*_turn(data, affine, orientations.io_orientation(affine), _RAS), native)
+
+
+def _turn(
+    data: np.ndarray, affine: np.ndarray, start: np.ndarray, end: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels and affine of one axis order and direction in another, as nibabel writes them."""
+    transform = orientations.ornt_transform(start, end)
     turned = np.ascontiguousarray(orientations.apply_orientation(data, transform))
-    ras_affine = affine @ orientations.inv_ornt_aff(transform, data.shape)
-    return Volume(turned, ras_affine, native)
+    return turned, affine @ orientations.inv_ornt_aff(transform, data.shape)
 
 
 def _to_native(path: Path, volume: Volume, native: Grid) -> np.ndarray:
-    transform = orientations.ornt_transform(_RAS, orientations.io_orientation(native.affine))
-    data = np.ascontiguousarray(orientations.apply_orientation(volume.data, transform))
-    affine = volume.affine @ orientations.inv_ornt_aff(transform, volume.data.shape)
+    end = orientations.io_orientation(native.affine)
+    data, affine = _turn(volume.data, volume.affine, _RAS, end)
     turned = Grid(tuple(data.shape), affine)
     if not turned.matches(native):
         raise InputError(

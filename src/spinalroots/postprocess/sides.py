@@ -18,7 +18,7 @@ from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.components import components, touching_pairs
 from spinalroots.imaging.volume import Grid
 from spinalroots.postprocess.midline import MidSurface, find_pairs
-from spinalroots.registry.anatomy import LEVELS, Root, Side, Type
+from spinalroots.registry.anatomy import ROOTS, Side, Type
 
 ROUNDS = 3
 """Sides and surface are found in turn this often."""
@@ -129,7 +129,7 @@ def _faces(voxels: np.ndarray, spacing_mm: np.ndarray) -> tuple[np.ndarray, np.n
 def _values(type_: Type) -> np.ndarray:
     """Individual label (2, 256) of left and right for each level value."""
     table = np.zeros((2, 256), np.uint8)
-    for row, side in enumerate((Side.LEFT, Side.RIGHT)):
-        for index in range(len(LEVELS)):
-            table[row, index + 1] = Root(index, type_, side).value
+    for root in ROOTS:
+        if root.type is type_:
+            table[int(root.side is Side.RIGHT), root.level_index + 1] = root.value
     return table

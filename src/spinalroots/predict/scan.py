@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from spinalroots import __version__
 from spinalroots.imaging import centreline_image
 from spinalroots.imaging.centreline import Centreline
@@ -15,7 +13,7 @@ from spinalroots.inference.predictor import Prediction
 from spinalroots.postprocess.maps import root_maps
 from spinalroots.predict.load import Model
 from spinalroots.quality import appearance, plausibility
-from spinalroots.registry.anatomy import Scheme, label_names
+from spinalroots.registry.anatomy import Scheme, voxels_by_name
 
 
 @dataclass(frozen=True)
@@ -30,10 +28,7 @@ class Segmentation:
 
 def segment(scan: Volume, model: Model) -> Segmentation:
     """Centreline, network, clean-up and warnings; `scan` (X, Y, Z) float32, RAS+."""
-    search = model.settings.centreline
-    centreline = centreline_image.find(
-        scan, method=search.method, stiffness_mm=search.stiffness_mm, search_mm=search.search_mm
-    )
+    centreline = centreline_image.find(scan, model.settings.centreline)
     prediction = model.predictor.predict(scan, centreline, model.runner)
     maps = root_maps(
         prediction.labels,
@@ -54,18 +49,10 @@ def segment(scan: Volume, model: Model) -> Segmentation:
         "export_not_used": model.refused,
         "spinalroots": __version__,
         "centreline": centreline.source,
-        "voxels": _voxels(maps[Scheme.INDIVIDUALS]),
+        "voxels": voxels_by_name(maps[Scheme.INDIVIDUALS].data, Scheme.INDIVIDUALS),
         "appearance": appearance.as_json(looks),
         "appearance_compared": compared,
         "warnings": warnings,
         "note": "A pre-annotation for an expert to correct, not a diagnosis.",
     }
     return Segmentation(maps, prediction, centreline, record)
-
-
-def _voxels(individuals: Volume) -> dict[str, int]:
-    values, counts = np.unique(individuals.data, return_counts=True)
-    names = label_names(Scheme.INDIVIDUALS)
-    return {
-        names[int(value)]: int(count) for value, count in zip(values, counts, strict=True) if value
-    }

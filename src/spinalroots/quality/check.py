@@ -13,7 +13,7 @@ from spinalroots.imaging.boxes import label_boxes
 from spinalroots.imaging.components import components
 from spinalroots.imaging.volume import read_image
 from spinalroots.quality.check_picture import picture_of
-from spinalroots.registry.anatomy import Root, Scheme, Side, individuals_to_levels, label_names
+from spinalroots.registry.anatomy import Root, Scheme, Side, individuals_to_levels, voxels_by_name
 
 if TYPE_CHECKING:
     from spinalroots.settings.dataset import Check
@@ -136,12 +136,9 @@ def geometry_findings(spacing_mm: np.ndarray, image: np.ndarray) -> list[Finding
 
 def describe(labels: np.ndarray, scheme: Scheme, rater: str = "") -> MapCheck:
     """Voxels and islands of every label of a map (X, Y, Z)."""
-    names = label_names(scheme)
-    counts = np.bincount(labels.ravel())
-    found, parts = np.unique(components(labels)[1], return_counts=True)
-    voxels = {names[value]: int(counts[value]) for value in found.tolist()}
-    islands = {names[value]: n for value, n in zip(found.tolist(), parts.tolist(), strict=True)}
-    return MapCheck(str(scheme), rater, voxels, islands)
+    voxels = voxels_by_name(labels, scheme)
+    _, islands = np.unique(components(labels)[1], return_counts=True)
+    return MapCheck(str(scheme), rater, voxels, dict(zip(voxels, islands.tolist(), strict=True)))
 
 
 def size_findings(result: MapCheck, tiny_voxels: int) -> list[Finding]:

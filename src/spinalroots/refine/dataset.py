@@ -19,7 +19,7 @@ from spinalroots.imaging.volume import read_image, read_labels, require_same_gri
 from spinalroots.refine.annotation import Annotation, read_annotation
 from spinalroots.refine.measure import Gain, gain
 from spinalroots.refine.refinement import Refined, refine, selection
-from spinalroots.registry.anatomy import Scheme, label_names
+from spinalroots.registry.anatomy import Scheme, label_names, voxels_by_name
 
 if TYPE_CHECKING:
     from spinalroots.settings.dataset import Refine
@@ -147,11 +147,7 @@ def _gains(
 
 
 def _voxels(individuals: np.ndarray | None) -> dict[str, int]:
-    if individuals is None:
-        return {}
-    counts = np.bincount(individuals.ravel(), minlength=256)
-    names = label_names(Scheme.INDIVIDUALS)
-    return {name: int(counts[value]) for value, name in names.items() if counts[value]}
+    return {} if individuals is None else voxels_by_name(individuals, Scheme.INDIVIDUALS)
 
 
 def _agreement(entry, scheme: str) -> dict:

@@ -192,6 +192,12 @@ def label_names(scheme: Scheme | str) -> dict[int, str]:
     return {index + 1: name for index, name in enumerate(TISSUES)}
 
 
+def voxels_by_name(labels: np.ndarray, scheme: Scheme | str) -> dict[str, int]:
+    """Name → voxels of the labels that occur in a map (uint8, any shape) of a scheme."""
+    counts = np.bincount(labels.ravel(), minlength=256)
+    return {name: int(counts[v]) for v, name in label_names(scheme).items() if counts[v]}
+
+
 def label_colour(scheme: Scheme | str, value: int) -> tuple[int, int, int]:
     """RGB colour, 0..255, of a label: a level keeps its hue in every scheme.
 

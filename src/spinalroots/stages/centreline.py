@@ -47,19 +47,13 @@ def main(params: Params) -> None:
 
 
 def _write(data: Dataset, case: str, params: Params, folder: Path, masks: bool) -> None:
-    settings = params.centreline
     line = None
     if masks and data.has(case, Scheme.TISSUES):
         tissues = read_labels(data.labels(case, Scheme.TISSUES))
         if shows_the_sac(tissues):
-            line = from_masks(tissues, stiffness_mm=settings.stiffness_mm)
+            line = from_masks(tissues, stiffness_mm=params.centreline.stiffness_mm)
     if line is None:
-        line = find(
-            read_image(data.image(case)),
-            method=settings.method,
-            stiffness_mm=settings.stiffness_mm,
-            search_mm=settings.search_mm,
-        )
+        line = find(read_image(data.image(case)), params.centreline)
     line.write(folder / f"{case}.json")
 
 
