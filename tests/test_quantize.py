@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.selection import INGESTED, PHANTOM, SelectedCase
 from spinalroots.errors import InputError
 from spinalroots.exports import runtimes
 from spinalroots.exports.description import read_description
@@ -279,7 +280,8 @@ def annotated_case(root, schemes: dict[Scheme, list[int]], *, synthetic: bool, c
     for scheme, values in schemes.items():
         labels = Volume(np.array(values, np.uint8).reshape(2, 2, 2), affine)
         write_volume(Dataset(root).labels("sub-a", scheme), labels)
-    return cases.MeasuredCase("sub-a", root, root, Dataset(root), synthetic)
+    selected = SelectedCase("sub-a", Dataset(root), PHANTOM if synthetic else INGESTED)
+    return cases.MeasuredCase(selected, root, Dataset(root), Dataset(root))
 
 
 ROOTS = [0, *(Root.parse(name).value for name in ("L1_D_L", "L1_V_L", "L2_D_R", "L3_D_L")), 0, 0, 0]

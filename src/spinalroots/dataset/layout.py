@@ -21,7 +21,7 @@ from spinalroots.errors import InputError
 from spinalroots.files import write_json, write_text
 from spinalroots.registry.anatomy import Scheme
 
-_LABEL_SUFFIX = {
+LABEL_SUFFIX = {
     Scheme.ENTITY: "label-roots_mask",
     Scheme.LEVELS: "label-levels_dseg",
     Scheme.INDIVIDUALS: "label-individuals_dseg",
@@ -67,7 +67,7 @@ class Dataset:
 
     def labels(self, case: str, scheme: Scheme | str) -> Path:
         """The case's label map of a scheme (which may not exist)."""
-        name = f"{case}_{_LABEL_SUFFIX[Scheme(scheme)]}.nii.gz"
+        name = f"{case}_{LABEL_SUFFIX[Scheme(scheme)]}.nii.gz"
         return Path(self.root) / "derivatives" / "labels" / case / "anat" / name
 
     def map(self, case: str, suffix: str) -> Path:
@@ -98,7 +98,7 @@ class Dataset:
         )
         for scheme in (Scheme.LEVELS, Scheme.INDIVIDUALS, Scheme.TISSUES):
             write_text(
-                Path(self.root) / "derivatives" / "labels" / f"{_LABEL_SUFFIX[scheme]}.tsv",
+                Path(self.root) / "derivatives" / "labels" / f"{LABEL_SUFFIX[scheme]}.tsv",
                 label_tables.bids(scheme),
             )
         if participants is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -49,15 +49,6 @@ def files_together(
         raise
 
 
-def require_free(folder: Path, files: Iterable[str], *, of: str) -> None:
-    """Refuse, before long work, what :func:`files_together` would refuse at its end.
-
-    :param files: names to come, relative to `folder`.
-    :raises InputError: naming the first file in the way.
-    """
-    _require_free(Path(folder), dict.fromkeys(files, ""), of, listed(folder))
-
-
 def _add(place: Path, folder: Path, of: str | None, replacing: Collection[str]) -> None:
     """List the files of ``place/new``, then move them up: one process at a time."""
     new, ready = place / "new", place / "ready"
@@ -65,8 +56,8 @@ def _add(place: Path, folder: Path, of: str | None, replacing: Collection[str]) 
     try:
         before = listed(folder)
         digests = {name: sha256(new / name) for name in names(new)}
-        asked = {name: digest for name, digest in digests.items() if name not in replacing}
-        _require_free(folder, asked, of, before)
+        asked = [name for name in digests if name not in replacing]
+        require_free(folder, asked, of=of, digests=digests)
         over = {name: sha256(folder / name) for name in digests if (folder / name).is_file()}
         write_json(place / OVER, over)
         if of is not None:
@@ -83,13 +74,21 @@ def _add(place: Path, folder: Path, of: str | None, replacing: Collection[str]) 
         os.close(lock)
 
 
-def _require_free(folder: Path, digests: dict[str, str], of: str | None, lines: dict) -> None:
-    """Refuse files in the way of those of `digests` (name → SHA-256, empty: not known yet)."""
-    for name, digest in digests.items():
-        path, own = folder / name, lines.get(name, [])
+def require_free(
+    folder: Path, files: Iterable[str], *, of: str | None, digests: Mapping[str, str] | None = None
+) -> None:
+    """Refuse, also before long work, what :func:`files_together` would refuse at its end.
+
+    :param files: names to come, relative to `folder`.
+    :param digests: their SHA-256, once it is known: the same content is not in the way.
+    :raises InputError: naming the first file in the way.
+    """
+    lines = listed(folder)
+    for name in files:
+        path, own = Path(folder) / name, lines.get(name, [])
         if not os.path.lexists(path) or wrote(own, path, of):
             continue
-        if path.is_file() and sha256(path) == digest:
+        if digests and path.is_file() and sha256(path) == digests[name]:
             continue
         others = [line["of"] for line in own if wrote([line], path, line["of"])]
         raise InputError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from nibabel.affines import from_matvec
 
 from spinalroots.errors import InputError
 from spinalroots.imaging.volume import Volume, to_ras
@@ -122,11 +123,8 @@ def _read(folder: Path, files: list[str]) -> tuple[np.ndarray, np.ndarray]:
             fix="Export the original series.",
         )
     data = sitk.GetArrayFromImage(image).transpose(2, 1, 0).astype(np.float32)
-    affine = np.eye(4)
-    direction = np.array(image.GetDirection()).reshape(3, 3)
-    affine[:3, :3] = direction * np.array(image.GetSpacing())
-    affine[:3, 3] = image.GetOrigin()
-    return data, _LPS_TO_RAS @ affine
+    direction = np.reshape(image.GetDirection(), (3, 3))
+    return data, _LPS_TO_RAS @ from_matvec(direction * image.GetSpacing(), image.GetOrigin())
 
 
 def _numbers(text: str) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spinalroots.errors import InputError
@@ -62,21 +62,14 @@ def load(folder: Path, device: str) -> Model:
     trained = TrainedModel(Path(folder), described.settings.inference)
     predictor = trained.predictor(device)
     path = Path(folder) / appearance.FILE
-    runner, runs, refused = None, Model.runs, ""
-    if device == "cpu" and described.export is not None:
-        try:
-            export = read_description(Path(folder) / package.EXPORT, trained.made_from)
-            runner = load_runner(Path(folder) / package.EXPORT, export, predictor.network)
-            runs = export.variant.name
-        except InputError as error:
-            refused = str(error)
-    return Model(
-        predictor.name,
-        predictor,
-        described.settings,
-        trained.made_from[WEIGHTS],
-        appearance.read(path) if path.is_file() else None,
-        runner,
-        runs,
-        refused,
-    )
+    scans = appearance.read(path) if path.is_file() else None
+    weights = trained.made_from[WEIGHTS]
+    model = Model(predictor.name, predictor, described.settings, weights, scans)
+    if device != "cpu" or described.export is None:
+        return model
+    try:
+        export = read_description(Path(folder) / package.EXPORT, trained.made_from)
+        runner = load_runner(Path(folder) / package.EXPORT, export, predictor.network)
+    except InputError as error:
+        return replace(model, refused=str(error))
+    return replace(model, runner=runner, runs=export.variant.name)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from spinalroots.dataset import label_tables
+from spinalroots.dataset.layout import LABEL_SUFFIX
 from spinalroots.errors import InputError
 from spinalroots.files import files_together, require_free, sha256, write_bytes, write_json
 from spinalroots.imaging.centreline import Centreline
@@ -21,11 +22,7 @@ SMALLEST_MM = 20.0
 """Extent of a scan along each axis."""
 Draw = Callable[[Volume, Volume, Centreline], bytes]
 """Scan, level map and centreline → PNG."""
-_SUFFIX = {
-    Scheme.ENTITY: "label-roots_mask",
-    Scheme.LEVELS: "label-levels_dseg",
-    Scheme.INDIVIDUALS: "label-individuals_dseg",
-}
+_SUFFIX = {scheme: LABEL_SUFFIX[scheme] for scheme in Scheme if scheme is not Scheme.TISSUES}
 
 
 def predict_file(scan_path: Path, out: Path, load: Callable[[], Model], draw: Draw) -> Model:

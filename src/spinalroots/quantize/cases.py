@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.selection import SelectedCase
 from spinalroots.errors import InputError
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Grid, Volume, read_image
-from spinalroots.metrics.reference import read_annotation, read_truth
+from spinalroots.metrics.reference import read_reference
 from spinalroots.registry.anatomy import Target
 
 if TYPE_CHECKING:
@@ -23,28 +24,30 @@ if TYPE_CHECKING:
 class MeasuredCase:
     """A whole scan with its image-only centreline, and what it is measured against.
 
-    `annotation`: a phantom's truth (`synthetic`), or the refined masks of a real case.
+    `truth` holds the roots of synthetic cases, `refined` the annotation of the others.
     """
 
-    name: str
-    scan_path: Path
+    selected: SelectedCase
     centreline_path: Path
-    annotation: Dataset
-    synthetic: bool
+    truth: Dataset
+    refined: Dataset
+
+    @property
+    def name(self) -> str:
+        """Of the case."""
+        return self.selected.name
 
     def scan(self) -> tuple[Volume, Centreline]:
         """The scan (RAS+, float32) and its centreline."""
-        return read_image(self.scan_path), Centreline.read(self.centreline_path)
+        image = self.selected.dataset.image(self.name)
+        return read_image(image), Centreline.read(self.centreline_path)
 
     def reference(self, target: Target, grid: Grid) -> np.ndarray:
         """Mask (X, Y, Z) bool on the scan's RAS+ grid: the target's roots.
 
         Of its types only, where the roots are known one by one; else of its levels.
         """
-        if self.synthetic:
-            maps = read_truth(self.annotation, self.name, target)
-        else:
-            maps = read_annotation(self.annotation, self.name, target, grid)
+        maps = read_reference(self.selected, target, grid, truth=self.truth, refined=self.refined)
         return (maps.levels if maps.individuals is None else maps.individuals).data > 0
 
 

@@ -25,14 +25,9 @@ def recommend(rows: list[Row], judge: Callable[[Row], float], max_dice_loss: flo
     left = list(rows)
     while True:
         smallest = min(row.size_mb for row in left)
-        best = min(
-            (
-                row
-                for row in left
-                if row.size_mb <= max(SAME_SIZE * smallest, smallest + SAME_SIZE_MB)
-            ),
-            key=lambda row: (row.inference_s, row.size_mb),
-        )
+        limit_mb = max(SAME_SIZE * smallest, smallest + SAME_SIZE_MB)
+        small = [row for row in left if row.size_mb <= limit_mb]
+        best = min(small, key=lambda row: (row.inference_s, row.size_mb))
         if best.variant == REFERENCE or keeps_dice(judge(best), max_dice_loss):
             return best
         left.remove(best)

@@ -108,12 +108,11 @@ class Comparison:
 
     def _needs_control(self, measured: list[rows.Row]) -> bool:
         """Whether OpenVINO's plain int8 is there and loses too much on the validation cases."""
-        plain = [row for row in measured if row.export == "openvino-int8"]
-        if not plain or self.settings.accuracy_control == "never":
+        plain = next((row for row in measured if row.export == "openvino-int8"), None)
+        control, limit = self.settings.accuracy_control, self.settings.max_dice_loss
+        if plain is None or control == "never":
             return False
-        if self.settings.accuracy_control == "always":
-            return True
-        return not choose.keeps_dice(self._judge(plain[0]), self.settings.max_dice_loss)
+        return control == "always" or not choose.keeps_dice(self._judge(plain), limit)
 
     def _export_controlled(self) -> None:
         scans = {case.name: case.scan() for case in self.judges}

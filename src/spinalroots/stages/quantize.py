@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from spinalroots.dataset.layout import Dataset
-from spinalroots.dataset.selection import PHANTOM, SelectedCase, selected_cases
+from spinalroots.dataset.selection import selected_cases
 from spinalroots.files import folder_in_one_piece, read_json, write_json, write_table
 from spinalroots.pipeline import tracking
 from spinalroots.pipeline.params import Params
@@ -49,9 +49,12 @@ def main(params: Params) -> None:
 
 def _comparison(params: Params, model: TrainedModel, folder: Path, split: dict) -> Comparison:
     settings = params.quantize
-    cases = {one.name: _case(one) for one in selected_cases(params.data, paths.RAW)}
+    truth, refined = Dataset(paths.TRUTH), Dataset(paths.REFINED)
+    cases = {
+        one.name: MeasuredCase(one, paths.SCAN_CENTRELINES / f"{one.name}.json", truth, refined)
+        for one in selected_cases(params.data, paths.RAW)
+    }
     judges = (split["validation"] or split["train"])[: settings.validation_cases]
-    refined = Dataset(paths.REFINED)
     scans = [(refined.image(name), paths.CENTRELINES / f"{name}.json") for name in split["train"]]
     return Comparison(
         model,
@@ -63,18 +66,6 @@ def _comparison(params: Params, model: TrainedModel, folder: Path, split: dict) 
             model.predictor(), scans, settings.calibration_samples, params.seed
         ),
         seed=params.seed,
-    )
-
-
-def _case(selected: SelectedCase) -> MeasuredCase:
-    """Phantom cases are measured against the truth, ingested ones against the refinement."""
-    synthetic = selected.source == PHANTOM
-    return MeasuredCase(
-        selected.name,
-        selected.dataset.image(selected.name),
-        paths.SCAN_CENTRELINES / f"{selected.name}.json",
-        Dataset(paths.TRUTH if synthetic else paths.REFINED),
-        synthetic,
     )
 
 
