@@ -16,7 +16,7 @@ from spinalroots.expert.tables import TABLE_COLUMNS
 from spinalroots.files import write_json
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Grid, Volume, write_volume
-from spinalroots.metrics.reference import read_annotation
+from spinalroots.metrics.root_maps import read_annotation
 from spinalroots.metrics.tables import CASE_COLUMNS, summary
 from spinalroots.pipeline import tracking
 from spinalroots.quality import appearance

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from spinalroots import __version__, console, stages
@@ -216,20 +216,11 @@ def _export(options) -> None:
 
 def _score(options) -> None:
     from spinalroots.expert import predictions, score_file
-    from spinalroots.expert.scores import ExpertScore, validated
+    from spinalroots.expert.scores import COLUMNS, validated
 
     cases = score_file.known_cases(paths.RAW)
-    row = ExpertScore(
-        case=options.case,
-        model=options.model,
-        region=options.region,
-        rater=options.rater,
-        score=options.score,
-        minutes_without=options.minutes_without,
-        minutes_with=options.minutes_with,
-        comment=options.comment,
-    )
-    row = validated(asdict(row), "expert score", cases)
+    given = {name: value for name, value in vars(options).items() if name in COLUMNS}
+    row = validated({**given, "prediction": ""}, "expert score", cases)
     if options.prediction:
         version = predictions.version_of(options.prediction)
     else:

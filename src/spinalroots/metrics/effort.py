@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from spinalroots.imaging.boxes import label_boxes, union_box
 
@@ -114,9 +115,8 @@ def axial_contour(mask: np.ndarray) -> np.ndarray:
 
     The array's edge counts as outside.
     """
-    padded = np.pad(mask, ((1, 1), (1, 1), (0, 0)))
-    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return mask & ~inside
+    cross = ndimage.generate_binary_structure(2, 1)[:, :, None]
+    return mask & ~ndimage.binary_erosion(mask, cross)
 
 
 def _count_far(points: np.ndarray, others: np.ndarray, tolerance_mm: float) -> int:

@@ -75,12 +75,7 @@ def side_accuracy(reference: np.ndarray, prediction: np.ndarray) -> float:
     :return: NaN if no voxel is root in both.
     """
     table = overlap_table(reference, prediction)
-    is_left = np.zeros(256, bool)
-    is_root = np.zeros(256, bool)
-    for root in ROOTS:
-        is_root[root.value] = True
-        is_left[root.value] = root.side is Side.LEFT
-    left, right = is_left, is_root & ~is_left
-    total = table[np.ix_(is_root, is_root)].sum()
+    left, right = ([root.value for root in ROOTS if root.side is side] for side in Side)
+    total = table[np.ix_(left + right, left + right)].sum()
     same = table[np.ix_(left, left)].sum() + table[np.ix_(right, right)].sum()
     return float(same / total) if total else float("nan")

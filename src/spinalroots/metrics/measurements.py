@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BINARY_DICE = "binary_dice"
 SIMULATED_SCORE = "expert_score_simulated"
+UNTRAINED, EMPTY = "binary_dice_untrained", "binary_dice_empty"
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,19 @@ def regions_of(region: Region) -> tuple[Region, ...]:
     if region is not Region.ALL:
         return (region,)
     return (Region.ALL, Region.THORACIC, Region.LUMBAR, Region.SACRAL)
+
+
+def baselines(untrained: np.ndarray, truth: np.ndarray, region: str) -> list[Measurement]:
+    """What a trained model must beat: binary Dice (1 is best) of its own network before it learnt
+    anything, and of an empty mask.
+
+    :param untrained: label map (X, Y, Z) of the untrained network.
+    :param truth: label map of the target's roots, the same shape.
+    """
+    return [
+        Measurement(UNTRAINED, region, dice(truth, untrained)),
+        Measurement(EMPTY, region, dice(truth, np.zeros_like(truth))),
+    ]
 
 
 def _whole(

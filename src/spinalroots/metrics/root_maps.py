@@ -1,12 +1,14 @@
-"""The roots of one scan, by level and by root, and the part of them that a model is about."""
+"""The roots of one scan, by level and by root: predicted, or as they ought to be found."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.selection import PHANTOM, SelectedCase
 from spinalroots.errors import InputError
-from spinalroots.imaging.volume import Volume, read_labels
+from spinalroots.imaging.boxes import paste
+from spinalroots.imaging.volume import Grid, Volume, read_labels
 from spinalroots.registry.anatomy import Scheme, Target, individuals_to_levels, label_names
 
 _SCHEMES = (Scheme.LEVELS, Scheme.INDIVIDUALS)
@@ -38,9 +40,7 @@ def read_maps(dataset: Dataset, case: str) -> RootMaps:
     :raises InputError: the case has neither.
     """
     found = {
-        scheme: read_labels(dataset.labels(case, scheme), set(label_names(scheme)))
-        for scheme in _SCHEMES
-        if dataset.has(case, scheme)
+        scheme: _read(dataset, case, scheme) for scheme in _SCHEMES if dataset.has(case, scheme)
     }
     if not found:
         raise InputError(
@@ -52,6 +52,50 @@ def read_maps(dataset: Dataset, case: str) -> RootMaps:
     individuals = found.get(Scheme.INDIVIDUALS)
     if individuals is None or Scheme.LEVELS in found:
         return RootMaps(found[Scheme.LEVELS], individuals)
+    return _from_roots(individuals)
+
+
+def read_reference(
+    case: SelectedCase, target: Target, grid: Grid, *, truth: Dataset, refined: Dataset
+) -> RootMaps:
+    """The target's roots of a case as they ought to be found, on the scan's RAS+ `grid`.
+
+    :param truth: holds the synthetic cases' roots; `refined` holds the annotation of the others.
+    """
+    if case.source == PHANTOM:
+        return read_truth(truth, case.name, target)
+    return read_annotation(refined, case.name, target, grid)
+
+
+def read_truth(truth: Dataset, case: str, target: Target) -> RootMaps:
+    """A synthetic case's truth, restricted to the target, the level map derived from the roots.
+
+    The truth holds every root. Its level map would mix dorsal with ventral, so only the individual
+    map is read.
+    """
+    individuals = _read(truth, case, Scheme.INDIVIDUALS)
+    return _from_roots(kept(individuals, Target(Scheme.INDIVIDUALS, target.levels, target.types)))
+
+
+def read_annotation(refined: Dataset, case: str, target: Target, grid: Grid) -> RootMaps:
+    """A real case's refined annotation, laid back onto the scan's RAS+ `grid`.
+
+    The refined masks are cropped to the annotated stretch. What a model finds outside it counts as
+    invented, as on a fully annotated case.
+    """
+    maps = read_maps(refined, case).restricted(target)
+    return RootMaps(
+        paste(maps.levels, grid, refined.labels(case, Scheme.LEVELS)),
+        maps.individuals
+        and paste(maps.individuals, grid, refined.labels(case, Scheme.INDIVIDUALS)),
+    )
+
+
+def _read(dataset: Dataset, case: str, scheme: Scheme) -> Volume:
+    return read_labels(dataset.labels(case, scheme), set(label_names(scheme)))
+
+
+def _from_roots(individuals: Volume) -> RootMaps:
     return RootMaps(individuals.with_data(individuals_to_levels(individuals.data)), individuals)
 
 

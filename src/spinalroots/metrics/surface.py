@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from scipy import ndimage
 
 from spinalroots.imaging.boxes import bounding_box
 
@@ -68,14 +69,7 @@ class SurfaceDistances:
 
 def surface(mask: np.ndarray) -> np.ndarray:
     """Voxels of a mask that share a face with its outside, same shape."""
-    padded = np.pad(mask, 1)
-    inside = mask.copy()
-    for axis in range(mask.ndim):
-        for shift in (0, 2):
-            window = [slice(1, -1)] * mask.ndim
-            window[axis] = slice(shift, shift + mask.shape[axis])
-            inside &= padded[tuple(window)]
-    return mask & ~inside
+    return mask & ~ndimage.binary_erosion(mask)
 
 
 def _distances_mm(start: np.ndarray, end: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:

@@ -8,19 +8,23 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import astuple
 
 import numpy as np
 import pandas as pd
 
-from spinalroots.metrics.baseline import UNTRAINED
 from spinalroots.metrics.calibration import BINS, Reliability
-from spinalroots.metrics.measurements import BINARY_DICE, SIMULATED_SCORE, Measurement
+from spinalroots.metrics.measurements import BINARY_DICE, SIMULATED_SCORE, UNTRAINED, Measurement
 from spinalroots.metrics.statistics import compare, summarise
 from spinalroots.registry.anatomy import Region
 from spinalroots.registry.models import MODELS, Model
 
 CASE_COLUMNS = ("model", "case", "source", "metric", "label", "value")
 
+_COMPARISON_COLUMNS = (
+    *("metric", "region", "model_a", "model_b", "n_cases", "mean_a", "mean_b"),
+    *("mean_difference", "ci_low", "ci_high", "wilcoxon_p", "effect_size"),
+)
 _OF_A_CASE = (
     "binary_dice",
     UNTRAINED,
@@ -75,20 +79,18 @@ def metrics(
     """
     found = {}
     for model in models_in(cases):
-        record = {}
-        for metric in _OF_A_CASE:
-            values = values_of(cases, model.name, metric, model.region)
-            if values.notna().any():
-                record[metric] = values.mean()
+        record = {
+            metric: values_of(cases, model.name, metric, model.region).mean()
+            for metric in _OF_A_CASE
+        }
         dice = values_of(cases, model.name, BINARY_DICE, model.region)
         summary = summarise(dice.to_numpy(), seed=seed, resamples=resamples)
         record |= {"binary_dice_low": summary.low, "binary_dice_high": summary.high}
         own = cases[cases["model"] == model.name]
         for metric in _DISTANCES:
-            values = own.loc[own["metric"] == metric, "value"].dropna()
-            record[f"{metric}_median"] = values.median() if len(values) else float("nan")
+            record[f"{metric}_median"] = own.loc[own["metric"] == metric, "value"].median()
         errors = own.loc[own["metric"] == "level_error_mm", "value"].dropna()
-        record["missed_levels"] = np.isinf(errors).mean() if len(errors) else float("nan")
+        record["missed_levels"] = np.isinf(errors).mean()
         if model.name in curves:
             record["calibration_error"] = curves[model.name].expected_error
         found[model.name] = {
@@ -129,23 +131,11 @@ def comparisons(cases: pd.DataFrame, *, seed: int, resamples: int) -> pd.DataFra
             both = pd.concat([scored[first], scored[second]], axis=1, join="inner")
             result = compare(*both.to_numpy(float).T, seed=seed, resamples=resamples)
             if result.n:
+                n_cases, *difference = astuple(result)
                 rows.append(
-                    {
-                        "metric": metric,
-                        "region": str(region),
-                        "model_a": first,
-                        "model_b": second,
-                        "n_cases": result.n,
-                        "mean_a": both.iloc[:, 0].mean(),
-                        "mean_b": both.iloc[:, 1].mean(),
-                        "mean_difference": result.mean_difference,
-                        "ci_low": result.low,
-                        "ci_high": result.high,
-                        "wilcoxon_p": result.p_value,
-                        "effect_size": result.effect_size,
-                    }
+                    (metric, str(region), first, second, n_cases, *both.mean(), *difference)
                 )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(_COMPARISON_COLUMNS))
 
 
 def calibration(curves: dict[str, Reliability]) -> pd.DataFrame:

@@ -15,7 +15,10 @@ import sys
 from collections.abc import Iterable
 from functools import cache, lru_cache
 from importlib import metadata
+from importlib.util import resolve_name
 from pathlib import Path
+
+from spinalroots.files import sha256
 
 PACKAGE = "spinalroots"
 SOURCES = Path(__file__).parents[1]
@@ -124,18 +127,10 @@ def key(roots: Iterable[str], settings: object, files: Iterable[Path] = ()) -> s
     digest = hashlib.sha256(code(roots).encode())
     told = {"libraries": libraries(roots), "settings": settings}
     digest.update(json.dumps(told, sort_keys=True, default=str).encode())
-    for path in files:
-        digest.update(f"\n{Path(path).name}\n{file_hash(path)}".encode())
+    for path in map(Path, files):
+        content = sha256(path) if path.is_file() else hashlib.sha256().hexdigest()
+        digest.update(f"\n{path.name}\n{content}".encode())
     return digest.hexdigest()[:16]
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes; of none where there is no file."""
-    path = Path(path)
-    if not path.is_file():
-        return hashlib.sha256().hexdigest()
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _running(tree: ast.AST) -> Iterable[ast.AST]:
@@ -156,12 +151,9 @@ def _name(node: ast.expr) -> str:
 
 def _base(module: str, node: ast.ImportFrom) -> str:
     """The absolute module of a `from … import`."""
-    if not node.level:
-        return node.module or ""
-    package = modules()[module].name == "__init__.py"
-    parts = module.split(".")
-    parts = parts[: len(parts) - node.level + package]
-    return ".".join([*parts, *([node.module] if node.module else [])])
+    is_package = modules()[module].name == "__init__.py"
+    package = module if is_package else module.rpartition(".")[0]
+    return resolve_name("." * node.level + (node.module or ""), package)
 
 
 def _module_of(name: str) -> str:

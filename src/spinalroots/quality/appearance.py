@@ -239,17 +239,9 @@ def _edge(data: np.ndarray, places: np.ndarray, spacing_mm: np.ndarray) -> tuple
     for axis in range(3):
         work = resample_axis(work, axis, spacing_mm[axis], WORK_MM)
     heights = to_resampled(np.arange(work.shape[2]), WORK_MM, spacing_mm[2])
-    path = np.stack(
-        [
-            to_resampled(
-                np.interp(heights, np.arange(len(places)), places[:, axis]),
-                spacing_mm[axis],
-                WORK_MM,
-            )
-            for axis in (0, 1)
-        ],
-        axis=-1,
-    )
+    lines = [np.interp(heights, np.arange(len(places)), places[:, axis]) for axis in (0, 1)]
+    moved = [to_resampled(line, spacing_mm[axis], WORK_MM) for axis, line in enumerate(lines)]
+    path = np.stack(moved, axis=-1)
     radii_mm, _ = outlines(work, path, WORK_MM)
     width_mm = 2 * float(np.median(np.sqrt((radii_mm**2).mean(axis=1))))
     profile = _profile(work, path, radii_mm)

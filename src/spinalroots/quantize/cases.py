@@ -13,7 +13,7 @@ from spinalroots.dataset.selection import SelectedCase
 from spinalroots.errors import InputError
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Grid, Volume, read_image
-from spinalroots.metrics.reference import read_reference
+from spinalroots.metrics.root_maps import read_reference
 from spinalroots.registry.anatomy import Target
 
 if TYPE_CHECKING:

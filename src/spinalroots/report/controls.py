@@ -7,8 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from spinalroots.metrics.baseline import EMPTY, UNTRAINED
-from spinalroots.metrics.measurements import BINARY_DICE
+from spinalroots.metrics.measurements import BINARY_DICE, EMPTY, UNTRAINED
 from spinalroots.metrics.tables import values_of
 from spinalroots.registry import paths
 from spinalroots.registry.anatomy import Region

@@ -33,12 +33,7 @@ def comparison(scan: Volume, truth: Volume, prediction: Volume, centreline: Cent
             view = overlays.axial_view(scan, labels, centreline, height)
             overlays.draw_contour(axes, view, colour)
 
-    return _picture(
-        scan,
-        centreline,
-        [("truth", truth), ("prediction", prediction)],
-        outline,
-    )
+    return _picture(scan, centreline, [("truth", truth), ("prediction", prediction)], outline)
 
 
 def _fill_axial(axes, view: overlays.View, height: int) -> None:
@@ -88,12 +83,6 @@ def _picture(scan, centreline, maps, mark_axial) -> bytes:
 
 
 def _axes(figure, left_in: float, bottom_in: float, width_in: float, height_in: float):
-    total_width, total_height = figure.get_size_inches()
     return figure.add_axes(
-        (
-            left_in / total_width,
-            bottom_in / total_height,
-            width_in / total_width,
-            height_in / total_height,
-        )
+        np.array([left_in, bottom_in, width_in, height_in]) / np.tile(figure.get_size_inches(), 2)
     )

@@ -18,10 +18,8 @@ from spinalroots.files import read_json, write_json, write_table
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image, read_labels, require_same_grid
 from spinalroots.metrics import calibration, tables
-from spinalroots.metrics.baseline import baselines
-from spinalroots.metrics.measurements import Measurement, measure
-from spinalroots.metrics.reference import read_reference
-from spinalroots.metrics.root_maps import RootMaps, read_maps
+from spinalroots.metrics.measurements import Measurement, baselines, measure
+from spinalroots.metrics.root_maps import RootMaps, read_maps, read_reference
 from spinalroots.pipeline import tracking
 from spinalroots.pipeline.params import Params
 from spinalroots.quality import appearance, plausibility

@@ -10,8 +10,7 @@ from spinalroots.dataset.selection import PHANTOM, SelectedCase, selected_cases
 from spinalroots.files import write_text
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image
-from spinalroots.metrics.reference import read_reference
-from spinalroots.metrics.root_maps import read_maps
+from spinalroots.metrics.root_maps import read_maps, read_reference
 from spinalroots.pictures import data_uri
 from spinalroots.pipeline.params import Params
 from spinalroots.registry import paths
