@@ -185,9 +185,13 @@ def test_exports_hold_no_pickles(exported):
     assert suffixes == {".json", ".safetensors", ".xml", ".bin", ".onnx"}
 
 
+def graph_of(network: nn.Module):
+    return export.Exporter(network, INPUT_SHAPE, "stub", MADE_FROM, []).openvino_graph
+
+
 def test_accuracy_control_keeps_the_score_that_plain_int8_loses():
     network = small_network().eval()
-    graph = export.to_openvino(network, INPUT_SHAPE)
+    graph = graph_of(network)
     inputs = batch(4, seed=3)
     expected = eval_logits(network, inputs)
 
@@ -203,7 +207,7 @@ def test_accuracy_control_keeps_the_score_that_plain_int8_loses():
     calibration = list(batch(8, seed=2))
     plain = score_of(export.quantize_graph(graph, calibration))
     limit = (1 - plain) / 2
-    graph = export.to_openvino(network, INPUT_SHAPE)
+    graph = graph_of(network)
     controlled = int8.quantize_controlled(graph, calibration, score, limit)
     assert plain < 1 - limit < 1
     assert score_of(controlled) >= 1 - limit

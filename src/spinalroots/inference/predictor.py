@@ -35,32 +35,26 @@ class Predictor(Protocol):
     @property
     def name(self) -> str:
         """Of the model; also that of its folder."""
-        ...
 
     @property
     def target(self) -> Target:
         """The roots that it finds."""
-        ...
 
     @property
     def network(self) -> torch.nn.Module:
         """fp32, eval mode: (B, C, *spatial) → logits (B, classes, *spatial)."""
-        ...
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         """(C, *spatial) of one network input; fixed, so that exports can be static."""
-        ...
 
     def inputs(self, scan: Volume, centreline: Centreline) -> Iterator[np.ndarray]:
         """The network inputs (C, *spatial) float32 that the scan is cut into."""
-        ...
 
     def predict(
         self, scan: Volume, centreline: Centreline, runner: Runner | None = None
     ) -> Prediction:
         """Labels and root probability on the scan's RAS+ grid; `runner` replaces the network."""
-        ...
 
 
 def torch_runner(network: torch.nn.Module) -> Runner:

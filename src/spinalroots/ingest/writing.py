@@ -100,8 +100,8 @@ def replace_masks(case: str, source: Path, root: Path = INGESTED) -> tuple[CaseR
         raise InputError(source, expected="masks", found="none", fix="Check the folder.")
     with alone(root):
         present, changes = Dataset(root), []
-        stored = {(entry.rater, entry.scheme): entry for entry in stored_maps(present, case)}
-        maps = {key: read_map(present, case, entry).data for key, entry in stored.items()}
+        stored = stored_maps(present, case)
+        maps = {(one.rater, one.scheme): read_map(present, case, one).data for one in stored}
         for key, corrected in new_maps.items():
             maps[key], lines = _merge(key, maps.get(key), corrected, found.masks)
             changes += lines

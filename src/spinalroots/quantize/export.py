@@ -80,50 +80,41 @@ class Exporter:
 
     @cached_property
     def openvino_graph(self) -> openvino.Model:
-        """The network as an OpenVINO graph."""
-        return to_openvino(self.network, self.input_shape)
+        """The network as a static OpenVINO graph; BatchNorm is folded into the convolutions."""
+        import openvino
+        import torch
+
+        shape = (1, *self.input_shape)
+        example = torch.zeros(shape)
+        with quiet(), torch.inference_mode():
+            graph = openvino.convert_model(self.network, example_input=example, input=[shape])
+        graph.inputs[0].get_tensor().set_names({_INPUT})
+        graph.outputs[0].get_tensor().set_names({_OUTPUT})
+        return graph
 
     @cached_property
     def onnx_graph(self) -> onnx.ModelProto:
-        """The network as an ONNX graph."""
-        return to_onnx(self.network, self.input_shape)
+        """The network as a static ONNX graph; BatchNorm is folded into the convolutions."""
+        import onnx
+        import torch
+
+        buffer = io.BytesIO()
+        with quiet():
+            torch.onnx.export(
+                self.network,
+                (torch.zeros(1, *self.input_shape),),
+                buffer,
+                dynamo=False,
+                input_names=[_INPUT],
+                output_names=[_OUTPUT],
+                opset_version=ONNX_OPSET,
+            )
+        return onnx.load_from_string(buffer.getvalue())
 
 
 def size_mb(folder: Path) -> float:
     """Size of an export on disk in MB (10⁶ bytes), all its files."""
     return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()) / 1e6
-
-
-def to_openvino(network: torch.nn.Module, input_shape: tuple[int, ...]) -> openvino.Model:
-    """The network as a static OpenVINO graph; BatchNorm is folded into the convolutions."""
-    import openvino
-    import torch
-
-    example = torch.zeros(1, *input_shape)
-    with quiet(), torch.inference_mode():
-        graph = openvino.convert_model(network, example_input=example, input=[(1, *input_shape)])
-    graph.inputs[0].get_tensor().set_names({_INPUT})
-    graph.outputs[0].get_tensor().set_names({_OUTPUT})
-    return graph
-
-
-def to_onnx(network: torch.nn.Module, input_shape: tuple[int, ...]) -> onnx.ModelProto:
-    """The network as a static ONNX graph; BatchNorm is folded into the convolutions."""
-    import onnx
-    import torch
-
-    buffer = io.BytesIO()
-    with quiet():
-        torch.onnx.export(
-            network,
-            (torch.zeros(1, *input_shape),),
-            buffer,
-            dynamo=False,
-            input_names=[_INPUT],
-            output_names=[_OUTPUT],
-            opset_version=ONNX_OPSET,
-        )
-    return onnx.load_from_string(buffer.getvalue())
 
 
 def _write_pytorch(network: torch.nn.Module, variant: Variant, path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from spinalroots.errors import InputError
-from spinalroots.files import write_bytes, write_json, write_text
+from spinalroots.files import write_bytes, write_json, write_table
 from spinalroots.imaging.volume import Volume
 from spinalroots.reconstruct import picture
 from spinalroots.reconstruct.surfaces import root_surface
@@ -55,7 +55,7 @@ def case(
     _export(folder / "roots.ply", trimesh.util.concatenate(surfaces))
     _write_ways(folder, ways)
     table = _measurements(ways)
-    write_text(folder / "measurements.csv", _csv(table))
+    write_table(folder / "measurements.csv", table, "%.3f")
     # One entry a level; sides differ in paleness, which the picture shows.
     legend = {root.level: label_colour(Scheme.LEVELS, root.level_index + 1) for root in ways}
     picture.write(folder / "roots.png", surfaces, colours, legend)
@@ -95,7 +95,7 @@ def _write_ways(folder: Path, ways: dict[Root, Trajectory]) -> None:
         table.insert(1, "along_mm", np.concatenate([[0.0], np.cumsum(steps)]))
         table["diameter_mm"] = way.diameter_mm
         tables.append(table)
-    write_text(folder / "trajectories.csv", _csv(pd.concat(tables)))
+    write_table(folder / "trajectories.csv", pd.concat(tables), "%.3f")
     record = {
         str(root): {
             "length_mm": round(way.length_mm, 3),
@@ -109,7 +109,3 @@ def _write_ways(folder: Path, ways: dict[Root, Trajectory]) -> None:
         folder / "trajectories.json",
         {"space": "RAS+ mm", "order": "entry to exit", "roots": record},
     )
-
-
-def _csv(table: pd.DataFrame) -> str:
-    return table.to_csv(index=False, lineterminator="\n", float_format="%.3f")
