@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
 import numpy as np
-import pandas as pd
 
 from spinalroots.metrics.overlap import dice, mean_present
 from spinalroots.metrics.statistics import compare, summarise
@@ -112,8 +111,3 @@ def scores(measured: Measurement, references: dict[str, np.ndarray]) -> np.ndarr
     """Binary Dice (N,) of every measured case; `references`: case → true mask."""
     true = {case: references[case] for case in measured.masks}
     return np.array([dice(mask, measured.mask(case, mask.shape)) for case, mask in true.items()])
-
-
-def frame(rows: list[Row]) -> pd.DataFrame:
-    """All columns of all rows."""
-    return pd.DataFrame([asdict(one) for one in rows])

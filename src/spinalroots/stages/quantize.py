@@ -7,6 +7,7 @@ from numbers import Real
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import selected_cases
@@ -17,7 +18,7 @@ from spinalroots.predict.trained import TrainedModel
 from spinalroots.quantize import choose, figure
 from spinalroots.quantize.cases import MeasuredCase, calibration_inputs
 from spinalroots.quantize.compare import Comparison
-from spinalroots.quantize.rows import TABLE, Row, frame
+from spinalroots.quantize.rows import TABLE, Row
 from spinalroots.registry import paths
 from spinalroots.registry.models import MODELS
 
@@ -40,7 +41,7 @@ def main(params: Params) -> None:
             )
             rows += compared
         write_json(staging / paths.RECOMMENDED.name, recommended)
-    table = frame(rows)
+    table = pd.DataFrame(rows)
     write_table(paths.TABLE_QUANTIZATION, table[list(TABLE)].round(4))
     write_table(paths.REPORTS / "quantization_details.csv", table.round(5))
     figure.save(PICTURE, rows)
@@ -76,7 +77,7 @@ def _to_mlflow(rows: list[Row], params: Params) -> None:
     settings = params.quantize.model_dump(mode="json")
     common = {"scale": params.scale}
     with tracking.run("quantization", kind="quantization", tags=common, params=settings):
-        mlflow.log_table(frame(rows), "quantization.json")
+        mlflow.log_table(pd.DataFrame(rows), "quantization.json")
         mlflow.log_artifact(str(PICTURE))
         for row in rows:
             model = MODELS[row.model]
