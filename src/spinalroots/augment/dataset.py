@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,9 +25,7 @@ from spinalroots.errors import InputError
 from spinalroots.files import folder_in_one_piece, read_json, write_json
 from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
 from spinalroots.registry.anatomy import Scheme
-
-if TYPE_CHECKING:
-    from spinalroots.settings.augment import Augment
+from spinalroots.settings.augment import Augment
 
 HALO_MM = 10.0
 """Kept around a crop while it is turned, then cut off: real tissue comes in at its ends."""

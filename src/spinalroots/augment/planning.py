@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,9 +15,7 @@ from spinalroots.augment.distribution import count_slices, stack
 from spinalroots.dataset.layout import Dataset
 from spinalroots.imaging.volume import read_labels
 from spinalroots.registry.anatomy import LEVELS, Scheme, individuals_to_levels
-
-if TYPE_CHECKING:
-    from spinalroots.settings.augment import Augment
+from spinalroots.settings.augment import Augment
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spinalroots.dataset.layout import Dataset
+from spinalroots.registry.paths import INGESTED, PHANTOM
 from spinalroots.settings.dataset import Data
-
-PHANTOM, INGESTED = "phantom", "ingested"
-"""Sources of scans; each has its own folder of this name."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +18,11 @@ class SelectedCase:
     dataset: Dataset
     source: str
 
+    @property
+    def synthetic(self) -> bool:
+        """Whether its truth is known."""
+        return self.source == PHANTOM.name
+
 
 def selected_cases(data: Data, raw: Path) -> list[SelectedCase]:
     """The cases below the folder `raw` that `data.source` chooses, ordered by source and name.
@@ -29,11 +32,10 @@ def selected_cases(data: Data, raw: Path) -> list[SelectedCase]:
 
     :raises InputError: the chosen data set holds no case.
     """
-    phantom, ingested = Dataset(raw / PHANTOM), Dataset(raw / INGESTED)
-    if data.source == PHANTOM:
-        return [SelectedCase(name, phantom, PHANTOM) for name in phantom.cases()]
-    chosen = [SelectedCase(name, ingested, INGESTED) for name in ingested.cases()]
-    if data.phantom_cases:
-        extra = phantom.cases()[: data.phantom_cases]
-        chosen += [SelectedCase(name, phantom, PHANTOM) for name in extra]
+    main = Dataset(raw / data.source)
+    chosen = [SelectedCase(name, main, data.source) for name in main.cases()]
+    if data.source == INGESTED.name and data.phantom_cases:
+        extra = Dataset(raw / PHANTOM.name)
+        names = extra.cases()[: data.phantom_cases]
+        chosen += [SelectedCase(name, extra, PHANTOM.name) for name in names]
     return chosen

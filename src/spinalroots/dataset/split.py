@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from spinalroots.dataset.selection import INGESTED
 from spinalroots.errors import InputError
+from spinalroots.registry.paths import INGESTED
 
 _AUGMENTED = re.compile(r"aug\d+$")
 
@@ -38,7 +38,7 @@ def split_cases(
     :raises InputError: fewer than three subjects.
     """
     last = {subjects[case] for case in levels_only}
-    real = {subjects[case] for case in subjects if sources[case] == INGESTED}
+    real = {subjects[case] for case in subjects if sources[case] == INGESTED.name}
     synthetic = set(subjects.values()) - real
     order = [*_order(real, last, [seed, 0]), *_order(synthetic, last, [seed, 1])]
     people = len(order)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spinalroots.dataset.layout import Dataset
-from spinalroots.dataset.selection import PHANTOM, SelectedCase
+from spinalroots.dataset.selection import SelectedCase
 from spinalroots.errors import InputError
 from spinalroots.imaging.boxes import paste
 from spinalroots.imaging.volume import Grid, Volume, read_labels
@@ -62,7 +62,7 @@ def read_reference(
 
     :param truth: holds the synthetic cases' roots; `refined` holds the annotation of the others.
     """
-    if case.source == PHANTOM:
+    if case.synthetic:
         return read_truth(truth, case.name, target)
     return read_annotation(refined, case.name, target, grid)
 

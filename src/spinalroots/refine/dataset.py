@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,9 +19,7 @@ from spinalroots.refine.annotation import Annotation, read_annotation
 from spinalroots.refine.measure import Gain, gain
 from spinalroots.refine.refinement import Refined, refine, selection
 from spinalroots.registry.anatomy import Scheme, label_names, voxels_by_name
-
-if TYPE_CHECKING:
-    from spinalroots.settings.dataset import Refine
+from spinalroots.settings.dataset import Refine
 
 
 @dataclass(frozen=True)
@@ -130,7 +127,7 @@ def _gains(
 ) -> dict[str, Gain]:
     """The gain of all of refinement, and of the flood fill alone, against the truth."""
     path = truth.labels(case.name, Scheme.INDIVIDUALS)
-    if case.source != "phantom" or refined.individuals is None or not path.is_file():
+    if not case.synthetic or refined.individuals is None or not path.is_file():
         return {}
     hidden = read_labels(path)
     require_same_grid(path, hidden, case.dataset.image(case.name), annotation.volume)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from spinalroots import pictures
+from spinalroots.refine.dataset import CaseResult
 from spinalroots.registry.anatomy import ROOTS, Scheme, label_colour
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from spinalroots.refine.dataset import CaseResult
 
 
 def draw(path: Path, results: list[CaseResult], table: pd.DataFrame) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,9 +12,7 @@ from spinalroots.imaging.volume import Box
 from spinalroots.refine.annotation import Annotation
 from spinalroots.refine.flood_fill import Filled, flood_fill
 from spinalroots.registry.anatomy import Scheme, Target, individuals_to_levels, levels_of
-
-if TYPE_CHECKING:
-    from spinalroots.settings.dataset import Refine
+from spinalroots.settings.dataset import Refine
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from spinalroots.refine.dataset import CaseResult
 from spinalroots.refine.refinement import selection
-
-if TYPE_CHECKING:
-    from spinalroots.settings.dataset import Refine
+from spinalroots.settings.dataset import Refine
 
 
 def gain_table(results: list[CaseResult], params: Refine) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spinalroots.dataset.layout import Dataset
-from spinalroots.dataset.selection import PHANTOM, SelectedCase, selected_cases
+from spinalroots.dataset.selection import SelectedCase, selected_cases
 from spinalroots.files import write_text
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image
@@ -31,7 +31,7 @@ def main(params: Params) -> None:
     cases = {case.name: case for case in selected_cases(params.data, paths.RAW)}
     sources = {name: case.source for name, case in cases.items()}
     test = (inputs.json(paths.SPLIT) or {}).get("test", [])
-    synthetic = any(sources.get(name) == PHANTOM for name in test)
+    synthetic = any(sources.get(name) == paths.PHANTOM.name for name in test)
     sections = [
         results.table_one(inputs, synthetic),
         controls.section(inputs),
@@ -52,7 +52,7 @@ def main(params: Params) -> None:
 
 
 def _facts(params: Params, sources: dict[str, str], test: list[str]) -> list[tuple[str, str]]:
-    real = sum(source != PHANTOM for source in sources.values())
+    real = sum(source != paths.PHANTOM.name for source in sources.values())
     trained = sum((paths.POSTPROCESSED / name).is_dir() for name in MODELS)
     return [
         ("Scale", str(params.scale)),
@@ -89,7 +89,7 @@ def _comparison(case: SelectedCase, model: Model) -> Picture:
         case, target, scan.grid, truth=Dataset(paths.TRUTH), refined=Dataset(paths.REFINED)
     )
     centreline = Centreline.read(paths.SCAN_CENTRELINES / f"{case.name}.json")
-    kind = "synthetic" if case.source == PHANTOM else "real; the truth is its refined annotation"
+    kind = "synthetic" if case.synthetic else "real; the truth is its refined annotation"
     drawn = figures.comparison(scan, truth.levels, predicted.levels, centreline)
     return Picture(data_uri(drawn), f"{case.name} ({kind}), {paper.title(model)}.")
 
