@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 from spinalroots.expert.scores import ExpertScore
 
@@ -14,33 +13,26 @@ OUTDATED = (
 )
 
 
-@dataclass(frozen=True)
-class LeftOut:
-    """Scores that stay in the file and enter no mean, and why."""
-
-    scores: list[ExpertScore]
-    why: str
-
-    def __str__(self) -> str:
-        names = ", ".join(sorted({f"{one.case} ({one.model})" for one in self.scores}))
-        return f"scores of {names} are left out: {self.why}"
-
-
 def sort_out(
     scores: list[ExpertScore], tested: Collection[str], versions: Mapping[tuple[str, str], str]
-) -> tuple[list[ExpertScore], list[LeftOut]]:
-    """The scores that count, and the others by reason.
+) -> tuple[list[ExpertScore], list[str]]:
+    """The scores that count, and a sentence about those that enter no mean, by reason.
 
     :param tested: the test cases.
     :param versions: (model, case) → version of the prediction as it is now.
     """
-    seen = [one for one in scores if one.case not in tested]
-    unseen = [one for one in scores if one.case in tested]
-    current = [
-        one
-        for one in unseen
-        if one.prediction and one.prediction == versions.get((one.model, one.case))
-    ]
-    outdated = [one for one in unseen if one not in current]
-    reasons = (LeftOut(seen, UNTESTED), LeftOut(outdated, OUTDATED))
-    return current, [left_out for left_out in reasons if left_out.scores]
+    current, seen, outdated = [], [], []
+    for one in scores:
+        if one.case not in tested:
+            seen.append(one)
+        elif one.prediction and one.prediction == versions.get((one.model, one.case)):
+            current.append(one)
+        else:
+            outdated.append(one)
+    left_out = [(seen, UNTESTED), (outdated, OUTDATED)]
+    return current, [_told(rows, why) for rows, why in left_out if rows]
+
+
+def _told(scores: list[ExpertScore], why: str) -> str:
+    names = ", ".join(sorted({f"{one.case} ({one.model})" for one in scores}))
+    return f"scores of {names} are left out: {why}"

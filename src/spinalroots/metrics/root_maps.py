@@ -63,18 +63,10 @@ def read_reference(
     :param truth: holds the synthetic cases' roots; `refined` holds the annotation of the others.
     """
     if case.synthetic:
-        return read_truth(truth, case.name, target)
+        # Its own level map mixes dorsal with ventral, so that the roots are read and no levels.
+        roots = _read(truth, case.name, Scheme.INDIVIDUALS)
+        return _from_roots(kept(roots, Target(Scheme.INDIVIDUALS, target.levels, target.types)))
     return read_annotation(refined, case.name, target, grid)
-
-
-def read_truth(truth: Dataset, case: str, target: Target) -> RootMaps:
-    """A synthetic case's truth, restricted to the target, the level map derived from the roots.
-
-    The truth holds every root. Its level map would mix dorsal with ventral, so only the individual
-    map is read.
-    """
-    individuals = _read(truth, case, Scheme.INDIVIDUALS)
-    return _from_roots(kept(individuals, Target(Scheme.INDIVIDUALS, target.levels, target.types)))
 
 
 def read_annotation(refined: Dataset, case: str, target: Target, grid: Grid) -> RootMaps:

@@ -22,13 +22,7 @@ from spinalroots.settings.hardnet import Hardnet, Tune
 from spinalroots.settings.inference import Inference
 from spinalroots.settings.nnunet import Nnunet
 from spinalroots.settings.phantom import Phantom
-from spinalroots.settings.results import (
-    Evaluate,
-    Postprocess,
-    Quantize,
-    Reconstruct,
-    Report,
-)
+from spinalroots.settings.results import Evaluate, Postprocess, Quantize, Reconstruct, Report
 
 EXPERT, SCALES = Path("conf/expert.yaml"), Path("conf/scale")
 """Beside params.yaml: every other knob, and a file of budgets for each scale."""

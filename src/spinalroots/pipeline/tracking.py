@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from spinalroots.registry.models import Model
+
 if TYPE_CHECKING:
     import mlflow
 
@@ -72,6 +74,18 @@ def run(
         if params and not run_id:
             mlflow.log_params(flatten(params))
         yield active
+
+
+def tags_of(model: Model, scale: str) -> dict[str, str]:
+    """What every run about a model is tagged with."""
+    return {
+        "model": model.name,
+        "family": model.family,
+        "region": str(model.region),
+        "target": str(model.scheme),
+        "augmented": str(model.augmented).lower(),
+        "scale": scale,
+    }
 
 
 def last_step(metric: str) -> int:

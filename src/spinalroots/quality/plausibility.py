@@ -5,6 +5,8 @@ Limits come from publications and are wide on purpose: a warning says "look here
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from spinalroots.imaging.boxes import Box, label_boxes
@@ -59,7 +61,7 @@ def warnings(
         *_missing_levels([root for root, _ in roots]),
         *_wrong_sides(roots, centreline),
         *_volumes(roots, centreline),
-        *_confidences(individuals, foreground, boxes),
+        *(_confidences(individuals, foreground, boxes) if foreground is not None else ()),
     ]
 
 
@@ -77,20 +79,12 @@ def unlike_training(
     for one in appearance.departures(measured, training):
         feature = one.feature
         is_now = f"is {_plain(one.value)}" if np.isfinite(one.value) else "could not be measured"
-        message = (
-            f"{feature.words[0].upper()}{feature.words[1:]} {is_now}; in the training scans it is "
-            f"{_plain(one.least)} to {_plain(one.most)} {feature.unit}".rstrip()
-            + "."
-        )
+        usual = f"{_plain(one.least)} to {_plain(one.most)} {feature.unit}".rstrip()
+        subject = feature.words[0].upper() + feature.words[1:]
+        message = f"{subject} {is_now}; in the training scans it is {usual}."
+        limit = round(one.limit, 3)
         found.append(
-            _warning(
-                "unlike_training",
-                feature.name,
-                one.value,
-                round(one.limit, 3),
-                feature.unit,
-                message,
-            )
+            _warning("unlike_training", feature.name, one.value, limit, feature.unit, message)
         )
     return found
 
@@ -101,80 +95,55 @@ def _mask(individuals: Volume, value: int, box: Box) -> Volume:
     return part.with_data(part.data == value)
 
 
-def _missing_levels(roots: list[Root]) -> list[dict]:
+def _missing_levels(roots: list[Root]) -> Iterator[dict]:
     found = {root.level_index for root in roots}
     first, last = LEVELS[min(found)], LEVELS[max(found)]
-    missing = [LEVELS[index] for index in range(min(found), max(found)) if index not in found]
-    return [
-        _warning(
-            "missing_level",
-            level,
-            0,
-            1,
-            "roots",
-            f"{level} has no root, though {first} and {last} do.",
-        )
-        for level in missing
-    ]
+    for index in range(min(found), max(found)):
+        if index not in found:
+            message = f"{LEVELS[index]} has no root, though {first} and {last} do."
+            yield _warning("missing_level", LEVELS[index], 0, 1, "roots", message)
 
 
-def _wrong_sides(roots: list[tuple[Root, Volume]], centreline: Centreline) -> list[dict]:
-    found = []
+def _wrong_sides(roots: list[tuple[Root, Volume]], centreline: Centreline) -> Iterator[dict]:
     for root, mask in roots:
         points = mask.grid.to_mm(np.argwhere(mask.data))
         right_of_line = points[:, 0] - centreline.at_height(points[:, 2])[:, 0]
         wrong = right_of_line > 0 if root.side is Side.LEFT else right_of_line < 0
         share = float(np.mean(wrong))
         if share > WRONG_SIDE_SHARE:
-            side = "left" if root.side is Side.LEFT else "right"
+            side = root.side.name.lower()
             message = f"{share:.0%} of {root} lies on the other side of the centreline than {side}."
-            found.append(
-                _warning("wrong_side", str(root), share, WRONG_SIDE_SHARE, "share", message)
-            )
-    return found
+            yield _warning("wrong_side", str(root), share, WRONG_SIDE_SHARE, "share", message)
 
 
-def _volumes(roots: list[tuple[Root, Volume]], centreline: Centreline) -> list[dict]:
-    spacing_mm = roots[0][1].spacing_mm
-    found, total_mm3 = [], 0.0
+def _volumes(roots: list[tuple[Root, Volume]], centreline: Centreline) -> Iterator[dict]:
+    spacing_mm, total_mm3 = roots[0][1].spacing_mm, 0.0
     for root, mask in roots:
+        name = str(root)
         volume_mm3 = float(np.prod(spacing_mm)) * np.count_nonzero(mask.data)
         total_mm3 += volume_mm3
         positions = positions_mm(mask.data, mask.affine, centreline)
         section_mm2 = volume_mm3 / (np.ptp(positions) + spacing_mm[2])
         if volume_mm3 < SMALLEST_ROOT_MM3:
             message = f"{root} has {volume_mm3:.1f} mm³, less than one rootlet."
-            found.append(
-                _warning("small_root", str(root), volume_mm3, SMALLEST_ROOT_MM3, "mm³", message)
-            )
+            yield _warning("small_root", name, volume_mm3, SMALLEST_ROOT_MM3, "mm³", message)
         if section_mm2 > LARGEST_SECTION_MM2:
             message = f"{root} is {section_mm2:.0f} mm² thick on average, more than any known root."
-            found.append(
-                _warning("thick_root", str(root), section_mm2, LARGEST_SECTION_MM2, "mm²", message)
-            )
+            yield _warning("thick_root", name, section_mm2, LARGEST_SECTION_MM2, "mm²", message)
     edge_mm = float(np.mean(spacing_mm[:2]))
     most_mm3 = round(LARGEST_TOTAL_MM3 * (1 + edge_mm / STRAND_MM) ** 2)
     if total_mm3 > most_mm3:
         message = f"The roots fill {total_mm3:.0f} mm³, more than all dorsal rootlets of a canal."
-        found.append(_warning("large_total", "", total_mm3, most_mm3, "mm³", message))
-    return found
+        yield _warning("large_total", "", total_mm3, most_mm3, "mm³", message)
 
 
-def _confidences(
-    individuals: Volume, foreground: Volume | None, boxes: dict[int, Box]
-) -> list[dict]:
-    if foreground is None:
-        return []
-    found = []
+def _confidences(individuals: Volume, foreground: Volume, boxes: dict[int, Box]) -> Iterator[dict]:
     for value, box in boxes.items():
-        root = Root.from_value(value)
+        root = str(Root.from_value(value))
         mean = float(foreground.data[box][individuals.data[box] == value].mean())
         if mean < LOW_CONFIDENCE:
             message = f"The model gave {root} a mean probability of only {mean:.2f}."
-            found.append(
-                _warning("low_confidence", str(root), mean, LOW_CONFIDENCE, "probability", message)
-            )
-    return found
+            yield _warning("low_confidence", root, mean, LOW_CONFIDENCE, "probability", message)
 
 
 def _plain(value: float) -> str:

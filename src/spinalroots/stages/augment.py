@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from collections import Counter
 from dataclasses import asdict
 
 import numpy as np
@@ -117,14 +116,11 @@ def _contact_sheet(train: list[str], variants: tuple[Variant, ...], scheme: Sche
     by_parent = {case: [one for one in variants if one.parent == case] for case in train}
     rows = []
     for parent in sorted(train, key=lambda case: -len(by_parent[case]))[:SHEET_PARENTS]:
-        seen: Counter[str] = Counter()
-        turns = []
-        for one in by_parent[parent]:
-            turns.append((seen[one.levels], one))
-            seen[one.levels] += 1
-        own = [one for _, one in sorted(turns, key=lambda turn: turn[0])][:SHEET_VARIANTS]
-        rows.append([_tile(REFINED, parent, parent, scheme)])
-        rows[-1] += [_tile(AUGMENTED, one.name, _caption(one), scheme) for one in own]
+        levels = pd.Series([one.levels for one in by_parent[parent]], dtype=str)
+        turns = levels.groupby(levels).cumcount().sort_values(kind="stable").index
+        own = [by_parent[parent][place] for place in turns[:SHEET_VARIANTS]]
+        tiles = [_tile(AUGMENTED, one.name, _caption(one), scheme) for one in own]
+        rows.append([_tile(REFINED, parent, parent, scheme), *tiles])
     figures.write_contact_sheet(paths.FIGURES / "augmentation_sheet.png", rows, scheme)
 
 

@@ -147,14 +147,7 @@ def _track(
         f"expert_score_{row.expert_score_source}_{row.region}": row.mean
         for row in by_region[by_region["model"] == model.name].itertuples()
     }
-    tags = {
-        "model": model.name,
-        "region": model.region,
-        "target": model.scheme,
-        "scale": params.scale,
-        "augmented": str(model.augmented).lower(),
-        "data.source": params.data.source,
-    }
+    tags = {**tracking.tags_of(model, params.scale), "data.source": params.data.source}
     options = {"evaluate": params.evaluate.model_dump(mode="json")}
     with tracking.run(f"evaluate {model.name}", kind="evaluation", tags=tags, params=options):
         mlflow.log_metrics(metrics | scores)

@@ -80,16 +80,11 @@ def _to_mlflow(rows: list[Row], params: Params) -> None:
         mlflow.log_table(pd.DataFrame(rows), "quantization.json")
         mlflow.log_artifact(str(PICTURE))
         for row in rows:
-            model = MODELS[row.model]
             tags = {
-                "model": row.model,
-                "family": model.family,
-                "region": model.region,
-                "target": model.scheme,
+                **tracking.tags_of(MODELS[row.model], params.scale),
                 "precision": row.precision,
                 "runtime": row.runtime,
                 "recommended": str(row.recommended).lower(),
-                **common,
             }
             name = f"{row.model} {row.runtime} {row.precision}"
             with tracking.run(name, kind="quantization", tags=tags, nested=True):

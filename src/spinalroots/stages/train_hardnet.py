@@ -56,13 +56,7 @@ def main(params: Params) -> None:
     run = tracking.run(
         HARDNET.name,
         kind="training",
-        tags={
-            "model": HARDNET.name,
-            "family": HARDNET.family,
-            "region": str(HARDNET.region),
-            "target": str(HARDNET.scheme),
-            "scale": str(params.scale),
-        },
+        tags=tracking.tags_of(HARDNET, params.scale),
         params=settings,
         resume_key=f"hardnet-{key}",
     )

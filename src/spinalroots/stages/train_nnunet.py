@@ -33,12 +33,8 @@ def main(params: Params, row: str | None = None) -> None:
     key = training_key(job)
     state = tracking.repository_root() / ".cache" / "nnunet" / key
     tags = {
-        "region": model.region,
-        "model": model.name,
-        "target": model.scheme,
-        "scale": params.scale,
-        "augmented": model.augmented,
-        "other_roots": job.target.other_roots,
+        **tracking.tags_of(model, params.scale),
+        "other_roots": str(job.target.other_roots).lower(),
     }
     described = {
         **params.nnunet.model_dump(mode="json"),
