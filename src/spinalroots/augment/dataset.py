@@ -154,18 +154,13 @@ def make_all(
             pass
 
 
-def collect(folders: Mapping[str, Path], into: Path) -> None:
+def collect(folders: Iterable[Path], into: Path) -> None:
     """Copy the finished variants into one data set at `into` (its other files are the caller's)."""
-    for name, folder in folders.items():
-        made, target = Dataset(folder), Dataset(into)
-        pairs = [
-            (made.image(name), target.image(name)),
-            (made.sidecar(name), target.sidecar(name)),
-            *((made.labels(name, s), target.labels(name, s)) for s in Scheme if made.has(name, s)),
-        ]
-        for old, new in pairs:
-            new.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(old, new)
+    hidden = shutil.ignore_patterns(".*")
+    for made in folders:
+        shutil.copytree(
+            made, into, ignore=hidden, copy_function=shutil.copyfile, dirs_exist_ok=True
+        )
 
 
 def forget_unused(cache: Path, used: Iterable[Path]) -> None:

@@ -64,11 +64,7 @@ def centreline_box(centreline: Centreline, grid: Grid, margin_vox: float | np.nd
     places, size = centreline.in_slices(grid), np.array(grid.shape[:2])
     low = np.clip(np.floor(places.min(axis=0) - margin_vox), 0, size - 2).astype(int)
     high = np.clip(np.ceil(places.max(axis=0) + margin_vox) + 1, low + 2, size).astype(int)
-    return (
-        slice(int(low[0]), int(high[0])),
-        slice(int(low[1]), int(high[1])),
-        slice(0, grid.shape[2]),
-    )
+    return (*map(slice, low.tolist(), high.tolist()), slice(0, grid.shape[2]))
 
 
 def centreline_tube(centreline: Centreline, grid: Grid, radius_mm: float) -> np.ndarray:
@@ -94,15 +90,10 @@ def paste(part: Volume, grid: Grid, where: Path | str = "label map") -> Volume:
     :param where: what an error names.
     :raises InputError: the part's voxels are not voxels of the grid.
     """
-    corner = np.round(grid.to_voxels(part.affine[:3, 3])).astype(int)
-    box = tuple(
-        slice(int(start), int(start) + length)
-        for start, length in zip(corner, part.data.shape, strict=True)
-    )
-    inside = all(
-        side.start >= 0 and side.stop <= length
-        for side, length in zip(box, grid.shape, strict=True)
-    )
+    low = np.round(grid.to_voxels(part.affine[:3, 3])).astype(int)
+    high = low + part.data.shape
+    box = tuple(map(slice, low.tolist(), high.tolist()))
+    inside = (low >= 0).all() and (high <= grid.shape).all()
     if not inside or not part.grid.matches(grid.crop(box)):
         raise InputError(
             where,

@@ -79,12 +79,10 @@ def _grow(labels: np.ndarray, inside: np.ndarray, spacing_mm: np.ndarray, connec
     if not open_nodes.size:
         return 0
     start = place[open_nodes]
+    strides = (padded[1] * padded[2], padded[2], 1)
     begin, end, length = [], [], []
     for offset in neighbour_offsets(connectivity):
-        step = int(np.ravel_multi_index(tuple(offset + 1), padded)) - int(
-            np.ravel_multi_index((1, 1, 1), padded)
-        )
-        neighbour = node.take(start + step)
+        neighbour = node.take(start + np.dot(offset, strides))
         there = neighbour > 0
         begin.append(neighbour[there] - 1)
         end.append(open_nodes[there].astype(np.int32))

@@ -132,8 +132,7 @@ class Root:
                 fix="Check that the file holds an individual map.",
             )
         level_index, slot = divmod(value - 1, 4)
-        type_slot, side_slot = divmod(slot, 2)
-        return cls(level_index, tuple(Type)[type_slot], tuple(Side)[side_slot])
+        return cls(level_index, tuple(Type)[slot // 2], tuple(Side)[slot % 2])
 
     @property
     def level(self) -> str:

@@ -52,7 +52,7 @@ def main(params: Params) -> None:
     records = [read_json(Dataset(folder).sidecar(name)) for name, folder in folders.items()]
     counts = _count(params, train, records)
     with folder_in_one_piece(AUGMENTED.root) as staging:
-        dataset.collect(folders, staging)
+        dataset.collect(folders.values(), staging)
         Dataset(staging).write_description("Augmented cases", _participants(plan.variants))
         write_json(staging / "class_weights.json", _class_weights(counts))
     table = distribution.table(counts)
