@@ -1,4 +1,4 @@
-"""One expert's judgement of one prediction, checked; and the mean of several experts'.
+"""One expert's judgement of one prediction, checked; which of them count, and their mean.
 
 0.5 says that the pre-annotation was no help, 1.0 that nothing was left to do (the paper, III). The
 simulated score lives elsewhere (:mod:`spinalroots.metrics.effort`), and the two never meet in one
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -45,6 +45,11 @@ class ExpertScore:
 
 COLUMNS = tuple(field.name for field in fields(ExpertScore))
 OPTIONAL = ("date", "prediction")
+UNTESTED = "the models were trained on these cases, or did not predict them; score test cases."
+OUTDATED = (
+    "they are about another version of the prediction, or do not say which; the model has changed "
+    "since."
+)
 
 
 def validated(record: dict, where: str, known_cases: Collection[str] | None = None) -> ExpertScore:
@@ -95,9 +100,28 @@ def validated(record: dict, where: str, known_cases: Collection[str] | None = No
         raise refuse("date", "a date such as 2025-03-31, or nothing")
     if text["prediction"] and not VERSION.match(text["prediction"]):
         raise refuse("prediction", "a version of 12 hexadecimal digits, or nothing")
-    words = ("case", "model", "region", "rater", "comment", "date", "prediction")
-    named: dict[str, Any] = {name: text[name] for name in words}
-    return ExpertScore(score=score, **minutes, **named)
+    checked: dict[str, Any] = {**text, **minutes, "score": score}
+    return ExpertScore(**checked)
+
+
+def sort_out(
+    scores: list[ExpertScore], tested: Collection[str], versions: Mapping[tuple[str, str], str]
+) -> tuple[list[ExpertScore], list[str]]:
+    """The scores that count, and a sentence about those that enter no mean, by reason.
+
+    :param tested: the test cases.
+    :param versions: (model, case) → version of the prediction as it is now.
+    """
+    current, seen, outdated = [], [], []
+    for one in scores:
+        if one.case not in tested:
+            seen.append(one)
+        elif one.prediction and one.prediction == versions.get((one.model, one.case)):
+            current.append(one)
+        else:
+            outdated.append(one)
+    left_out = [(seen, UNTESTED), (outdated, OUTDATED)]
+    return current, [_told(rows, why) for rows, why in left_out if rows]
 
 
 def mean_per_case(rows: list[ExpertScore], model: str, region: Region | str) -> dict[str, float]:
@@ -113,6 +137,11 @@ def mean_per_case(rows: list[ExpertScore], model: str, region: Region | str) -> 
         case: math.fsum(by_rater.values()) / len(by_rater)
         for case, by_rater in sorted(scores.items())
     }
+
+
+def _told(scores: list[ExpertScore], why: str) -> str:
+    names = ", ".join(sorted({f"{one.case} ({one.model})" for one in scores}))
+    return f"scores of {names} are left out: {why}"
 
 
 def _number(value: object) -> float | None:

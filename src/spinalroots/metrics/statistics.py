@@ -85,15 +85,10 @@ def compare(first: np.ndarray, second: np.ndarray, *, seed: int, resamples: int)
     difference = difference[~np.isnan(difference)]
     if not difference.size:
         return Comparison(0, *[float("nan")] * 5)
+    mean = float(difference.mean())
     low, high = bootstrap_interval(difference, seed=seed, resamples=resamples)
-    return Comparison(
-        int(difference.size),
-        float(difference.mean()),
-        low,
-        high,
-        _wilcoxon_p(difference),
-        rank_biserial(difference),
-    )
+    p_value = float(stats.wilcoxon(difference).pvalue) if difference.any() else 1.0
+    return Comparison(int(difference.size), mean, low, high, p_value, rank_biserial(difference))
 
 
 def rank_biserial(difference: np.ndarray) -> float:
@@ -104,7 +99,3 @@ def rank_biserial(difference: np.ndarray) -> float:
         return 0.0
     positive = stats.wilcoxon(difference, alternative="greater").statistic
     return float(4 * positive / (count * (count + 1)) - 1)
-
-
-def _wilcoxon_p(difference: np.ndarray) -> float:
-    return float(stats.wilcoxon(difference).pvalue) if difference.any() else 1.0

@@ -103,14 +103,10 @@ def draw_grey(axes: Axes, view: View, window: tuple[float, float]) -> None:
         extent=view.extent_mm,
         interpolation="bilinear",
     )
-    axes.set_facecolor("black")
-    axes.set_xlim(view.extent_mm[1], view.extent_mm[0])
-    axes.set_ylim(view.extent_mm[2], view.extent_mm[3])
+    axes.set(facecolor="black", xlim=view.extent_mm[1::-1], ylim=view.extent_mm[2:])
     axes.autoscale(False)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
 
 
 def draw_filled(axes: Axes, view: View, scheme: Scheme, opacity: float = 0.85) -> None:

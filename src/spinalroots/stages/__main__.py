@@ -21,12 +21,8 @@ def run(options: argparse.Namespace) -> None:
     if options.name in BY_ROW:
         nnunet_row(options.row)
     elif options.row:
-        raise InputError(
-            f"stage {options.name}",
-            expected="no row",
-            found=repr(options.row),
-            fix="Leave it out.",
-        )
+        where, row = f"stage {options.name}", repr(options.row)
+        raise InputError(where, expected="no row", found=row, fix="Leave it out.")
     if options.strict and options.name != "check":
         raise InputError(
             "--strict", expected="the stage check", found=options.name, fix="Leave it out."

@@ -11,9 +11,9 @@ from spinalroots.compute.parallel import each
 from spinalroots.dataset.layout import FOREGROUND, UNTRAINED, Dataset
 from spinalroots.dataset.selection import SelectedCase, selected_cases
 from spinalroots.dataset.split import require_unseen
-from spinalroots.expert import counted, predictions, score_file
+from spinalroots.expert import predictions, score_file
 from spinalroots.expert import tables as expert_tables
-from spinalroots.expert.scores import ExpertScore
+from spinalroots.expert.scores import ExpertScore, sort_out
 from spinalroots.files import read_json, write_json, write_table
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image, read_labels, require_same_grid
@@ -127,7 +127,7 @@ def _human_scores(test: list[str]) -> list[ExpertScore]:
     rows = score_file.read(paths.EXPERT_SCORES, score_file.known_cases(paths.RAW))
     about = [(row.model, row.case) for row in rows if row.case in test]
     versions = predictions.current_versions(paths.POSTPROCESSED, about)
-    current, left_out = counted.sort_out(rows, test, versions)
+    current, left_out = sort_out(rows, test, versions)
     for one in left_out:
         print(f"warning: {paths.EXPERT_SCORES}: {one}", file=sys.stderr)
     return current
