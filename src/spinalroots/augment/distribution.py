@@ -35,14 +35,6 @@ def count_slices(labels: np.ndarray) -> np.ndarray:
     return counts
 
 
-def from_record(record: dict, scheme: Scheme) -> np.ndarray:
-    """(256,) of the label counts in a variant's record."""
-    counts = np.zeros(256, np.int64)
-    for value, count in record["voxels"].get(str(scheme), {}).items():
-        counts[int(value)] = count
-    return counts
-
-
 def table(counts: dict[str, dict[Scheme, np.ndarray]]) -> pd.DataFrame:
     """One row per label that occurs: training cases and voxels, raw, refined and augmented.
 
@@ -88,20 +80,16 @@ def outcome(
     before = summary(counts["refined"][scheme])
     after = summary(counts["augmented"][scheme])
     totals = counts["augmented"][scheme].sum(axis=0)
-    occurring = [value for value in label_names(scheme) if totals[value]]
-    rarest = min(occurring, key=lambda value: totals[value], default=None)
-    expected = Target.of(scheme)
+    occurring = {
+        name: totals[value] for value, name in label_names(scheme).items() if totals[value]
+    }
     reached = after["rarest_over_median"] >= target_ratio
     return {
         "classes_of": str(scheme),
         "before": before,
         "after": after,
-        "rarest": "" if rarest is None else label_names(scheme).get(rarest, ""),
-        "absent": [
-            name
-            for value, name in zip(expected.values, expected.names, strict=True)
-            if not totals[value]
-        ],
+        "rarest": min(occurring, key=lambda name: occurring[name], default=""),
+        "absent": [name for name in Target.of(scheme).names if name not in occurring],
         "target_ratio": target_ratio,
         "target_reached": int(reached),
         "limit": "" if reached else limit or LOST_BY_TRANSFORMS,

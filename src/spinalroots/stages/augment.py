@@ -49,10 +49,9 @@ def main(params: Params) -> None:
         workers=params.workers,
     )
     dataset.forget_unused(cache, used=folders.values())
-    records = [read_json(Dataset(folder).sidecar(name)) for name, folder in folders.items()]
-    counts = _count(params, train, records)
     with folder_in_one_piece(AUGMENTED.root) as staging:
         dataset.collect(folders.values(), staging)
+        counts = _count(params, train, Dataset(staging), plan.variants)
         Dataset(staging).write_description("Augmented cases", _participants(plan.variants))
         write_json(staging / "class_weights.json", _class_weights(counts))
     table = distribution.table(counts)
@@ -78,17 +77,19 @@ def variant_key(variant: Variant, augment: Augment, seed: int) -> str:
     return provenance.key([dataset.__name__], told, files)
 
 
-def _count(params: Params, train: list[str], records: list[dict]) -> Counts:
+def _count(
+    params: Params, train: list[str], made: Dataset, variants: tuple[Variant, ...]
+) -> Counts:
     raw = {case.name: case.dataset for case in selected_cases(params.data, paths.RAW)}
     counts: Counts = {stage: {} for stage in distribution.STAGES}
     for scheme in distribution.COUNTED:
         refined = [distribution.count_file(REFINED, case, scheme) for case in train]
-        variants = [distribution.from_record(record, scheme) for record in records]
+        augmented = [distribution.count_file(made, one.name, scheme) for one in variants]
         counts["raw"][scheme] = distribution.stack(
             distribution.count_file(raw[case], case, scheme) for case in train if case in raw
         )
         counts["refined"][scheme] = distribution.stack(refined)
-        counts["augmented"][scheme] = distribution.stack(refined + variants)
+        counts["augmented"][scheme] = distribution.stack(refined + augmented)
     return counts
 
 
