@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import yaml
 
 from spinalroots.registry.models import Model
@@ -72,7 +73,7 @@ def run(
     ) as active:
         mlflow.set_tags({key: str(value) for key, value in every_tag.items() if value is not None})
         if params and not run_id:
-            mlflow.log_params(flatten(params))
+            mlflow.log_params(pd.json_normalize(params, sep=".").to_dict("records")[0])
         yield active
 
 
@@ -124,21 +125,6 @@ def provenance() -> dict[str, str]:
         tags["git.dirty"] = "true"
     tags.update(_data_hashes(tags["dvc.stage"]))
     return {key: value for key, value in tags.items() if value}
-
-
-def flatten(record: dict, prefix: str = "") -> dict[str, str]:
-    """Nested parameters as one level of dotted names.
-
-    >>> flatten({"hardnet": {"width": 2}})
-    {'hardnet.width': '2'}
-    """
-    flat: dict[str, str] = {}
-    for key, value in record.items():
-        if isinstance(value, dict):
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = str(value)
-    return flat
 
 
 def _experiment(mlflow) -> str:
