@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from operator import add
 
 import numpy as np
 
@@ -21,11 +22,7 @@ class Reliability:
     roots: np.ndarray
 
     def __add__(self, other: Reliability) -> Reliability:
-        return Reliability(
-            self.voxels + other.voxels,
-            self.probability_sum + other.probability_sum,
-            self.roots + other.roots,
-        )
+        return Reliability(*map(add, astuple(self), astuple(other)))
 
     @property
     def mean_probability(self) -> np.ndarray:

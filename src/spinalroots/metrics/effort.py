@@ -8,7 +8,8 @@ for Dice (Kiser 2021, 10.1007/s10278-021-00460-3; 329 CT scans of the thorax).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from operator import add
 
 import numpy as np
 from scipy import ndimage
@@ -36,11 +37,7 @@ class Effort:
     invented_mm: float
 
     def __add__(self, other: Effort) -> Effort:
-        return Effort(
-            self.added_mm + other.added_mm,
-            self.drawing_mm + other.drawing_mm,
-            self.invented_mm + other.invented_mm,
-        )
+        return Effort(*map(add, astuple(self), astuple(other)))
 
     def score(self, erasing_weight: float = 0.0) -> float:
         """Simulated expert score, from 0.5 (no help) to 1.0 (nothing left to do):
