@@ -1,7 +1,8 @@
 """The published HarDNets, rebuilt from our blocks: their parameter counts check the rule.
 
 Tables of arXiv 1909.00948 (39DS, 68, 85) and of the authors' FC-HarDNet-70. They are for checking
-and for comparison; the pipeline trains `SegmentationHardnet`.
+and for comparison; the pipeline trains `SegmentationHardnet`. The published classifiers have
+ReLU6 where ours have ReLU: neither has parameters.
 """
 
 from __future__ import annotations
@@ -12,7 +13,24 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from spinalroots.hardnet.network.blocks import Convolution, Depthwise, HarDBlock
+from spinalroots.hardnet.network.blocks import Convolution, HarDBlock
+
+
+class Depthwise(nn.Sequential):
+    """3×3 convolution of every channel on its own, batch norm, no activation."""
+
+    def __init__(self, channels: int, *, stride: int = 1):
+        super().__init__(
+            nn.Conv2d(channels, channels, 3, stride, padding=1, groups=channels, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+
+def separable(dim: int, channels_in: int, channels_out: int) -> nn.Sequential:
+    """The layer of the DS variants: 1×1 convolution-BN-ReLU, then a depthwise one."""
+    return nn.Sequential(
+        Convolution(dim, channels_in, channels_out, kernel=1), Depthwise(channels_out)
+    )
 
 
 @dataclass(frozen=True)
@@ -60,9 +78,9 @@ def classifier(name: str, *, classes: int = 1000) -> nn.Sequential:
     plan = BACKBONES[name]
     first, channels = plan.stem
     parts: list[nn.Module] = [
-        Convolution(2, 3, first, stride=2, relu6=True),
-        Convolution(2, first, channels, kernel=1 if plan.separable else 3, relu6=True),
-        Depthwise(2, channels, stride=2) if plan.separable else nn.MaxPool2d(3, 2, padding=1),
+        Convolution(2, 3, first, stride=2),
+        Convolution(2, first, channels, kernel=1 if plan.separable else 3),
+        Depthwise(channels, stride=2) if plan.separable else nn.MaxPool2d(3, 2, padding=1),
     ]
     for growth, layers, transition, down in zip(
         plan.growth, plan.layers, plan.transitions, plan.down, strict=True
@@ -73,12 +91,11 @@ def classifier(name: str, *, classes: int = 1000) -> nn.Sequential:
             growth=growth,
             multiplier=plan.multiplier,
             layers=layers,
-            relu6=True,
-            separable=plan.separable,
+            layer=separable if plan.separable else Convolution,
         )
-        parts += [block, Convolution(2, block.channels_out, transition, kernel=1, relu6=True)]
+        parts += [block, Convolution(2, block.channels_out, transition, kernel=1)]
         if down:
-            parts.append(Depthwise(2, transition, stride=2) if plan.separable else nn.MaxPool2d(2))
+            parts.append(Depthwise(transition, stride=2) if plan.separable else nn.MaxPool2d(2))
         channels = transition
     parts += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)]
     return nn.Sequential(*parts)

@@ -17,7 +17,8 @@ from spinalroots.imaging.boxes import centreline_box
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
 from spinalroots.inference.predictor import torch_runner
-from spinalroots.nnunet.network import Ensemble, build_network, load_weights, save_weights
+from spinalroots.inference.stored import load_weights, save_weights
+from spinalroots.nnunet.network import Ensemble, build_network
 from spinalroots.nnunet.predictor import NnunetPredictor
 from spinalroots.predict.trained import TrainedModel
 from spinalroots.registry import paths
@@ -117,7 +118,7 @@ def test_a_centreline_beside_the_scan_gives_background_everywhere(predictor):
 def test_a_model_of_another_format_is_refused(project, tmp_path):
     folder = shutil.copytree(project / paths.TRAINED / f"nnunet-{ROW}", tmp_path / "model")
     write_json(folder / "model.json", {**read_json(folder / "model.json"), "format": 99})
-    with pytest.raises(InputError, match="format 1, found 99"):
+    with pytest.raises(InputError, match="expected an nnU-Net of format 1, found format 99"):
         NnunetPredictor.load(folder, "cpu", INFERENCE)
 
 

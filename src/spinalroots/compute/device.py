@@ -26,3 +26,10 @@ def choose_device(wanted: str, named: str = "device") -> str:
             fix="Use auto, or check the driver with nvidia-smi.",
         )
     return wanted
+
+
+def device_name(device: str) -> str:
+    """What a record calls the device of :func:`choose_device`: the GPU's name, or `cpu`."""
+    import torch
+
+    return torch.cuda.get_device_name() if device == "cuda" else device

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from pydantic import TypeAdapter
 
-from spinalroots.errors import InputError, require_file
-from spinalroots.files import read_json, write_bytes, write_json
+from spinalroots.files import write_json
 from spinalroots.hardnet.data.straighten import InputSpec, Stack, bend_back, network_stack
 from spinalroots.hardnet.network.segmentation import NetworkConfig, SegmentationHardnet
 from spinalroots.hardnet.windows import probabilities, windows
@@ -19,11 +18,9 @@ from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
 from spinalroots.inference.decoding import decode, uncertainty
 from spinalroots.inference.predictor import Prediction, Runner, torch_runner
+from spinalroots.inference.stored import FORMAT, load_weights, read_description, save_weights
 from spinalroots.registry.anatomy import Target
 from spinalroots.settings.inference import HardnetInference
-
-FORMAT = 1
-"""Version of model.json: which keys it has, and what the code makes of them."""
 
 SLICES_AT_ONCE = 16
 """Slices of one batch of a 2D network."""
@@ -81,13 +78,7 @@ class HardnetPredictor:
     def save(self, folder: Path, **more) -> None:
         """Write model.safetensors and model.json, which carries every number that a prediction
         takes; `more` is added to the latter as it is."""
-        from safetensors.torch import save
-
-        weights = {
-            name: tensor.detach().cpu().contiguous()
-            for name, tensor in self.network.state_dict().items()
-        }
-        write_bytes(Path(folder) / "model.safetensors", save(weights))
+        save_weights(self.network, Path(folder) / "model.safetensors")
         write_json(
             Path(folder) / "model.json",
             {
@@ -107,38 +98,15 @@ class HardnetPredictor:
     def load(
         cls, folder: Path, device: str = "cpu", inference: HardnetInference | None = None
     ) -> HardnetPredictor:
-        """Read what :meth:`save` wrote; nothing is unpickled.
+        """Read what :meth:`save` wrote.
 
         :param inference: how to segment; None: as model.json says under `inference`.
         :raises InputError: the weights are missing or belong to another network, or model.json is
             of another format.
         """
-        from safetensors.torch import load_file
-
-        folder = Path(folder)
-        record = read_json(folder / "model.json")
-        if record.get("format") != FORMAT:
-            raise InputError(
-                folder / "model.json",
-                expected=f"a HarDNet of format {FORMAT}",
-                found=f"format {record.get('format')}",
-                fix="Train it again, or use the version of spinalroots that made it.",
-            )
-        weights = require_file(
-            folder / "model.safetensors",
-            expected="the weights of a trained HarDNet",
-            fix="Run `dvc repro` or `dvc pull`.",
-        )
+        record = read_description(folder, "a HarDNet")
         network = SegmentationHardnet(TypeAdapter(NetworkConfig).validate_python(record["network"]))
-        try:
-            network.load_state_dict(load_file(weights))
-        except RuntimeError as error:
-            raise InputError(
-                weights,
-                expected="the weights that model.json describes",
-                found=f"others ({str(error).splitlines()[0]})",
-                fix="Restore both files together.",
-            ) from error
+        load_weights(network, Path(folder) / "model.safetensors")
         spec = dict(record["input"])
         shape = tuple(spec.pop("shape"))
         return cls(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from itertools import islice
 
 import numpy as np
 from scipy.special import softmax
@@ -37,36 +37,28 @@ def taper(window: int) -> np.ndarray:
 def windows(
     stack: Stack, input_shape: tuple[int, ...], overlap: float
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(first slice, network input (C, *spatial)) for all of a stack.
+    """(first slice, network input (C, *spatial) float32) for all of a stack (S, S, Z), S ≤ P.
 
-    An even number of channels has the height as its last one.
+    A 2D network gets every slice with its neighbours as channels, the end slices repeated. Zeros
+    are added around a square. An even number of channels has the height as its last one.
     """
-    flat, heights = len(input_shape) == 3, stack.heights
-    height = input_shape[0] % 2 == 0
-    if flat:
-        tiles = windows_2d(stack.image, input_shape[1], (input_shape[0] - 1) // 2)
-    else:
-        tiles = windows_3d(stack.image, input_shape[1:], overlap)
-    for start, tile in tiles:
-        depth = 1 if flat else input_shape[3]
-        yield start, with_height(tile, heights, start, depth) if height else tile
+    channels, edge, *_ = input_shape
+    depth, slices = _depth(input_shape), stack.image.shape[2]
+    padded = _padded(stack.image, (edge, edge, depth))
+    for start in starts(slices, depth, overlap):
+        if len(input_shape) == 3:
+            wanted = neighbour_slices(start, (channels - 1) // 2, slices)
+            tile = padded[:, :, wanted].transpose(2, 0, 1)
+        else:
+            tile = padded[None, :, :, start : start + depth]
+        if channels % 2 == 0:
+            tile = with_height(tile, stack.heights, start, depth)
+        yield start, np.ascontiguousarray(tile)
 
 
-def windows_3d(
-    image: np.ndarray, shape: tuple[int, ...], overlap: float
-) -> Iterator[tuple[int, np.ndarray]]:
-    """(first slice, (1, P, P, D) float32) for a stack (S, S, Z), S ≤ P; zeros are added around."""
-    padded = _padded(image, shape)
-    for start in starts(image.shape[2], shape[2], overlap):
-        yield start, np.ascontiguousarray(padded[None, :, :, start : start + shape[2]])
-
-
-def windows_2d(image: np.ndarray, edge: int, neighbours: int) -> Iterator[tuple[int, np.ndarray]]:
-    """(slice, (2 neighbours + 1, P, P) float32) for every slice; the end slices repeat."""
-    padded = _padded(image, (edge, edge, image.shape[2]))
-    for index in range(image.shape[2]):
-        wanted = neighbour_slices(index, neighbours, image.shape[2])
-        yield index, np.ascontiguousarray(padded[:, :, wanted].transpose(2, 0, 1))
+def _depth(input_shape: tuple[int, ...]) -> int:
+    """Slices that a network says something about at once."""
+    return 1 if len(input_shape) == 3 else input_shape[3]
 
 
 def probabilities(
@@ -85,24 +77,22 @@ def probabilities(
     :param mirroring: average with the left/right mirrored stack (levels have no side).
     """
     if mirroring:
-        options: dict[str, Any] = {"overlap": overlap, "batch": batch}
-        one = probabilities(stack, run, classes, input_shape, **options)
-        mirrored = Stack(stack.image[::-1], stack.heights)
-        other = probabilities(mirrored, run, classes, input_shape, **options)
+        one, other = (
+            probabilities(side, run, classes, input_shape, overlap=overlap, batch=batch)
+            for side in (stack, Stack(stack.image[::-1], stack.heights))
+        )
         return (one + other[:, ::-1]) / 2
-    flat = len(input_shape) == 3
-    edge, depth = input_shape[1], 1 if flat else input_shape[3]
+    edge, depth = input_shape[1], _depth(input_shape)
     size = stack.image.shape
     tiles = windows(stack, input_shape, overlap)
     slices = max(size[2], depth)
     total = np.zeros((classes, edge, edge, slices), np.float32)
     weight = np.zeros(slices, np.float32)
     fade = taper(depth)
-    for group in _grouped(tiles, batch):
+    while group := list(islice(tiles, batch)):
         logits = run(np.stack([tile for _, tile in group]))
         for (start, _), values in zip(group, logits, strict=True):
-            chances = softmax(values, axis=0)
-            chances = chances[..., None] if flat else chances
+            chances = softmax(values, axis=0).reshape(classes, edge, edge, depth)
             total[..., start : start + depth] += chances * fade
             weight[start : start + depth] += fade
     low = (edge - size[0]) // 2
@@ -118,14 +108,3 @@ def _padded(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         image.astype(np.float32, copy=False),
         [(low, extra - low) for low, extra in zip(before, missing, strict=True)],
     )
-
-
-def _grouped(items: Iterator, size: int) -> Iterator[list]:
-    group: list = []
-    for item in items:
-        group.append(item)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
-from safetensors.torch import load_file, save_file
 from torch import nn
-
-from spinalroots.errors import InputError
-
-FORMAT = 1
-"""Of model.json, which describes the network; another number is another layout."""
 
 
 class Ensemble(nn.Module):
@@ -50,28 +42,3 @@ def build_network(plans: dict, configuration: str, classes: int, folds: int = 1)
         for _ in range(folds)
     ]
     return networks[0] if folds == 1 else Ensemble(networks)
-
-
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Write the parameters as safetensors, each once: nnU-Net's modules share some of them."""
-    save_file({name: value.detach() for name, value in network.named_parameters()}, str(path))
-
-
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Fill the network with what :func:`save_weights` wrote.
-
-    :raises InputError: the file belongs to another network.
-    """
-    found, parameters = load_file(str(path)), dict(network.named_parameters())
-    if {name: value.shape for name, value in found.items()} != {
-        name: value.shape for name, value in parameters.items()
-    }:
-        raise InputError(
-            path,
-            expected="the weights of the network that model.json describes",
-            found="others",
-            fix="Train again, or pull the model folder as a whole.",
-        )
-    with torch.no_grad():
-        for name, value in parameters.items():
-            value.copy_(found[name])

@@ -16,14 +16,13 @@ from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from scipy.special import softmax
 
-from spinalroots.errors import InputError
-from spinalroots.files import read_json
 from spinalroots.imaging.boxes import centreline_box, centreline_tube, put_back
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Box, Volume
 from spinalroots.inference.decoding import decode, uncertainty
 from spinalroots.inference.predictor import Prediction, Runner, torch_runner
-from spinalroots.nnunet.network import FORMAT, build_network, load_weights
+from spinalroots.inference.stored import load_weights, read_description
+from spinalroots.nnunet.network import build_network
 from spinalroots.nnunet.tiles import slide, tiles
 from spinalroots.registry.anatomy import Target
 from spinalroots.settings.inference import NnunetInference
@@ -61,19 +60,9 @@ class NnunetPredictor:
     def load(cls, folder: Path, device: str, inference: NnunetInference) -> NnunetPredictor:
         """The network that a training left in `folder`, on a device (`cpu` or `cuda`).
 
-        Its weights are safetensors: nothing is unpickled.
-
         :raises InputError: the description or the weights are of another kind.
         """
-        description = Path(folder) / "model.json"
-        record = read_json(description)
-        if record.get("format") != FORMAT:
-            raise InputError(
-                description,
-                expected=f"format {FORMAT}",
-                found=str(record.get("format")),
-                fix="Train again, or use the version of spinalroots that wrote it.",
-            )
+        record = read_description(folder, "an nnU-Net")
         dataset = record["dataset_json"]
         network = build_network(
             record["plans"], record["configuration"], len(dataset["labels"]), record["folds"]

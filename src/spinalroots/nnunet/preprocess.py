@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import (
     DatasetFingerprintExtractor,
@@ -19,8 +19,8 @@ from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor impo
 from nnunetv2.imageio.nibabel_reader_writer import NibabelIO
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
-from tqdm import tqdm
 
+from spinalroots.compute.parallel import each
 from spinalroots.errors import InputError
 from spinalroots.files import read_json, write_json
 
@@ -105,25 +105,17 @@ def _preprocess(
 
 def _each(work: Callable, tasks: list[tuple], workers: int, prefer: str) -> list:
     """`work(*task)` for every task, in order; the first of a task names the case in an error."""
-    bar = tqdm(total=len(tasks), desc=work.__name__.strip("_"), unit="case", leave=False)
+    name = work.__name__.strip("_")
     try:
-        results = []
-        jobs = Parallel(n_jobs=workers, prefer=prefer, return_as="generator")(
-            delayed(_guarded)(work, task) for task in tasks
-        )
-        for result in jobs:
-            results.append(result)
-            bar.update()
-        return results
+        with parallel_config(prefer=prefer):
+            return each(_guarded, [(work, task) for task in tasks], workers, name)
     except TerminatedWorkerError as error:
         raise InputError(
-            f"{work.__name__.strip('_')} with {workers} processes",
+            f"{name} with {workers} processes",
             expected="processes that live until they are done",
             found="one that was killed, most likely because memory ran out",
             fix="Lower `workers`; in a container raise its memory and give it --ipc=host.",
         ) from error
-    finally:
-        bar.close()
 
 
 def _guarded(work: Callable, task: tuple):

@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 
 from spinalroots.files import folder_in_one_piece, write_json
+from spinalroots.inference.stored import FORMAT, save_weights
 from spinalroots.nnunet.environment import CONFIGURATION
 from spinalroots.nnunet.job import Job
-from spinalroots.nnunet.network import FORMAT, build_network, save_weights
+from spinalroots.nnunet.network import build_network
 from spinalroots.nnunet.planner import summary
 
 _CURVES = ("train_losses", "val_losses", "mean_fg_dice", "lrs")

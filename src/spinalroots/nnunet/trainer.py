@@ -8,28 +8,49 @@ import numpy as np
 import torch
 from batchgeneratorsv2.helpers.scalar_type import RandomScalar
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 
 from spinalroots.compute.precision import cpu_computes_bf16
 from spinalroots.nnunet.augmentation import light_transforms
-from spinalroots.nnunet.drawing import by_size
 from spinalroots.nnunet.losses import RootLoss
 from spinalroots.nnunet.randomness import seed_everything
 from spinalroots.nnunet.resumable import ResumableTrainer
-from spinalroots.nnunet.schedule import WarmUpPoly
+
+
+def by_size(voxels: dict[str, int], patch_voxels: int) -> list[str]:
+    """Cases, each named as often as patches fit into it, at least once.
+
+    >>> by_size({"scan": 900, "crop": 120}, 300)
+    ['scan', 'scan', 'scan', 'crop']
+    """
+    return [
+        case for case, size in voxels.items() for _ in range(max(1, round(size / patch_voxels)))
+    ]
+
+
+class WarmUpPoly(PolyLRScheduler):
+    """nnU-Net's poly schedule after a linear rise over the first `warm_up` epochs."""
+
+    def __init__(self, optimizer, initial_lr: float, max_steps: int, warm_up: float):
+        self.warm_up = warm_up
+        super().__init__(optimizer, initial_lr, max_steps)
+
+    def step(self, current_step=None):
+        """Set the rate of an epoch; fractions are batches."""
+        super().step(current_step)
+        if current_step is not None and 0 <= current_step < self.warm_up:
+            rise = (current_step + 0.1 * self.warm_up) / (1.1 * self.warm_up)
+            for group in self.optimizer.param_groups:
+                group["lr"] *= rise
 
 
 class SpinalrootsTrainer(ResumableTrainer):
     """nnU-Net's training by our settings."""
 
-    def __init__(
-        self,
-        plans: dict,
-        configuration: str,
-        fold: int,
-        dataset_json: dict,
-        device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net reads this signature)
-    ):
-        super().__init__(plans, configuration, fold, dataset_json, device)
+    # What is built
+
+    def initialize(self):
+        """Budgets, network, optimiser and loss, from the settings and their seed."""
         settings = self.settings
         self.initial_lr = settings["learning_rate"]
         self.weight_decay = settings["weight_decay"]
@@ -40,12 +61,7 @@ class SpinalrootsTrainer(ResumableTrainer):
         # nnU-Net reserves whole places of the batch; of two places, a share needs chance.
         self.probabilistic_oversampling = settings["optimizer"] == "adamw"
         self.enable_deep_supervision = settings["deep_supervision"]
-
-    # What is built
-
-    def initialize(self):
-        """Network, optimiser and loss, from the seed."""
-        seed_everything(self.settings["seed"] + 1000 * int(self.fold) + self.local_rank)
+        seed_everything(settings["seed"] + 1000 * int(self.fold) + self.local_rank)
         super().initialize()
 
     def _do_i_compile(self):

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
-from spinalroots.compute.device import choose_device
+from spinalroots.compute.device import choose_device, device_name
 from spinalroots.compute.energy import EnergyMeter
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.training_cases import training_cases
@@ -97,7 +97,7 @@ def main(params: Params) -> None:
                 {
                     **totals,
                     "country": country,
-                    "device": _device_name(device),
+                    "device": device_name(device),
                     "epochs": trained.epochs,
                     "validation_dice": trained.dice,
                     "settings": settings,
@@ -122,12 +122,6 @@ def resumed_log() -> Callable[[dict[str, float], int], None]:
 def _is_first_process() -> bool:
     """False in the extra processes that several devices start: they run this stage too."""
     return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("RANK", "0") == "0"
-
-
-def _device_name(device: str) -> str:
-    import torch
-
-    return torch.cuda.get_device_name() if device == "cuda" else "cpu"
 
 
 def _mlflow_log(metrics: dict[str, float], step: int) -> None:

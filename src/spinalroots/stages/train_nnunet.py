@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from spinalroots.compute.device import choose_device
+from spinalroots.compute.device import choose_device, device_name
 from spinalroots.compute.energy import EnergyMeter
 from spinalroots.pipeline import provenance, tracking
 from spinalroots.pipeline.params import Params
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 def main(params: Params, row: str | None = None) -> None:
     """Train one row of the comparison; the same command goes on after a kill."""
     import mlflow
-    import torch
 
     from spinalroots.nnunet.environment import CONFIGURATION
     from spinalroots.nnunet.job import Job
@@ -47,10 +46,7 @@ def main(params: Params, row: str | None = None) -> None:
             checkpoints = train(job, state, device, run.info.run_id)
         consumed = asdict(meter.total)
         mlflow.log_metrics(consumed)
-        where = {
-            "country": training.country,
-            "device": torch.cuda.get_device_name() if device == "cuda" else device,
-        }
+        where = {"country": training.country, "device": device_name(device)}
         publish(job, checkpoints, {**consumed, **where}, paths.TRAINED / model.name)
 
 

@@ -6,7 +6,7 @@ epoch `e` is drawn from the seed (seed, e, i) alone, so that a resumed training 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -106,25 +106,20 @@ def _window(data: np.ndarray, start, extent) -> np.ndarray:
     return window
 
 
+@dataclass(frozen=True, eq=False)
 class Patches(TorchDataset):
     """The patches of one epoch; every sample depends on (seed, epoch, index) alone."""
 
-    def __init__(
-        self,
-        stacks: list[TrainingStack],
-        shape: PatchShape,
-        *,
-        samples: int,
-        epoch: int,
-        seed: int,
-        foreground: float,
-        augmentation: Transforms | None = None,
-        spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
-        skeleton: bool = False,
-    ):
-        self.stacks, self.shape, self.samples, self.epoch = stacks, shape, samples, epoch
-        self.seed, self.foreground = seed, foreground
-        self.augmentation, self.spacing_mm, self.skeleton = augmentation, spacing_mm, skeleton
+    stacks: list[TrainingStack]
+    shape: PatchShape
+    _: KW_ONLY
+    samples: int
+    epoch: int
+    seed: int
+    foreground: float
+    augmentation: Transforms | None = None
+    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    skeleton: bool = False
 
     def __len__(self) -> int:
         return self.samples

@@ -7,7 +7,7 @@ others read are wider. The wiring is spelled out by :func:`links` and :func:`wid
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -54,7 +54,7 @@ def kept(layers: int) -> tuple[int, ...]:
 class Convolution(nn.Sequential):
     """Convolution without bias, batch norm, activation: (B, in, *spatial) → (B, out, *spatial).
 
-    `stride` is one number or one per axis; `relu6` chooses ReLU6 (the classifier) over ReLU (FC).
+    `stride` is one number or one per axis.
     """
 
     def __init__(
@@ -65,7 +65,6 @@ class Convolution(nn.Sequential):
         *,
         kernel: int = 3,
         stride: int | Sequence[int] = 1,
-        relu6: bool = False,
     ):
         stride = tuple(stride) if isinstance(stride, Sequence) else stride
         super().__init__(
@@ -73,36 +72,15 @@ class Convolution(nn.Sequential):
                 channels_in, channels_out, kernel, stride=stride, padding=kernel // 2, bias=False
             ),
             NORMS[dim](channels_out),
-            nn.ReLU6(inplace=True) if relu6 else nn.ReLU(inplace=True),
-        )
-
-
-class Depthwise(nn.Sequential):
-    """3×3 (×3) convolution of every channel on its own, batch norm, no activation."""
-
-    def __init__(self, dim: int, channels: int, *, stride: int = 1):
-        super().__init__(
-            CONVOLUTIONS[dim](
-                channels, channels, 3, stride=stride, padding=1, groups=channels, bias=False
-            ),
-            NORMS[dim](channels),
-        )
-
-
-class SeparableConvolution(nn.Sequential):
-    """The layer of the DS variants: 1×1 convolution-BN-ReLU6, then a depthwise one."""
-
-    def __init__(self, dim: int, channels_in: int, channels_out: int):
-        super().__init__(
-            Convolution(dim, channels_in, channels_out, kernel=1, relu6=True),
-            Depthwise(dim, channels_out),
+            nn.ReLU(inplace=True),
         )
 
 
 class HarDBlock(nn.Module):
     """One harmonic dense block: (B, channels_in, *spatial) → (B, channels_out, *spatial).
 
-    The output concatenates the kept layers; the block's own input is not passed on.
+    The output concatenates the kept layers; the block's own input is not passed on. `layer` makes
+    one layer of (dim, channels in, channels out).
     """
 
     def __init__(
@@ -113,18 +91,14 @@ class HarDBlock(nn.Module):
         growth: int,
         multiplier: float,
         layers: int,
-        relu6: bool = False,
-        separable: bool = False,
+        layer: Callable[[int, int, int], nn.Module] = Convolution,
     ):
         super().__init__()
         widths = [channels_in, *(width(n, growth, multiplier) for n in range(1, layers + 1))]
         self.layers = nn.ModuleList()
         for number in range(1, layers + 1):
             read = sum(widths[link] for link in links(number))
-            if separable:
-                self.layers.append(SeparableConvolution(dim, read, widths[number]))
-            else:
-                self.layers.append(Convolution(dim, read, widths[number], relu6=relu6))
+            self.layers.append(layer(dim, read, widths[number]))
         self.kept = kept(layers)
         self.channels_out = sum(widths[number] for number in self.kept)
         self._last_reader = _last_readers(layers)

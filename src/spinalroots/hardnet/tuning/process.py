@@ -33,35 +33,32 @@ def execute(
     """
     write_json(path, request)
     log = path.with_suffix(".log")
-    with log.open("w", encoding="utf-8") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "spinalroots.hardnet.tuning.trial", str(path)],
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            encoding="utf-8",
-        )
     late = threading.Event()
-
-    def stop_late() -> None:
-        late.set()
-        process.kill()
-
-    clock = threading.Timer(timeout_s, stop_late)
-    clock.daemon = True
-    clock.start()
     figures: dict = {}
-    printed = cast(IO[str], process.stdout)
-    try:
-        stopped = watch(printed, figures, budget_mb, dice_to_reach)
-        if stopped:
+    command = [sys.executable, "-m", "spinalroots.hardnet.tuning.trial", str(path)]
+    with (
+        log.open("w", encoding="utf-8") as errors,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8"
+        ) as process,
+    ):
+
+        def stop_late() -> None:
+            late.set()
             process.kill()
-        process.wait()
-    finally:
-        clock.cancel()
-        if process.poll() is None:
-            process.kill()
+
+        clock = threading.Timer(timeout_s, stop_late)
+        clock.daemon = True
+        clock.start()
+        try:
+            printed = cast(IO[str], process.stdout)
+            stopped = watch(printed, figures, budget_mb, dice_to_reach)
+            if stopped:
+                process.kill()
             process.wait()
-        printed.close()
+        finally:
+            clock.cancel()
+            process.kill()
     if stopped:
         return {**figures, "outcome": stopped}
     if late.is_set():

@@ -29,26 +29,17 @@ def trials_table(study: optuna.Study) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def importance(study: optuna.Study) -> dict[str, float]:
-    """Share of each parameter in the variance of the Dice; empty where trials are too few."""
+def importance(study: optuna.Study, fixed: list[str]) -> dict[str, float]:
+    """Share of each parameter that is not `fixed` in the variance of the Dice; empty where trials
+    are too few."""
     complete = [trial for trial in finished(study) if trial.values]
     if len(complete) < 3 or len({trial.values[0] for trial in complete}) < 2:
         return {}
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-    return optuna.importance.get_param_importances(
+    shares = optuna.importance.get_param_importances(
         study, evaluator=evaluator, target=lambda trial: trial.values[0]
     )
-
-
-def _varied(study: optuna.Study) -> tuple[dict[str, float], list[str]]:
-    """Importance of what was varied, and the names of what had one choice only."""
-    single = [
-        name
-        for name, choices in study.trials[0].distributions.items()
-        if choices.single()
-    ]  # fmt: skip
-    shares = importance(study)
-    return {name: share for name, share in shares.items() if name not in single}, single
+    return {name: share for name, share in shares.items() if name not in fixed}
 
 
 def write_report(study: optuna.Study, folder: Path, budget_mb: float, fallback: dict) -> dict:
@@ -70,7 +61,9 @@ def write_report(study: optuna.Study, folder: Path, budget_mb: float, fallback: 
     write_json(folder / "best_params.json", record)
     write_table(folder / "trials.csv", trials_table(study))
     write_bytes(folder / "pareto.png", _pareto_picture(study, budget_mb))
-    write_bytes(folder / "importance.png", _importance_picture(*_varied(study)))
+    choices = study.trials[0].distributions
+    fixed = [name for name, among in choices.items() if among.single()]
+    write_bytes(folder / "importance.png", _importance_picture(importance(study, fixed), fixed))
     return record
 
 
