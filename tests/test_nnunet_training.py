@@ -21,8 +21,12 @@ from safetensors.torch import load_file
 from spinalroots.files import read_json
 from spinalroots.nnunet import environment
 from spinalroots.nnunet.job import Job
-from spinalroots.nnunet.randomness import random_state, seed_everything, set_random_state
-from spinalroots.nnunet.resumable import SETTINGS
+from spinalroots.nnunet.resumable import (
+    SETTINGS,
+    random_state,
+    seed_everything,
+    set_random_state,
+)
 from spinalroots.nnunet.trainer import SpinalrootsTrainer, WarmUpPoly, by_size
 from spinalroots.nnunet.training import working_folder
 from spinalroots.pipeline import provenance

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spinalroots.compute.precision import cpu_computes_bf16, resolved_precision
+from spinalroots.compute.device import cpu_computes_bf16, resolved_precision
 
 
 @pytest.mark.parametrize(

@@ -34,10 +34,11 @@ def read_description(folder: Path, family: str) -> dict:
 
 def save_weights(network: nn.Module, path: Path) -> None:
     """Write the weights as safetensors; what several modules share is stored once."""
-    from safetensors.torch import save_model
+    from safetensors.torch import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_model(network, str(path))
+    parts = (*network.named_parameters(), *network.named_buffers())
+    save_file({name: value.detach().contiguous() for name, value in parts}, path)
 
 
 def load_weights(network: nn.Module, path: Path) -> None:

@@ -49,11 +49,7 @@ def write_raw_dataset(
         image = case.dataset.image(case.name)
         counts = _write_labels(case, label, target)
         files[case.name] = {"images": [os.path.abspath(image)], "label": os.path.abspath(label)}
-        record[case.name] = {
-            "parent": case.parent,
-            "role": role,
-            "voxels": counts.tolist(),
-        }
+        record[case.name] = {"parent": case.parent, "role": role, "voxels": counts.tolist()}
     write_json(
         folder / "dataset.json",
         {
@@ -87,12 +83,11 @@ def fold_splits(cases: dict[str, dict], folds: int) -> list[dict]:
     :param cases: the entries of `CASES`.
     """
     if folds == 1:
-        return [
-            {
-                "train": sorted(name for name in cases if cases[name]["role"] == "training"),
-                "val": sorted(name for name in cases if cases[name]["role"] == "validation"),
-            }
-        ]
+        train, val = (
+            sorted(name for name in cases if cases[name]["role"] == role)
+            for role in ("training", "validation")
+        )
+        return [{"train": train, "val": val}]
     parents = sorted({case["parent"] for case in cases.values()})
     if len(parents) < folds:
         raise InputError(
@@ -104,14 +99,8 @@ def fold_splits(cases: dict[str, dict], folds: int) -> list[dict]:
     splits = []
     for fold in range(folds):
         held_out = set(parents[fold::folds])
-        splits.append(
-            {
-                "train": sorted(
-                    name for name, case in cases.items() if case["parent"] not in held_out
-                ),
-                "val": sorted(name for name in cases if name in held_out),
-            }
-        )
+        train = sorted(name for name in cases if cases[name]["parent"] not in held_out)
+        splits.append({"train": train, "val": sorted(held_out & cases.keys())})
     return splits
 
 

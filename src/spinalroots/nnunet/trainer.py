@@ -10,11 +10,10 @@ from batchgeneratorsv2.helpers.scalar_type import RandomScalar
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 
-from spinalroots.compute.precision import cpu_computes_bf16
+from spinalroots.compute.device import cpu_computes_bf16
 from spinalroots.nnunet.augmentation import light_transforms
 from spinalroots.nnunet.losses import RootLoss
-from spinalroots.nnunet.randomness import seed_everything
-from spinalroots.nnunet.resumable import ResumableTrainer
+from spinalroots.nnunet.resumable import ResumableTrainer, seed_everything
 
 
 def by_size(voxels: dict[str, int], patch_voxels: int) -> list[str]:

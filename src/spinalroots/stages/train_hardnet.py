@@ -33,6 +33,8 @@ def tuned_values(hardnet: Hardnet) -> dict | None:
 
 def main(params: Params) -> None:
     """Train, or go on with a training that was killed, and publish the best weights."""
+    import mlflow
+
     from spinalroots.hardnet.training.trainer import train
 
     hardnet, target, tuned = params.hardnet, HARDNET.target(), tuned_values(params.hardnet)
@@ -105,16 +107,18 @@ def main(params: Params) -> None:
             )
         if trained.dice is not None:
             totals["best_validation_dice"] = trained.dice
-        _mlflow_log(totals, trained.epochs)
+        mlflow.log_metrics(totals, step=trained.epochs)
 
 
 def resumed_log() -> Callable[[dict[str, float], int], None]:
     """Logs epochs that the active MLflow run does not have yet."""
+    import mlflow
+
     known = tracking.last_step("loss")
 
     def log(metrics: dict[str, float], epoch: int) -> None:
         if epoch > known:
-            _mlflow_log(metrics, epoch)
+            mlflow.log_metrics(metrics, step=epoch)
 
     return log
 
@@ -122,9 +126,3 @@ def resumed_log() -> Callable[[dict[str, float], int], None]:
 def _is_first_process() -> bool:
     """False in the extra processes that several devices start: they run this stage too."""
     return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("RANK", "0") == "0"
-
-
-def _mlflow_log(metrics: dict[str, float], step: int) -> None:
-    import mlflow
-
-    mlflow.log_metrics(metrics, step=step)

@@ -16,7 +16,7 @@ from lightning.fabric import Fabric
 from torch import nn
 from torch.utils.data import DataLoader
 
-from spinalroots.compute.precision import resolved_precision
+from spinalroots.compute.device import resolved_precision
 from spinalroots.hardnet.data.stacks import TrainingStack
 from spinalroots.hardnet.training.losses import LossWeights, loss_terms, total
 from spinalroots.hardnet.training.plan import TrainingPlan, build, memory_format
