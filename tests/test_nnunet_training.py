@@ -199,8 +199,6 @@ def test_weights_of_another_loss_are_never_published_again(project, tmp_path):
         ("trainer", True),
         ("resumable", True),
         ("augmentation", True),
-        ("drawing", True),
-        ("schedule", True),
         ("losses", True),
         ("predictor", False),
         ("tiles", False),
