@@ -58,6 +58,10 @@ class ResumableTrainer(nnUNetTrainer):
             prefix = f"fold_{fold}/" if self.settings["folds"] > 1 else ""
             self.tracker = MlflowLogger(run_id, prefix)
             self.logger.loggers.append(self.tracker)
+        self.take_settings()
+
+    def take_settings(self) -> None:
+        """Called when all of nnU-Net's own values are set, before anything is built."""
 
     # The loop
 

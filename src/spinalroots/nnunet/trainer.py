@@ -46,10 +46,8 @@ class WarmUpPoly(PolyLRScheduler):
 class SpinalrootsTrainer(ResumableTrainer):
     """nnU-Net's training by our settings."""
 
-    # What is built
-
-    def initialize(self):
-        """Budgets, network, optimiser and loss, from the settings and their seed."""
+    def take_settings(self):
+        """Budgets and rates."""
         settings = self.settings
         self.initial_lr = settings["learning_rate"]
         self.weight_decay = settings["weight_decay"]
@@ -60,7 +58,12 @@ class SpinalrootsTrainer(ResumableTrainer):
         # nnU-Net reserves whole places of the batch; of two places, a share needs chance.
         self.probabilistic_oversampling = settings["optimizer"] == "adamw"
         self.enable_deep_supervision = settings["deep_supervision"]
-        seed_everything(settings["seed"] + 1000 * int(self.fold) + self.local_rank)
+
+    # What is built
+
+    def initialize(self):
+        """Network, optimiser and loss, from the seed."""
+        seed_everything(self.settings["seed"] + 1000 * int(self.fold) + self.local_rank)
         super().initialize()
 
     def _do_i_compile(self):
