@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from spinalroots.dataset.layout import Dataset
-from spinalroots.dataset.training_cases import training_cases, with_map
+from spinalroots.dataset.selection import training_cases, with_map
 from spinalroots.files import read_json, write_json
 from spinalroots.hardnet.network.segmentation import parameter_count
 from spinalroots.hardnet.training.plan import TrainingPlan, build

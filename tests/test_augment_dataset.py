@@ -19,7 +19,7 @@ import pytest
 from spinalroots.augment import dataset
 from spinalroots.augment.dataset import Variant
 from spinalroots.dataset.layout import Dataset
-from spinalroots.dataset.training_cases import training_cases, with_map
+from spinalroots.dataset.selection import training_cases, with_map
 from spinalroots.files import read_json
 from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
 from spinalroots.pipeline import params as parameters

@@ -11,9 +11,8 @@ import pytest
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
 from spinalroots.imaging import centreline_image, outline
-from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.centreline import Centreline, smooth
 from spinalroots.imaging.centreline_mask import from_masks
-from spinalroots.imaging.curves import smooth
 from spinalroots.imaging.volume import Grid, Volume, read_image, read_labels, write_volume
 from spinalroots.phantom.case import generate
 from spinalroots.pipeline import params

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spinalroots.errors import InputError
-from spinalroots.refine.consensus import STAPLE_MARGIN_VOX, consensus, majority, staple
+from spinalroots.refine.annotation import STAPLE_MARGIN_VOX, consensus, majority, staple
 from spinalroots.registry.anatomy import Scheme
 
 

@@ -10,7 +10,7 @@ import pytest
 from nnunet_case import TRAINING, VALIDATION, write_case, write_inputs
 
 from spinalroots.dataset.layout import Dataset
-from spinalroots.dataset.training_cases import training_cases
+from spinalroots.dataset.selection import training_cases
 from spinalroots.errors import InputError
 from spinalroots.files import read_json
 from spinalroots.nnunet.raw_data import fold_splits, write_raw_dataset

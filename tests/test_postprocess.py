@@ -12,7 +12,7 @@ from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Grid, Volume, read_labels, write_volume
 from spinalroots.pipeline import params
 from spinalroots.postprocess import sides
-from spinalroots.postprocess.maps import root_maps
+from spinalroots.postprocess.sides import root_maps
 from spinalroots.registry import anatomy
 from spinalroots.registry.anatomy import Root, Scheme, Side, Target, Type
 from spinalroots.stages import postprocess as stage

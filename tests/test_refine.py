@@ -16,9 +16,8 @@ from spinalroots.files import folder_in_one_piece, write_json
 from spinalroots.imaging.boxes import put_back
 from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
 from spinalroots.refine.annotation import Annotation, read_annotation
-from spinalroots.refine.dataset import refine_dataset
+from spinalroots.refine.dataset import gain, refine_dataset
 from spinalroots.refine.flood_fill import flood_fill, neighbour_offsets
-from spinalroots.refine.measure import gain
 from spinalroots.refine.refinement import annotated_box, grow, refine, with_levels
 from spinalroots.refine.summary import gain_table, summary
 from spinalroots.registry.anatomy import Root, Scheme, individuals_to_levels

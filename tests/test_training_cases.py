@@ -6,7 +6,7 @@ import pytest
 from nnunet_case import TEST, TRAINING, write_inputs
 
 from spinalroots.dataset.layout import Dataset
-from spinalroots.dataset.training_cases import training_cases, with_map
+from spinalroots.dataset.selection import training_cases, with_map
 from spinalroots.registry.anatomy import Scheme
 
 

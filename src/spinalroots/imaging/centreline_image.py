@@ -14,9 +14,8 @@ import numpy as np
 from scipy import ndimage
 
 from spinalroots.errors import InputError
-from spinalroots.imaging.centreline import Centreline
-from spinalroots.imaging.centreline_sct import PROGRAM, available, trace_with_sct
-from spinalroots.imaging.curves import smooth
+from spinalroots.imaging.centreline import Centreline, smooth
+from spinalroots.imaging.centreline_mask import PROGRAM, available, trace_with_sct
 from spinalroots.imaging.outline import centroids, outlines
 from spinalroots.imaging.resample import resample_axis, to_resampled
 from spinalroots.imaging.volume import Volume

@@ -15,9 +15,8 @@ from spinalroots.errors import InputError
 from spinalroots.files import read_json
 from spinalroots.imaging.volume import Volume, read_image
 from spinalroots.ingest import bids, dicom, lab
-from spinalroots.ingest.assemble import Key, label_maps
+from spinalroots.ingest.assemble import CaseReport, Key, label_maps, report_of
 from spinalroots.ingest.found import Found, require_nifti
-from spinalroots.ingest.report import CaseReport, report_of
 from spinalroots.registry.paths import INGESTED
 
 _NUMBERED = re.compile(r"^sub-(\d+)$")

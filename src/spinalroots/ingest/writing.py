@@ -15,11 +15,10 @@ from spinalroots.files import alone, files_together, read_json, write_json
 from spinalroots.files.listing import names
 from spinalroots.imaging.volume import Volume, read_image, write_volume
 from spinalroots.ingest import lab
-from spinalroots.ingest.assemble import Key, label_maps
+from spinalroots.ingest.assemble import CaseReport, Key, label_maps, report_of
 from spinalroots.ingest.found import Found, MaskFile, require_nifti
 from spinalroots.ingest.names import meaning_of, unknown_name
 from spinalroots.ingest.planning import PlannedCase, known_scans, read_found, scan_sha256
-from spinalroots.ingest.report import CaseReport, report_of
 from spinalroots.registry.anatomy import Scheme
 from spinalroots.registry.paths import INGESTED
 

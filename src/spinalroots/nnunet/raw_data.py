@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spinalroots.dataset.training_cases import TrainingCase
+from spinalroots.dataset.selection import TrainingCase
 from spinalroots.errors import InputError
 from spinalroots.files import read_json, write_json
 from spinalroots.imaging.volume import read_image, read_labels, require_same_grid, write_volume

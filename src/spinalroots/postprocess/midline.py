@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spinalroots.imaging.centreline import Centreline
-from spinalroots.imaging.curves import smooth
+from spinalroots.imaging.centreline import Centreline, smooth
 from spinalroots.imaging.volume import Grid
 
 STIFFNESS_MM = 12.0

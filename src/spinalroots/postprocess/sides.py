@@ -1,4 +1,4 @@
-"""Left and right for a map of spinal levels.
+"""From a network's labels to the maps that a person gets: specks out, left and right in.
 
 The mid-sagittal surface alone would cut a root that bulges across it, and a part's centre alone
 would give two roots that touch to one side. So the sides are the minimum of an energy over all
@@ -15,10 +15,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from spinalroots.imaging.centreline import Centreline
-from spinalroots.imaging.components import components, touching_pairs
-from spinalroots.imaging.volume import Grid
+from spinalroots.imaging.components import components, touching_pairs, without_specks
+from spinalroots.imaging.volume import Grid, Volume
 from spinalroots.postprocess.midline import MidSurface, find_pairs
-from spinalroots.registry.anatomy import ROOTS, Side, Type
+from spinalroots.registry.anatomy import ROOTS, Scheme, Side, Target, Type, individuals_to_levels
 
 ROUNDS = 3
 """Sides and surface are found in turn this often."""
@@ -133,3 +133,36 @@ def _values(type_: Type) -> np.ndarray:
         if root.type is type_:
             table[int(root.side is Side.RIGHT), root.level_index + 1] = root.value
     return table
+
+
+def root_maps(
+    prediction: Volume,
+    target: Target,
+    centreline: Centreline,
+    *,
+    island_mm3: float,
+    side_pull: float,
+) -> dict[Scheme, Volume]:
+    """Entity, level and individual maps of a prediction, on its grid.
+
+    :param prediction: stored label values (X, Y, Z) uint8 of the target's scheme, in RAS+.
+    :param target: a level target's roots get sides from the centreline, and the target's type; an
+        individual target's labels have both already; an entity target has nothing but the entity.
+    :param island_mm3: connected parts of a label that are smaller become background.
+    :param side_pull: see :func:`split_sides`.
+    """
+    labels = without_specks(prediction.data, island_mm3 / prediction.grid.voxel_mm3)
+    maps = {Scheme.ENTITY: (labels > 0).astype(np.uint8)}
+    if target.scheme is Scheme.LEVELS:
+        maps[Scheme.INDIVIDUALS] = split_sides(
+            labels,
+            prediction.grid,
+            centreline,
+            type_=target.types[0],
+            side_pull=side_pull,
+        )
+        maps[Scheme.LEVELS] = labels
+    elif target.scheme is Scheme.INDIVIDUALS:
+        maps[Scheme.INDIVIDUALS] = labels
+        maps[Scheme.LEVELS] = individuals_to_levels(labels)
+    return {scheme: prediction.with_data(data) for scheme, data in maps.items()}

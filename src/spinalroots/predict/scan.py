@@ -10,7 +10,7 @@ from spinalroots.imaging import centreline_image
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
 from spinalroots.inference.predictor import Prediction
-from spinalroots.postprocess.maps import root_maps
+from spinalroots.postprocess.sides import root_maps
 from spinalroots.predict.load import Model
 from spinalroots.quality import appearance, plausibility
 from spinalroots.registry.anatomy import Scheme, voxels_by_name

@@ -12,8 +12,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, dijkstra, minimum_spanning_tree
 from scipy.spatial import cKDTree
 
+from spinalroots.imaging.centreline import smooth
 from spinalroots.imaging.components import components, touching_pairs
-from spinalroots.imaging.curves import smooth
 
 STIFFNESS_MM = 2.0
 """Waves of a trajectory shorter than about six times this are voxel steps and are smoothed away."""

@@ -1,4 +1,4 @@
-"""Refining a whole data set: one case at a time on disk, the gain over all of them."""
+"""Refining a whole data set: one case at a time on disk, and what it gained against a truth."""
 
 from __future__ import annotations
 
@@ -15,11 +15,48 @@ from spinalroots.errors import InputError
 from spinalroots.files import folder_in_one_piece, write_json
 from spinalroots.imaging.boxes import put_back
 from spinalroots.imaging.volume import read_image, read_labels, require_same_grid, write_volume
+from spinalroots.metrics.overlap import dice_per_label
 from spinalroots.refine.annotation import Annotation, read_annotation
-from spinalroots.refine.measure import Gain, gain
 from spinalroots.refine.refinement import Refined, refine, selection
-from spinalroots.registry.anatomy import Scheme, label_names, voxels_by_name
+from spinalroots.registry.anatomy import Scheme, Target, label_names, voxels_by_name
 from spinalroots.settings.dataset import Refine
+
+
+@dataclass(frozen=True)
+class Gain:
+    """One case before and after.
+
+    `dice`: label value → (before, after), of the labels that the annotator drew in this case.
+    `truth_voxels`: entity voxels that truly belong to a chosen root; `right_before`, `right_after`:
+    those of them that carry the right label.
+    """
+
+    dice: dict[int, tuple[float, float]] = field(default_factory=dict)
+    truth_voxels: int = 0
+    right_before: int = 0
+    right_after: int = 0
+
+
+def gain(
+    drawn: np.ndarray, refined: np.ndarray, truth: np.ndarray, entity: np.ndarray, target: Target
+) -> Gain:
+    """Hold an individual map before and after refinement against the truth.
+
+    :param drawn, refined, truth: individual maps (X, Y, Z) on one grid, stored label values.
+    :param entity: the annotator's mask of all roots (X, Y, Z).
+    """
+    drawn_by, refined_by, truth_by = (target.encode(labels) for labels in (drawn, refined, truth))
+    present = [index for index in range(1, len(target.values) + 1) if (drawn_by == index).any()]
+    before, after = (dice_per_label(truth_by, found, present) for found in (drawn_by, refined_by))
+    counted = (truth_by != 0) & (entity != 0)
+    right = [
+        int(np.count_nonzero(counted & (entry == truth_by))) for entry in (drawn_by, refined_by)
+    ]
+    return Gain(
+        {target.values[index - 1]: (before[index], after[index]) for index in present},
+        int(np.count_nonzero(counted)),
+        *right,
+    )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from spinalroots.augment import dataset, distribution, figures
+from spinalroots.augment import dataset, distribution
 from spinalroots.augment.balance import class_weights
 from spinalroots.augment.dataset import Variant
 from spinalroots.augment.planning import plan_dataset
@@ -56,7 +56,7 @@ def main(params: Params) -> None:
         write_json(staging / "class_weights.json", _class_weights(counts))
     table = distribution.table(counts)
     write_table(paths.REPORTS / "class_distribution.csv", table)
-    figures.write_distribution(paths.FIGURES / "class_distribution.png", table)
+    distribution.write_distribution(paths.FIGURES / "class_distribution.png", table)
     outcome = distribution.outcome(
         counts, plan.scheme, target_ratio=params.augment.target_ratio, limit=plan.balance.limit
     )
@@ -122,7 +122,7 @@ def _contact_sheet(train: list[str], variants: tuple[Variant, ...], scheme: Sche
         own = [by_parent[parent][place] for place in turns[:SHEET_VARIANTS]]
         tiles = [_tile(AUGMENTED, one.name, _caption(one), scheme) for one in own]
         rows.append([_tile(REFINED, parent, parent, scheme), *tiles])
-    figures.write_contact_sheet(paths.FIGURES / "augmentation_sheet.png", rows, scheme)
+    distribution.write_contact_sheet(paths.FIGURES / "augmentation_sheet.png", rows, scheme)
 
 
 def _caption(variant: Variant) -> str:
@@ -132,6 +132,6 @@ def _caption(variant: Variant) -> str:
     return "\n".join([variant.name, variant.levels, *textwrap.wrap(words, 24)])
 
 
-def _tile(source: Dataset, case: str, caption: str, scheme: Scheme) -> figures.Tile:
+def _tile(source: Dataset, case: str, caption: str, scheme: Scheme) -> distribution.Tile:
     roots = read_labels(source.labels(case, scheme)) if source.has(case, scheme) else None
     return caption, read_image(source.image(case)), roots

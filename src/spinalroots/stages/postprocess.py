@@ -10,7 +10,7 @@ from spinalroots.files import folder_in_one_piece
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_labels, write_volume
 from spinalroots.pipeline.params import Params
-from spinalroots.postprocess.maps import root_maps
+from spinalroots.postprocess.sides import root_maps
 from spinalroots.registry.anatomy import Scheme
 from spinalroots.registry.models import Model, models_below
 from spinalroots.registry.paths import POSTPROCESSED, PREDICTIONS, SCAN_CENTRELINES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spinalroots.dataset.layout import Dataset
-from spinalroots.dataset.training_cases import training_cases, with_map
+from spinalroots.dataset.selection import training_cases, with_map
 from spinalroots.files import folder_in_one_piece, read_json
 from spinalroots.nnunet import environment
 from spinalroots.nnunet.raw_data import dataset_name, forget_files, write_raw_dataset

@@ -7,8 +7,7 @@ from spinalroots.dataset.selection import selected_cases
 from spinalroots.files import write_json, write_table
 from spinalroots.pipeline.params import Params
 from spinalroots.refine.dataset import refine_dataset
-from spinalroots.refine.figure import draw
-from spinalroots.refine.summary import gain_table, summary
+from spinalroots.refine.summary import draw, gain_table, summary
 from spinalroots.registry.paths import FIGURES, RAW, REFINED, REPORTS, TABLE_REFINEMENT, TRUTH
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from spinalroots.compute.device import choose_device, device_name
 from spinalroots.compute.energy import EnergyMeter
 from spinalroots.dataset.layout import Dataset
-from spinalroots.dataset.training_cases import training_cases
+from spinalroots.dataset.selection import training_cases
 from spinalroots.files import folder_in_one_piece, read_json, write_json
 from spinalroots.hardnet.data.stacks import case_files, class_weights, read_stacks
 from spinalroots.hardnet.training.plan import TrainingPlan

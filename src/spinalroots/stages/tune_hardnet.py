@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from spinalroots.compute.device import choose_device
 from spinalroots.dataset.layout import Dataset
-from spinalroots.dataset.training_cases import training_cases
+from spinalroots.dataset.selection import training_cases
 from spinalroots.files import folder_in_one_piece, read_json
 from spinalroots.hardnet.data.stacks import case_files, class_weights, read_stacks
 from spinalroots.hardnet.training.plan import TrainingPlan

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 
-from spinalroots.dataset.training_cases import TrainingCase, with_map
+from spinalroots.dataset.selection import TrainingCase, with_map
 from spinalroots.errors import InputError, require_file
 from spinalroots.files import read_json
 from spinalroots.hardnet.data.straighten import InputSpec, Stack, network_stack, straighten
