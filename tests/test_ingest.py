@@ -26,7 +26,7 @@ from spinalroots.files import read_json
 from spinalroots.imaging.volume import read_image, read_labels
 from spinalroots.ingest import ingest, plan, replace_masks
 from spinalroots.ingest.dicom import read_series
-from spinalroots.ingest.export import export_case
+from spinalroots.ingest.lab import export_case
 from spinalroots.ingest.names import meaning_of
 from spinalroots.registry.anatomy import ROOTS, Root, Scheme, level_value
 

@@ -29,7 +29,7 @@ from spinalroots.errors import InputError
 from spinalroots.files import read_json
 from spinalroots.imaging.volume import Volume
 from spinalroots.ingest import ingest, plan, replace_masks
-from spinalroots.ingest.export import export_case
+from spinalroots.ingest.lab import export_case
 
 
 def wrong_grid(folder):

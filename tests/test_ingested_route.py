@@ -13,7 +13,7 @@ from spinalroots.dataset.layout import Dataset
 from spinalroots.files import read_json
 from spinalroots.imaging.volume import read_image, read_labels
 from spinalroots.ingest import ingest, plan
-from spinalroots.ingest.export import export_case
+from spinalroots.ingest.lab import export_case
 from spinalroots.metrics.root_maps import read_annotation
 from spinalroots.phantom.dataset import write_dataset
 from spinalroots.registry.anatomy import Scheme

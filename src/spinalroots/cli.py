@@ -208,7 +208,7 @@ def _version(folder: Path) -> None:
 
 def _export(options) -> None:
     from spinalroots.dataset.layout import Dataset
-    from spinalroots.ingest.export import export_case
+    from spinalroots.ingest.lab import export_case
 
     export_case(Dataset(options.root), options.case, options.out)
     print(f"wrote {options.out}")

@@ -21,11 +21,10 @@ from numpy.typing import ArrayLike
 from spinalroots.augment.labels import warp_labels
 from spinalroots.errors import InputError
 from spinalroots.registry.anatomy import Scheme, swap_sides
+from spinalroots.settings.augment import Augment, Transforms
 
 if TYPE_CHECKING:
     import torchio as tio
-
-    from spinalroots.settings.augment import Augment, Transforms
 
 Recipe = dict[str, dict[str, Any]]
 """Transform name → its drawn arguments; only what happens is listed."""
@@ -47,9 +46,7 @@ FOLDING_SHARE = 0.25
 
 
 def draw(
-    augment: Augment | Transforms,
-    rng: np.random.Generator,
-    only: Collection[str] | None = None,
+    augment: Augment | Transforms, rng: np.random.Generator, only: Collection[str] | None = None
 ) -> Recipe:
     """A recipe drawn within the limits of `augment`.
 
@@ -65,14 +62,12 @@ def draw(
             found=", ".join(sorted(unknown)),
             fix="Correct the names.",
         )
-    seeds = rng.bit_generator.seed_seq.spawn(  # type: ignore[attr-defined]
-        len(SPATIAL + INTENSITY)
-    )
     recipe: Recipe = {}
-    for name, seed in zip(SPATIAL + INTENSITY, seeds, strict=True):
+    streams = rng.spawn(len(SPATIAL + INTENSITY))
+    for name, stream in zip(SPATIAL + INTENSITY, streams, strict=True):
         if only is not None and name not in only:
             continue
-        stream, limit = np.random.default_rng(seed), getattr(limits, name)
+        limit = getattr(limits, name)
         if stream.random() < limit.probability:
             recipe[name] = _DRAW[name](limit, stream)
     return recipe

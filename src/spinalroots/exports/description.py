@@ -13,8 +13,7 @@ from pathlib import Path
 from spinalroots.errors import InputError
 from spinalroots.files import sha256
 from spinalroots.registry.variants import Precision, Runtime, Variant
-from spinalroots.settings.base import Section
-from spinalroots.settings.stored import read_record
+from spinalroots.settings.base import Section, read_record
 
 DESCRIPTION = "export.json"
 FILES = {

@@ -16,11 +16,10 @@ from spinalroots import __version__
 from spinalroots.files import read_json, sha256, write_json
 from spinalroots.predict.trained import CURVES, DESCRIPTION, WEIGHTS, TrainedModel
 from spinalroots.quality import appearance
-from spinalroots.settings.base import Section
+from spinalroots.settings.base import Section, read_record
 from spinalroots.settings.dataset import CentrelineSearch
 from spinalroots.settings.inference import HardnetInference, NnunetInference
 from spinalroots.settings.results import Postprocess
-from spinalroots.settings.stored import read_record
 
 FORMAT: Final = 1
 """Of the folder; another number is another layout, which this version cannot read."""

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from spinalroots.errors import InputError, require_file
 from spinalroots.files import sha256
 from spinalroots.inference.predictor import Predictor
+from spinalroots.settings.base import read_record
 from spinalroots.settings.inference import HardnetInference, NnunetInference
-from spinalroots.settings.stored import read_record
 
 DESCRIPTION, WEIGHTS, CURVES = "model.json", "model.safetensors", "training.json"
 MAKE = "Run `dvc repro` or `dvc pull`, or restore the folder."

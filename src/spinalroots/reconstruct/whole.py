@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import trimesh
 
 from spinalroots.errors import InputError
 from spinalroots.files import write_bytes, write_json, write_table
 from spinalroots.imaging.volume import Volume
-from spinalroots.reconstruct import picture
-from spinalroots.reconstruct.surfaces import root_surface
+from spinalroots.reconstruct.surfaces import root_surface, write_picture
 from spinalroots.reconstruct.trajectories import Trajectory, trace_root
 from spinalroots.registry.anatomy import Root, Scheme, label_colour
 
@@ -33,8 +33,6 @@ def case(
     :returns: the measurements, a row per root.
     :raises InputError: the map is empty.
     """
-    import trimesh
-
     values = [int(value) for value in np.unique(individuals.data) if value]
     if not values:
         raise InputError(
@@ -58,7 +56,7 @@ def case(
     write_table(folder / "measurements.csv", table, "%.3f")
     # One entry a level; sides differ in paleness, which the picture shows.
     legend = {root.level: label_colour(Scheme.LEVELS, root.level_index + 1) for root in ways}
-    picture.write(folder / "roots.png", surfaces, colours, legend)
+    write_picture(folder / "roots.png", surfaces, colours, legend)
     return table
 
 

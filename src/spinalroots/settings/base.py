@@ -1,14 +1,19 @@
 """What every group of parameters is: typed, closed to unknown keys, unchangeable.
 
 One module a room. Kernels take a section of their own room, or plain values; reading `params.yaml`
-and filling in a scale is :mod:`spinalroots.pipeline.params`. Free of torch.
+and filling in a scale is :mod:`spinalroots.pipeline.params`. Records that were written as JSON are
+read back here with their types checked. Free of torch.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from spinalroots.errors import InputError, require_file
+from spinalroots.files import read_json
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -42,3 +47,25 @@ class Section(BaseModel):
     """A group of parameters: unknown keys are refused, values cannot change afterwards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+def read_record(path: Path, kind: type[Record], *, expected: str, fix: str) -> Record:
+    """The file's content as `kind`.
+
+    :raises InputError: no such file, no JSON, or another record; the first key that is wrong is
+        named.
+    """
+    path = require_file(Path(path), expected=expected, fix=fix)
+    try:
+        return kind.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        words = f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
+        if isinstance(first["input"], str | int | float):
+            words += f", not {first['input']!r}"
+    except ValueError as error:
+        words = str(error)
+    raise InputError(path, expected=expected, found=f"something else ({words})", fix=fix)

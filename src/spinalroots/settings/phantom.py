@@ -19,11 +19,7 @@ from spinalroots.settings.base import (
 
 def _orientation(code: str) -> str:
     """Three letters, one of each pair, such as RAS or PSR."""
-    if sorted({"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}.get(c, 9) for c in code) != [
-        0,
-        1,
-        2,
-    ]:
+    if sorted(code.translate(str.maketrans("LPI", "RAS"))) != ["A", "R", "S"]:
         raise ValueError("an orientation of three letters such as RAS, LPS or PSR")
     return code
 
