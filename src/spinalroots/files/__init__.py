@@ -7,8 +7,8 @@ person's wherever the folder is moved. What a killed run left is tidied up by th
 """
 
 from spinalroots.files.folders import folder_in_one_piece
-from spinalroots.files.locks import alone
 from spinalroots.files.single import (
+    alone,
     read_json,
     sha256,
     write_bytes,

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from spinalroots.errors import InputError
 from spinalroots.files.listing import HIDDEN, append, listed, names
-from spinalroots.files.locks import FULL, locked, told
-from spinalroots.files.single import read_json, sha256
+from spinalroots.files.single import FULL, locked, read_json, sha256, told
 
 OVER = "over.json"
 """Beside files on their way: name → SHA-256 of the file that each is to replace."""

@@ -1,17 +1,88 @@
-"""One file at a time."""
+"""One file at a time, locks that end with their process, and errors of a place in words."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spinalroots.files.locks import locked, told
+from spinalroots.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_HELD: set[tuple[Path, int]] = set()
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Wait until no other process is in such a block for `path`, and hold the others off.
+
+    Whoever is in one may enter another.
+    """
+    path = Path(os.path.abspath(path))
+    mine = (path, threading.get_ident())
+    if mine in _HELD:
+        yield
+        return
+    with told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_name(f".{path.name}.lock")
+        handle = locked(lock)
+    _HELD.add(mine)
+    try:
+        yield
+    finally:
+        _HELD.remove(mine)
+        lock.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def locked(path: Path) -> int:
+    """A descriptor of a file that no one else holds; the file is made if need be.
+
+    Waits for whoever holds it. Where the file system has no locks, everyone is alone.
+    """
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):  # renamed or removed by the one who held it: once more
+            if os.path.samestat(os.fstat(handle), os.stat(path)):
+                return handle
+        os.close(handle)
+
+
+@contextmanager
+def told(path: Path, only: tuple[int, ...] = ()) -> Iterator[None]:
+    """Turn errors of the place that is written to (of the codes `only`, if given) into words."""
+    try:
+        yield
+    except OSError as error:
+        if only and error.errno not in only:
+            raise
+        found, fix = error.strerror or str(error), "Give another place, or make it writable."
+        if error.errno in FULL[:2]:
+            fix = "Free some space, or give another place."
+        elif error.errno == errno.ENAMETOOLONG:
+            found, fix = "a name that is too long for the file system", "Use a shorter one."
+        elif error.errno in (errno.EBUSY, errno.EXDEV):
+            found = "a mount point, which cannot be replaced"
+            fix = "Put a link to a folder on that disk in its place."
+        raise InputError(
+            path,
+            expected="a place that can be written to",
+            found=found,
+            fix=f"{fix} Nothing was kept.",
+        ) from error
 
 
 def write_bytes(path: Path, payload: bytes) -> None:

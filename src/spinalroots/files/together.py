@@ -10,8 +10,7 @@ from pathlib import Path
 from spinalroots.errors import InputError
 from spinalroots.files.folders import OVER, move_up, staging
 from spinalroots.files.listing import LIST, append, listed, names, wrote
-from spinalroots.files.locks import locked, told
-from spinalroots.files.single import sha256, write_json
+from spinalroots.files.single import locked, sha256, told, write_json
 
 
 @contextmanager
