@@ -13,7 +13,7 @@ def main(request_path: str) -> None:
     import numpy as np
     import torchio  # noqa: F401  # the first augmented patch would import it during a step
 
-    from spinalroots.compute.memory import peak_memory_mb
+    from spinalroots.compute.device import peak_memory_mb
     from spinalroots.hardnet.data.stacks import TrainingStack
     from spinalroots.hardnet.training.plan import TrainingPlan
     from spinalroots.hardnet.training.step import TrainingStep, start_fabric

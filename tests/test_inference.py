@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spinalroots.errors import InputError
-from spinalroots.inference.decoding import decode, uncertainty
+from spinalroots.inference.predictor import decode, uncertainty
 from spinalroots.registry.anatomy import Target
 
 TARGET = Target.of("levels", "sacral")

@@ -15,8 +15,7 @@ import pytest
 from spinalroots import cli
 from spinalroots.errors import InputError
 from spinalroots.imaging.volume import Grid, Volume, read_image, write_volume
-from spinalroots.inference.decoding import uncertainty
-from spinalroots.inference.predictor import Prediction
+from spinalroots.inference.predictor import Prediction, uncertainty
 from spinalroots.predict import writing
 from spinalroots.predict.load import Model
 from spinalroots.predict.package import Settings

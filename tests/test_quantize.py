@@ -20,7 +20,7 @@ from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Grid, Volume, write_volume
 from spinalroots.inference.predictor import Prediction
 from spinalroots.predict.trained import TrainedModel
-from spinalroots.quantize import cases, choose, compare, export, figure, int8, measure, rows
+from spinalroots.quantize import cases, compare, export, figure, int8, measure, rows
 from spinalroots.registry import paths
 from spinalroots.registry.anatomy import Root, Scheme, Target, level_value
 from spinalroots.registry.variants import (
@@ -379,8 +379,8 @@ def test_the_smallest_export_within_the_dice_loss_is_recommended(int8_change, ex
         make_row("openvino-fp16", 20, 0.5, 0.001),
         make_row("openvino-int8", 10, 0.2, int8_change),
     ]
-    best = choose.recommend(table, by_test_change, 0.005)
-    assert choose.as_record(best, 0.005, MADE_FROM)["export"] == expected
+    best = rows.recommend(table, by_test_change, 0.005)
+    assert rows.as_record(best, 0.005, MADE_FROM)["export"] == expected
 
 
 def test_of_equally_small_exports_the_fastest_is_recommended():
@@ -389,7 +389,7 @@ def test_of_equally_small_exports_the_fastest_is_recommended():
         make_row("onnxruntime-int8", 10.0, 0.6, 0.0),
         make_row("openvino-int8", 10.1, 0.2, 0.0),
     ]
-    assert choose.recommend(table, by_test_change, 0.005) is table[2]
+    assert rows.recommend(table, by_test_change, 0.005) is table[2]
 
 
 def test_a_fraction_of_a_megabyte_is_no_reason_for_a_slow_export():
@@ -398,14 +398,14 @@ def test_a_fraction_of_a_megabyte_is_no_reason_for_a_slow_export():
         make_row("onnxruntime-int8", 0.4, 0.6, 0.0),
         make_row("openvino-int8", 0.6, 0.1, 0.0),
     ]
-    assert choose.recommend(table, by_test_change, 0.005) is table[2]
+    assert rows.recommend(table, by_test_change, 0.005) is table[2]
 
 
 def test_fp32_is_recommended_when_everything_else_loses():
     table = [make_row("pytorch-fp32", 40, 1.0, 0.0), make_row("openvino-int8", 10, 0.2, -0.2)]
-    best = choose.recommend(table, by_test_change, 0.005)
+    best = rows.recommend(table, by_test_change, 0.005)
     assert best is table[0]
-    assert choose.as_record(best, 0.005, MADE_FROM)["dice_change_on_validation"] == 0
+    assert rows.as_record(best, 0.005, MADE_FROM)["dice_change_on_validation"] == 0
 
 
 def test_peak_memory_sees_a_passing_allocation():
@@ -429,7 +429,7 @@ def test_the_picture_is_the_same_every_time(tmp_path):
 def test_exports_that_are_out_of_the_question_are_not_judged():
     table = [make_row("pytorch-fp32", 40, 1.0, 0.0), make_row("openvino-int8", 10, 0.2, 0.0)]
     asked = []
-    choose.recommend(table, lambda row: asked.append(row.precision) or 0.0, 0.005)
+    rows.recommend(table, lambda row: asked.append(row.precision) or 0.0, 0.005)
     assert asked == ["int8"]
 
 

@@ -16,8 +16,7 @@ from spinalroots.hardnet.network.segmentation import NetworkConfig, Segmentation
 from spinalroots.hardnet.windows import probabilities, windows
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
-from spinalroots.inference.decoding import decode, uncertainty
-from spinalroots.inference.predictor import Prediction, Runner, torch_runner
+from spinalroots.inference.predictor import Prediction, Runner, decode, torch_runner, uncertainty
 from spinalroots.inference.stored import FORMAT, load_weights, read_description, save_weights
 from spinalroots.registry.anatomy import Target
 from spinalroots.settings.inference import HardnetInference

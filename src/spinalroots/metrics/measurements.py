@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,9 +18,7 @@ from spinalroots.metrics.root_maps import RootMaps
 from spinalroots.metrics.surface import SurfaceDistances
 from spinalroots.metrics.topology import cl_dice
 from spinalroots.registry.anatomy import Region, Scheme, Target, label_names
-
-if TYPE_CHECKING:
-    from spinalroots.settings.results import Evaluate
+from spinalroots.settings.results import Evaluate
 
 BINARY_DICE = "binary_dice"
 SIMULATED_SCORE = "expert_score_simulated"

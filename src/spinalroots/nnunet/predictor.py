@@ -19,8 +19,7 @@ from scipy.special import softmax
 from spinalroots.imaging.boxes import centreline_box, centreline_tube, put_back
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Box, Volume
-from spinalroots.inference.decoding import decode, uncertainty
-from spinalroots.inference.predictor import Prediction, Runner, torch_runner
+from spinalroots.inference.predictor import Prediction, Runner, decode, torch_runner, uncertainty
 from spinalroots.inference.stored import load_weights, read_description
 from spinalroots.nnunet.network import build_network
 from spinalroots.nnunet.tiles import slide, tiles

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,9 +13,7 @@ from spinalroots.imaging.components import components
 from spinalroots.imaging.volume import read_image
 from spinalroots.quality.check_picture import picture_of
 from spinalroots.registry.anatomy import Root, Scheme, Side, individuals_to_levels, voxels_by_name
-
-if TYPE_CHECKING:
-    from spinalroots.settings.dataset import Check
+from spinalroots.settings.dataset import Check
 
 MAX_ANISOTROPY = 8.0
 """Longest over shortest voxel edge; beyond it a root cannot be followed from slice to slice."""

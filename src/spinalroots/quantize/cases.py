@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,11 +12,9 @@ from spinalroots.dataset.selection import SelectedCase
 from spinalroots.errors import InputError
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Grid, Volume, read_image
+from spinalroots.inference.predictor import Predictor
 from spinalroots.metrics.root_maps import read_reference
 from spinalroots.registry.anatomy import Target
-
-if TYPE_CHECKING:
-    from spinalroots.inference.predictor import Predictor
 
 
 @dataclass(frozen=True)

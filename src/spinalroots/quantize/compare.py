@@ -11,7 +11,7 @@ from tqdm import tqdm
 from spinalroots.inference.predictor import Runner
 from spinalroots.metrics.overlap import dice, mean_present
 from spinalroots.predict.trained import TrainedModel
-from spinalroots.quantize import choose, int8, rows
+from spinalroots.quantize import int8, rows
 from spinalroots.quantize.cases import MeasuredCase
 from spinalroots.quantize.export import Exporter, size_mb
 from spinalroots.quantize.measure import Measurement, measure
@@ -68,7 +68,7 @@ class Comparison:
         if self._needs_control(measured):
             self._export_controlled()
             measured.append(self._row(CONTROLLED, fp32))
-        best = choose.recommend(measured, self._judge, self.settings.max_dice_loss)
+        best = rows.recommend(measured, self._judge, self.settings.max_dice_loss)
         return [
             replace(
                 row,
@@ -112,7 +112,7 @@ class Comparison:
         control, limit = self.settings.accuracy_control, self.settings.max_dice_loss
         if plain is None or control == "never":
             return False
-        return control == "always" or not choose.keeps_dice(self._judge(plain), limit)
+        return control == "always" or not rows.keeps_dice(self._judge(plain), limit)
 
     def _export_controlled(self) -> None:
         scans = {case.name: case.scan() for case in self.judges}

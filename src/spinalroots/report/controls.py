@@ -13,9 +13,8 @@ from spinalroots.registry import paths
 from spinalroots.registry.anatomy import Region
 from spinalroots.registry.models import MODELS
 from spinalroots.report import blocks, paper
-from spinalroots.report.blocks import Table, Text, needed
+from spinalroots.report.blocks import Table, Text, needed, number, signed
 from spinalroots.report.inputs import Inputs
-from spinalroots.report.numbers import number, signed
 
 RAW, AUGMENTED = "nnunet-all-individuals-raw", "nnunet-all-individuals"
 

@@ -11,9 +11,8 @@ import yaml
 from spinalroots.pictures import data_uri
 from spinalroots.registry import paths
 from spinalroots.report import paper
-from spinalroots.report.blocks import Folded, Picture, Table, Text, missing, needed, section
+from spinalroots.report.blocks import Folded, Picture, Table, Text, cell, missing, needed, section
 from spinalroots.report.inputs import Inputs
-from spinalroots.report.numbers import cell
 
 _CAPTIONS = {
     "refinement.png": "Cases with each root before and after refinement; Dice if truth is known.",

@@ -12,11 +12,10 @@ from spinalroots.metrics.tables import values_of
 from spinalroots.registry import paths
 from spinalroots.registry.anatomy import REFINED_LEVELS, Region
 from spinalroots.registry.models import MODELS
-from spinalroots.report import paper
-from spinalroots.report.blocks import Drawing, Folded, Table, Text, needed, section
+from spinalroots.report import blocks, paper
+from spinalroots.report.blocks import Drawing, Folded, Table, Text, cell, mean_sd, number, signed
 from spinalroots.report.charts import Strip, curves, heat_grid, strip_chart
 from spinalroots.report.inputs import Inputs
-from spinalroots.report.numbers import cell, mean_sd, number, signed
 
 NOT_COMPARABLE = (
     "The test cases are synthetic scans with exact masks. The paper's numbers come from patients "
@@ -45,11 +44,11 @@ _FEWEST_VOXELS = 50
 """A bin of the reliability curve with fewer voxels is noise and is not drawn."""
 
 
-@section("models", "The models compared")
+@blocks.section("models", "The models compared")
 def table_one(inputs: Inputs, synthetic: bool) -> Iterator:
     """Table I beside the paper's, the dots behind it, and every other metric."""
-    table = needed(inputs.table(paths.TABLE_MODELS), "table of models", "evaluate")
-    cases = needed(inputs.table(paths.METRICS_CASES), "table of models", "evaluate")
+    table = blocks.needed(inputs.table(paths.TABLE_MODELS), "table of models", "evaluate")
+    cases = blocks.needed(inputs.table(paths.METRICS_CASES), "table of models", "evaluate")
     metrics = inputs.json(paths.METRICS) or {}
     yield Text(NOT_COMPARABLE if synthetic else DIFFERENT_PATIENTS, "caution")
     yield _beside_the_paper(table)
@@ -153,10 +152,10 @@ def _pairs(pairs: pd.DataFrame) -> Table:
     return Table(headers, rows, caption)
 
 
-@section("levels", "Level by level")
+@blocks.section("levels", "Level by level")
 def levels(inputs: Inputs) -> Iterator:
     """Dice of every level."""
-    cases = needed(inputs.table(paths.METRICS_CASES), "values per level", "evaluate")
+    cases = blocks.needed(inputs.table(paths.METRICS_CASES), "values per level", "evaluate")
     found = cases[cases["metric"] == "level_dice"]
     means = found.groupby(["model", "label"])["value"].mean()
     names = [name for name in MODELS if name in set(found["model"])]
@@ -176,10 +175,10 @@ _REMARKS = {
 }
 
 
-@section("expert", "Is it a help?")
+@blocks.section("expert", "Is it a help?")
 def expert(inputs: Inputs) -> Iterator:
     """Expert scores by region, the two sources apart."""
-    table = needed(inputs.table(paths.TABLE_EXPERT), "expert score", "evaluate")
+    table = blocks.needed(inputs.table(paths.TABLE_EXPERT), "expert score", "evaluate")
     for source, remark in _REMARKS.items():
         shown = table[table["expert_score_source"] == source]
         if not len(shown):
@@ -197,10 +196,10 @@ def expert(inputs: Inputs) -> Iterator:
         yield Table(("Model", *regions), rows, remark)
 
 
-@section("calibration", "How sure, how right?")
+@blocks.section("calibration", "How sure, how right?")
 def calibration(inputs: Inputs) -> Iterator:
     """Reliability curves."""
-    table = needed(inputs.table(paths.CALIBRATION), "reliability curve", "evaluate")
+    table = blocks.needed(inputs.table(paths.CALIBRATION), "reliability curve", "evaluate")
     drawn = table[table["voxels"] >= _FEWEST_VOXELS]
     lines = {
         paper.title(MODELS[name]): list(
@@ -216,10 +215,10 @@ def calibration(inputs: Inputs) -> Iterator:
     )
 
 
-@section("warnings", "Look here first")
+@blocks.section("warnings", "Look here first")
 def warnings(inputs: Inputs) -> Iterator:
     """What the plausibility check found in the test predictions."""
-    found = needed(inputs.json(paths.PLAUSIBILITY), "plausibility check", "evaluate")
+    found = blocks.needed(inputs.json(paths.PLAUSIBILITY), "plausibility check", "evaluate")
     yield Text(
         "Predictions that anatomy does not allow. A warning says where to look; no warning is no "
         "proof that a mask is right."

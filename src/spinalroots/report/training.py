@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from spinalroots.registry import paths
 from spinalroots.registry.models import MODELS
 from spinalroots.report import blocks, paper
-from spinalroots.report.blocks import Drawing, Folded, Table, missing
+from spinalroots.report.blocks import Drawing, Folded, Table, cell, missing, number
 from spinalroots.report.charts import curves
 from spinalroots.report.inputs import Inputs
 from spinalroots.report.methods import pictures, table_of
-from spinalroots.report.numbers import cell, number
 
 
 @blocks.section("training", "Training")

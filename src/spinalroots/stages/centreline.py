@@ -17,32 +17,23 @@ from spinalroots.imaging.centreline_image import find
 from spinalroots.imaging.centreline_mask import from_masks, shows_the_sac
 from spinalroots.imaging.volume import read_image, read_labels
 from spinalroots.pipeline.params import Params
+from spinalroots.registry import paths
 from spinalroots.registry.anatomy import Scheme
-from spinalroots.registry.paths import (
-    AUGMENTED,
-    CENTRELINES,
-    FIGURES,
-    RAW,
-    REFINED,
-    SCAN_CENTRELINES,
-    TABLE_CENTRELINE,
-    TRUTH_CENTRELINES,
-)
 
 
 def main(params: Params) -> None:
     """Write a centreline for every case, and how far the image-only ones are from the truth."""
-    raw = selected_cases(params.data, RAW)
-    folders = (Dataset(REFINED), Dataset(AUGMENTED))
+    raw = selected_cases(params.data, paths.RAW)
+    folders = (Dataset(paths.REFINED), Dataset(paths.AUGMENTED))
     prepared = [(data, case) for data in folders for case in data.cases_if_any()]
-    with folder_in_one_piece(CENTRELINES) as staging:
-        scans = staging / SCAN_CENTRELINES.name
+    with folder_in_one_piece(paths.CENTRELINES) as staging:
+        scans = staging / paths.SCAN_CENTRELINES.name
         jobs = [(one.dataset, one.name, params, scans, False) for one in raw]
         jobs += [(data, case, params, staging, True) for data, case in prepared]
         each(_write, jobs, params.workers, "centreline")
     rows = [_compare(found.name) for found in raw]
     table = pd.DataFrame(rows, columns=["case", "source", "mean_mm", "max_mm"])
-    write_table(TABLE_CENTRELINE, table, "%.3f")
+    write_table(paths.TABLE_CENTRELINE, table, "%.3f")
     _draw(*prepared[0], params)
 
 
@@ -59,8 +50,8 @@ def _write(data: Dataset, case: str, params: Params, folder: Path, masks: bool) 
 
 def _compare(case: str) -> tuple[str, str, float, float]:
     """How far the line found in the image is from the true one, where there is a truth."""
-    found = Centreline.read(SCAN_CENTRELINES / f"{case}.json")
-    path = TRUTH_CENTRELINES / f"{case}.json"
+    found = Centreline.read(paths.SCAN_CENTRELINES / f"{case}.json")
+    path = paths.TRUTH_CENTRELINES / f"{case}.json"
     if not path.is_file():
         return case, found.source, np.nan, np.nan
     truth = Centreline.read(path).points_mm
@@ -71,7 +62,7 @@ def _compare(case: str) -> tuple[str, str, float, float]:
 def _draw(data: Dataset, case: str, params: Params) -> None:
     """The picture of what the slices are."""
     scan = read_image(data.image(case))
-    line = Centreline.read(CENTRELINES / f"{case}.json")
+    line = Centreline.read(paths.CENTRELINES / f"{case}.json")
     squares = slices.place(scan.grid, line, params.centreline.figure_mm)
     values = slices.cut(scan.data, squares)
-    slices_figure.write(FIGURES / "slices.png", scan, line, squares, values)
+    slices_figure.write(paths.FIGURES / "slices.png", scan, line, squares, values)

@@ -15,10 +15,10 @@ from spinalroots.files import folder_in_one_piece, read_json, write_json, write_
 from spinalroots.pipeline import tracking
 from spinalroots.pipeline.params import Params
 from spinalroots.predict.trained import TrainedModel
-from spinalroots.quantize import choose, figure
+from spinalroots.quantize import figure
 from spinalroots.quantize.cases import MeasuredCase, calibration_inputs
 from spinalroots.quantize.compare import Comparison
-from spinalroots.quantize.rows import TABLE, Row
+from spinalroots.quantize.rows import TABLE, Row, as_record
 from spinalroots.registry import paths
 from spinalroots.registry.models import MODELS
 
@@ -36,9 +36,7 @@ def main(params: Params) -> None:
             model = TrainedModel(paths.TRAINED / name, inference)
             compared = _comparison(params, model, staging / name, split).run()
             best = next(row for row in compared if row.recommended)
-            recommended[name] = choose.as_record(
-                best, params.quantize.max_dice_loss, model.made_from
-            )
+            recommended[name] = as_record(best, params.quantize.max_dice_loss, model.made_from)
             rows += compared
         write_json(staging / paths.RECOMMENDED.name, recommended)
     table = pd.DataFrame(rows)

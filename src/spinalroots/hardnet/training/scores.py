@@ -9,7 +9,7 @@ from spinalroots.hardnet.data.stacks import UNKNOWN_ROOT, TrainingStack
 from spinalroots.hardnet.predictor import HardnetPredictor, input_shape
 from spinalroots.hardnet.training.plan import TrainingPlan
 from spinalroots.hardnet.training.step import TrainingStep
-from spinalroots.inference.decoding import decode
+from spinalroots.inference.predictor import decode
 from spinalroots.metrics.overlap import dice
 from spinalroots.registry.anatomy import Target
 from spinalroots.settings.inference import HardnetInference

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from spinalroots.compute.memory import peak_memory_mb
+from spinalroots.compute.device import peak_memory_mb
 from spinalroots.files import write_bytes
 from spinalroots.hardnet.data.stacks import TrainingStack
 from spinalroots.hardnet.predictor import HardnetPredictor

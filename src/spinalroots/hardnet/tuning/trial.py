@@ -46,7 +46,7 @@ def read_stacks(path: Path, part: str) -> list[TrainingStack]:
 
 def main(request_path: str) -> None:
     """Run the training that the request describes."""
-    from spinalroots.compute.memory import peak_memory_mb
+    from spinalroots.compute.device import peak_memory_mb
     from spinalroots.hardnet.training.plan import TrainingPlan
     from spinalroots.hardnet.training.scores import validation_dice
     from spinalroots.hardnet.training.step import TrainingStep, start_fabric
