@@ -152,16 +152,9 @@ def _ends_to_all_sides(image: np.ndarray, points: np.ndarray, spacing_mm: float)
     drops = np.empty((RAYS, len(points)), np.float32)
     for number, angle in enumerate(np.arange(RAYS) * (2 * np.pi / RAYS)):
         aside = np.outer(RAY_RADII_MM / spacing_mm, (np.cos(angle), np.sin(angle)))
-        ray = ndimage.map_coordinates(
-            image,
-            [
-                points[None, :, 0] + aside[:, 0, None],
-                points[None, :, 1] + aside[:, 1, None],
-                np.broadcast_to(points[:, 2], (len(aside), len(points))),
-            ],
-            order=1,
-            mode="reflect",
-        )
+        places = points.T[:2, None] + aside.T[:, :, None]
+        heights = np.broadcast_to(points[:, 2], places.shape[1:])
+        ray = ndimage.map_coordinates(image, [*places, heights], order=1, mode="reflect")
         inside = np.minimum(ray[:-3], ray[1:-2])
         outside = (ray[2:-1] + ray[3:]) / 2
         drops[number] = (inside - outside).max(axis=0)

@@ -88,22 +88,12 @@ def _least_cut(
     source, sink = count, count + 1
     pull = np.clip(rightwards_mm, -FARTHEST_MM, FARTHEST_MM) * side_pull * spacing_mm.prod()
     leftish, rightish = np.flatnonzero(pull < 0), np.flatnonzero(pull >= 0)
-    rows, columns = (
-        [np.full(len(leftish), source), rightish],
-        [leftish, np.full(len(rightish), sink)],
-    )
-    capacity = [-pull[leftish], pull[rightish]]
     first, second, area = _faces(voxels, spacing_mm)
-    rows += [first, second]
-    columns += [second, first]
-    capacity += [area, area]
-    graph = coo_array(
-        (
-            np.rint(np.concatenate(capacity) * UNITS).astype(np.int32),
-            (np.concatenate(rows), np.concatenate(columns)),
-        ),
-        shape=(count + 2, count + 2),
-    ).tocsr()
+    rows = np.concatenate([np.full(len(leftish), source), rightish, first, second])
+    columns = np.concatenate([leftish, np.full(len(rightish), sink), second, first])
+    capacity = np.concatenate([-pull[leftish], pull[rightish], area, area])
+    capacity = np.rint(capacity * UNITS).astype(np.int32)
+    graph = coo_array((capacity, (rows, columns)), shape=(count + 2, count + 2)).tocsr()
     flow = maximum_flow(graph, source, sink).flow
     residual = graph - flow
     residual.data = np.maximum(residual.data, 0)

@@ -164,13 +164,11 @@ def _gains(
 ) -> dict[str, Gain]:
     """The gain of all of refinement, and of the flood fill alone, against the truth."""
     path = truth.labels(case.name, Scheme.INDIVIDUALS)
-    if not case.synthetic or refined.individuals is None or not path.is_file():
+    drawn = annotation.individuals
+    if not case.synthetic or drawn is None or refined.individuals is None or not path.is_file():
         return {}
     hidden = read_labels(path)
     require_same_grid(path, hidden, case.dataset.image(case.name), annotation.volume)
-    drawn = annotation.individuals
-    if drawn is None:
-        return {}
     plain = refine(annotation, params.model_copy(update={"trust_levels": False}))
     gains = {}
     for key, result in (("gain", refined), ("plain_gain", plain)):

@@ -93,11 +93,8 @@ def _share(part: int, whole: int) -> float:
 
 def draw(path: Path, results: list[CaseResult], table: pd.DataFrame) -> None:
     """Cases per root before and after refinement, and the Dice where there is a truth (PNG)."""
-    before: Counter[str] = Counter()
-    after: Counter[str] = Counter()
-    for result in results:
-        before.update(result.drawn.keys())
-        after.update(result.kept.keys())
+    before = Counter(root for result in results for root in result.drawn)
+    after = Counter(root for result in results for root in result.kept)
     measured = table.dropna()
     figure = pictures.new_figure(11, 8 if len(measured) else 5.5)
     panels = figure.subplots(3 if len(measured) else 2, 1)
@@ -111,16 +108,12 @@ def draw(path: Path, results: list[CaseResult], table: pd.DataFrame) -> None:
         panel.yaxis.get_major_locator().set_params(integer=True)
         panel.set_title(f"{title} ({len(roots)} classes)", loc="left", fontsize=10)
     if len(measured):
-        places = range(len(measured))
-        panels[2].bar(
-            [place - 0.2 for place in places], measured["dice_before"], 0.4, label="as annotated",
-            color="#b8b8b8",
-        )  # fmt: skip
-        panels[2].bar(
-            [place + 0.2 for place in places], measured["dice_after"], 0.4, label="refined",
-            color="#3b6ea5",
-        )  # fmt: skip
-        panels[2].set_xticks(list(places), measured["label"])
+        places = np.arange(len(measured))
+        bars = (("before", -0.2, "as annotated", "#b8b8b8"), ("after", 0.2, "refined", "#3b6ea5"))
+        for when, aside, label, colour in bars:
+            dice = measured[f"dice_{when}"]
+            panels[2].bar(places + aside, dice, 0.4, label=label, color=colour)
+        panels[2].set_xticks(places, measured["label"])
         panels[2].set(ylabel="Dice against the truth", ylim=(0, 1.15))
         panels[2].legend(ncols=2, frameon=False, loc="upper left")
     for panel in panels:
