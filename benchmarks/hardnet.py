@@ -20,7 +20,6 @@ import numpy as np
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import training_cases, with_map
 from spinalroots.files import read_json, write_json
-from spinalroots.hardnet.network.segmentation import parameter_count
 from spinalroots.hardnet.training.plan import TrainingPlan, build
 from spinalroots.hardnet.training.scores import predictor
 from spinalroots.imaging.centreline import Centreline
@@ -60,6 +59,9 @@ def against_resenc(hardnet: Hardnet, tuned: Tunable) -> list[dict]:
     network, patch, spacing = planned_resenc(classes)
     other, tiles = resenc_seconds(network, patch, spacing, scan)
     size = "×".join(map(str, scan.data.shape))
+    our_size, size = (
+        sum(one.numel() for one in net.parameters()) for net in (ours.network, network)
+    )
     return [
         record(
             "hardnet: inference time",
@@ -72,9 +74,9 @@ def against_resenc(hardnet: Hardnet, tuned: Tunable) -> list[dict]:
         ),
         record(
             "hardnet: parameters",
-            parameter_count(ours.network),
-            parameter_count(network),
-            parameter_count(network) / parameter_count(ours.network),
+            our_size,
+            size,
+            size / our_size,
             "parameters",
             "HarDNet against the ResidualEncoderUNet that nnUNetPlannerResEncM plans here",
         ),

@@ -16,6 +16,11 @@ from torch.nn import functional
 from spinalroots.hardnet.network.blocks import Convolution, HarDBlock
 
 
+def parameter_count(network: nn.Module) -> int:
+    """Number of trained parameters."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
 class Depthwise(nn.Sequential):
     """3×3 convolution of every channel on its own, batch norm, no activation."""
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from published_hardnets import BACKBONES, FcHardnet70, classifier
+from published_hardnets import BACKBONES, FcHardnet70, classifier, parameter_count
 
 from spinalroots.hardnet.network.blocks import HarDBlock, kept, links, width
-from spinalroots.hardnet.network.segmentation import parameter_count
 
 
 def naive_links(layer: int) -> list[int]:

@@ -8,6 +8,7 @@ from typing import get_args
 
 import pytest
 import torch
+from published_hardnets import parameter_count
 from pydantic import TypeAdapter
 
 from spinalroots.errors import InputError
@@ -16,7 +17,6 @@ from spinalroots.hardnet.network.segmentation import (
     PRESETS,
     NetworkConfig,
     SegmentationHardnet,
-    parameter_count,
 )
 from spinalroots.settings.hardnet import Preset
 

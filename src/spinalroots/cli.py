@@ -153,38 +153,32 @@ def _predict(options) -> None:
 def _ingest(options) -> None:
     from contextlib import nullcontext
 
+    from spinalroots import ingest
     from spinalroots.files import alone
 
     # From choosing a number to DVC's version no other ingest comes between.
     with nullcontext() if options.dry_run else alone(options.root):
-        _ingest_alone(options)
-
-
-def _ingest_alone(options) -> None:
-    from spinalroots import ingest
-
-    if options.replace:
-        if len(options.source) != 1 or options.dry_run:
-            raise InputError(
-                "--replace",
-                expected="one folder of masks, or one mask, and no --dry-run",
-                found=" ".join(map(str, options.source)),
-                fix="Bring the cases' masks in one after the other.",
-            )
-        report, changes = ingest.replace_masks(options.replace, options.source[0], options.root)
-        print("\n".join([*changes, *report.lines()]))
-    else:
-        cases = ingest.plan(options.source, options.root, case=options.case)
-        print("\n".join(line for case in cases for line in case.lines()))
-        if options.dry_run:
-            print(
-                f"Dry run: {len(cases)} case(s) would go into {options.root}; nothing was written."
-            )
-            return
-        ingest.ingest(cases, options.root)
-        print(f"{len(cases)} case(s) written into {options.root}.")
-    if not options.no_dvc:
-        _version(options.root)
+        if options.replace:
+            if len(options.source) != 1 or options.dry_run:
+                raise InputError(
+                    "--replace",
+                    expected="one folder of masks, or one mask, and no --dry-run",
+                    found=" ".join(map(str, options.source)),
+                    fix="Bring the cases' masks in one after the other.",
+                )
+            report, changes = ingest.replace_masks(options.replace, options.source[0], options.root)
+            print("\n".join([*changes, *report.lines()]))
+        else:
+            cases = ingest.plan(options.source, options.root, case=options.case)
+            print("\n".join(line for case in cases for line in case.lines()))
+            if options.dry_run:
+                there = f"{len(cases)} case(s) would go into {options.root}"
+                print(f"Dry run: {there}; nothing was written.")
+                return
+            ingest.ingest(cases, options.root)
+            print(f"{len(cases)} case(s) written into {options.root}.")
+        if not options.no_dvc:
+            _version(options.root)
 
 
 def _version(folder: Path) -> None:

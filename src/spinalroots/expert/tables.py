@@ -13,16 +13,8 @@ from spinalroots.metrics.tables import models_in, values_of
 from spinalroots.registry.models import Model
 
 TABLE_COLUMNS = (
-    "model",
-    "region",
-    "target",
-    "augmented",
-    "n_cases",
-    "binary_dice_mean",
-    "binary_dice_sd",
-    "expert_score_mean",
-    "expert_score_sd",
-    "expert_score_source",
+    *("model", "region", "target", "augmented", "n_cases", "binary_dice_mean", "binary_dice_sd"),
+    *("expert_score_mean", "expert_score_sd", "expert_score_source"),
 )
 SIMULATED, HUMAN = "simulated", "human"
 

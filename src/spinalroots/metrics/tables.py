@@ -26,17 +26,8 @@ _COMPARISON_COLUMNS = (
     *("mean_difference", "ci_low", "ci_high", "wilcoxon_p", "effect_size"),
 )
 _OF_A_CASE = (
-    "binary_dice",
-    UNTRAINED,
-    "cl_dice",
-    "surface_dice",
-    "level_dice_mean",
-    "root_dice_mean",
-    "instance_precision",
-    "instance_recall",
-    "instance_f1",
-    "side_accuracy",
-    SIMULATED_SCORE,
+    *(BINARY_DICE, UNTRAINED, "cl_dice", "surface_dice", "level_dice_mean", "root_dice_mean"),
+    *("instance_precision", "instance_recall", "instance_f1", "side_accuracy", SIMULATED_SCORE),
 )
 _DISTANCES = ("hd95_mm", "level_error_mm", "entry_error_mm")
 _COMPARED = (BINARY_DICE, "level_dice_mean", "root_dice_mean", SIMULATED_SCORE)

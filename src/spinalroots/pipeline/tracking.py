@@ -66,10 +66,7 @@ def run(
         every_tag["resume_key"] = resume_key
     run_id = _unfinished(mlflow, experiment, resume_key) if resume_key else None
     with mlflow.start_run(
-        run_id=run_id,
-        run_name=None if run_id else name,
-        experiment_id=experiment,
-        nested=nested,
+        run_id=run_id, run_name=None if run_id else name, experiment_id=experiment, nested=nested
     ) as active:
         mlflow.set_tags({key: str(value) for key, value in every_tag.items() if value is not None})
         if params and not run_id:

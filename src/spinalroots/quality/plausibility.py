@@ -52,9 +52,10 @@ def warnings(
         `low_confidence`. An empty list is no proof that the map is right.
     """
     boxes = label_boxes(individuals.data)
-    roots = [
-        (Root.from_value(value), _mask(individuals, value, box)) for value, box in boxes.items()
-    ]
+    roots = []
+    for value, box in boxes.items():
+        part = individuals.crop(box)
+        roots.append((Root.from_value(value), part.with_data(part.data == value)))
     if not roots:
         return [_warning("empty", "", 0, 0, "roots", "No root was found in this scan.")]
     return [
@@ -87,12 +88,6 @@ def unlike_training(
             _warning("unlike_training", feature.name, one.value, limit, feature.unit, message)
         )
     return found
-
-
-def _mask(individuals: Volume, value: int, box: Box) -> Volume:
-    """The mask of one root in its own box."""
-    part = individuals.crop(box)
-    return part.with_data(part.data == value)
 
 
 def _missing_levels(roots: list[Root]) -> Iterator[dict]:

@@ -31,10 +31,7 @@ def strip_chart(strips: Sequence[Strip], axis: str) -> str:
 
 
 def heat_grid(
-    rows: Sequence[str],
-    columns: Sequence[str],
-    values: Sequence[Sequence[float | None]],
-    name: str,
+    rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float | None]], name: str
 ) -> str:
     """SVG: a cell per row and column, tinted by its value 0..1 and labelled with it.
 

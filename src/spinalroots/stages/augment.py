@@ -41,12 +41,7 @@ def main(params: Params) -> None:
         one.name: cache / variant_key(one, params.augment, params.seed) for one in plan.variants
     }
     dataset.make_all(
-        REFINED,
-        plan.variants,
-        params.augment,
-        params.seed,
-        folders=folders,
-        workers=params.workers,
+        REFINED, plan.variants, params.augment, params.seed, folders=folders, workers=params.workers
     )
     dataset.forget_unused(cache, used=folders.values())
     with folder_in_one_piece(AUGMENTED.root) as staging:

@@ -27,13 +27,8 @@ def main(params: Params) -> None:
             centreline=params.centreline, inference=inference, postprocess=params.postprocess
         )
         with folder_in_one_piece(paths.MODELS / name) as folder:
-            package.write(
-                folder,
-                model,
-                settings,
-                training_scans=paths.APPEARANCE,
-                export=recommended_export(name, model),
-            )
+            export = recommended_export(name, model)
+            package.write(folder, model, settings, training_scans=paths.APPEARANCE, export=export)
 
 
 def recommended_export(name: str, model: TrainedModel) -> Path | None:

@@ -210,8 +210,3 @@ def _like(tensor: torch.Tensor):
 def _pool(x: torch.Tensor, factors: tuple[int, ...]) -> torch.Tensor:
     pool = functional.avg_pool3d if len(factors) == 3 else functional.avg_pool2d
     return pool(x, factors)
-
-
-def parameter_count(network: nn.Module) -> int:
-    """Number of trained parameters."""
-    return sum(parameter.numel() for parameter in network.parameters())
