@@ -59,7 +59,7 @@ def against_resenc(hardnet: Hardnet, tuned: Tunable) -> list[dict]:
     network, patch, spacing = planned_resenc(classes)
     other, tiles = resenc_seconds(network, patch, spacing, scan)
     size = "×".join(map(str, scan.data.shape))
-    our_size, size = (
+    our_count, count = (
         sum(one.numel() for one in net.parameters()) for net in (ours.network, network)
     )
     return [
@@ -74,9 +74,9 @@ def against_resenc(hardnet: Hardnet, tuned: Tunable) -> list[dict]:
         ),
         record(
             "hardnet: parameters",
-            our_size,
-            size,
-            size / our_size,
+            our_count,
+            count,
+            count / our_count,
             "parameters",
             "HarDNet against the ResidualEncoderUNet that nnUNetPlannerResEncM plans here",
         ),
