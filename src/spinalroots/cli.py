@@ -1,7 +1,5 @@
 """The command line. Nothing heavy is imported before a command runs, so --help is quick."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from dataclasses import replace

@@ -3,8 +3,6 @@
 Exit codes: 0 done, 1 a fault of the program, 2 something given to it cannot be used, 130 Ctrl-C.
 """
 
-from __future__ import annotations
-
 import gc
 import io
 import sys

@@ -1,7 +1,5 @@
 """The one error that a person is meant to read."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 

@@ -7,8 +7,6 @@ mean log share of the classes, which is largest when all classes are equally fre
 without bound when one of them vanishes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -6,8 +6,6 @@ makes only what is missing. Joblib spreads the work over processes, or over a Da
 cluster that sees the same files.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import time

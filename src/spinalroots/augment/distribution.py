@@ -1,7 +1,5 @@
 """How often each class occurs, before and after: counts, the table, the summary, the pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 

@@ -8,8 +8,6 @@ largest: a minimum spanning tree over the voxels with any share, cut back to wha
 docs/augmentation.md compares the methods.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

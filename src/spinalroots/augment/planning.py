@@ -1,7 +1,5 @@
 """From the training cases on disk to the variants to make."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields

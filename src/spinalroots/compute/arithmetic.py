@@ -9,8 +9,6 @@ The C library and numpy read their variable only when a process starts, so this 
 of either: `bin/stage` runs it for the variables, then the stage. Worker processes inherit them.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Where networks run: the device asked for, its number formats, the memory that it took."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from spinalroots.errors import InputError

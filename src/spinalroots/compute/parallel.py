@@ -1,7 +1,5 @@
 """The same work for many cases, side by side."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection
 from typing import Any
 

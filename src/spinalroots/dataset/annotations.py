@@ -5,8 +5,6 @@ A rater's maps lie beside the case's own, told apart by BIDS' `desc`:
 the raters' maps of that scheme.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

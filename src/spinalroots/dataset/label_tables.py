@@ -1,7 +1,5 @@
 """Label tables for the tools that a person opens a mask with: ITK-SNAP, 3D Slicer, and BIDS."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from spinalroots.files import write_text

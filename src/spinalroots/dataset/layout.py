@@ -8,8 +8,6 @@
                                       sub-01_label-tissues_dseg.nii.gz
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

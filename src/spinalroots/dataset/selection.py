@@ -1,7 +1,5 @@
 """Which cases of data/raw the pipeline works on, and which the networks learn from."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Who is trained on and who is held out: by subject, reproducible, real scans tested first."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 

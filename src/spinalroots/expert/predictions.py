@@ -1,7 +1,5 @@
 """Which prediction an expert's score is about: a short name that changes with the mask's voxels."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterable

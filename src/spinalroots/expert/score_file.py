@@ -1,7 +1,5 @@
 """data/expert_scores.csv: validated, append-only."""
 
-from __future__ import annotations
-
 import csv
 import io
 import os

@@ -5,8 +5,6 @@ simulated score lives elsewhere (:mod:`spinalroots.metrics.effort`), and the two
 mean.
 """
 
-from __future__ import annotations
-
 import datetime
 import math
 from collections.abc import Collection, Mapping

@@ -3,8 +3,6 @@
 The simulated score and the human one stand in rows of their own.
 """
 
-from __future__ import annotations
-
 import pandas as pd
 
 from spinalroots.expert.scores import ExpertScore, mean_per_case

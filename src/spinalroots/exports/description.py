@@ -5,8 +5,6 @@ An export is a folder with `export.json` and the files of its runtime; nothing i
 files, so that it never answers for other weights, nor after it was damaged.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A folder of the pipeline's own, replaced whole; and the hidden folders that files come from."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os

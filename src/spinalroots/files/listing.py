@@ -1,7 +1,5 @@
 """The list in a folder of what was written there, and what is there."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterable

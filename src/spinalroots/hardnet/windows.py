@@ -1,7 +1,5 @@
 """Whole-volume inference: windows along the axis that overlap, and their weighted mean."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import islice
 

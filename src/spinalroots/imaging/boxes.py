@@ -4,8 +4,6 @@ Thin structures fill little of a scan, so most work is done where they are. Arra
 a RAS+ grid; a box holds one slice an axis, with whole numbers from 0 on.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -8,8 +8,6 @@ middle of the outline found around it (`recentre`). Every step works in mm and o
 neither the intensity scale nor the voxel size matters.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import ndimage
 

@@ -5,8 +5,6 @@ machine: `sct_get_centerline` (OptiC, Gros et al. 2018) follows the cord, and go
 below the conus.
 """
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import tempfile

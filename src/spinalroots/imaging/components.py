@@ -3,8 +3,6 @@
 Voxels that touch at a face, an edge or a corner are connected: a thin root runs aslant.
 """
 
-from __future__ import annotations
-
 import cc3d
 import numpy as np
 

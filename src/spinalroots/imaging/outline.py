@@ -1,7 +1,5 @@
 """The outline of a bright tube around a curve, slice by slice, in polar coordinates."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import ndimage
 

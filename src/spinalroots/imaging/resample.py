@@ -1,7 +1,5 @@
 """Changing the voxel size along single axes, voxel edges kept where they are."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

@@ -6,8 +6,6 @@ are shifted, so the way back only undoes the resampling: where the voxel sizes a
 every voxel that a square holds.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The picture of a scan before and after its slices are cut around the centreline."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

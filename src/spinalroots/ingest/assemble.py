@@ -1,7 +1,5 @@
 """Mask files put together to label maps on the scan's grid, and a report of what a case has."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path

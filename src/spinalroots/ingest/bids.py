@@ -1,7 +1,5 @@
 """A BIDS data set: T2w scans, and masks in its derivatives, the Spinal Cord Toolbox's too."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from pathlib import Path
 

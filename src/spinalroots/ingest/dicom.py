@@ -1,7 +1,5 @@
 """A DICOM series as a volume: voxels and geometry only, no word of the header goes further."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a source holds, before anything is read: scans, and files that claim to be their masks."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -8,8 +8,6 @@
 Masks may lie in sub-folders of any name; a sub-folder named `rater-B` says who drew them.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -5,8 +5,6 @@ Names are read as words, so that `L3_D_L.nii.gz`, `t2_L3-dorsal-left_seg.nii` an
 level, such as `L9_D_L`, is an error and never a guess.
 """
 
-from __future__ import annotations
-
 import difflib
 import re
 from dataclasses import dataclass

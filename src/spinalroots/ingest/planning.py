@@ -1,7 +1,5 @@
 """Reading and judging everything before a single byte is written."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Writing planned cases: all of them or none, without a word of who they were."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -4,8 +4,6 @@ Logits and log-probabilities are (B, classes, *spatial): 0 background, 1..own th
 and perhaps a last class of `other roots`. Classes are (B, *spatial).
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional

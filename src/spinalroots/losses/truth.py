@@ -1,7 +1,5 @@
 """What the terms of a loss need to know of the truth: thickened centre lines, class weights."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

@@ -1,7 +1,5 @@
 """Are the roots told apart, whatever they are called, and are left and right told apart?"""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

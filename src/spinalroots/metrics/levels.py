@@ -1,7 +1,5 @@
 """Where a level lies along the cord, and how far off a prediction puts it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

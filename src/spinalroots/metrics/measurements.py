@@ -1,7 +1,5 @@
 """All metrics of one prediction of one case."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Dice: of a mask, and of every label of a map."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

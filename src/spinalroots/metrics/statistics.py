@@ -1,7 +1,5 @@
 """From values per case to what may be said: mean ± SD, confidence interval, paired comparison."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -5,8 +5,6 @@ counts as outside); a distance is measured between voxel centres, in mm. Every s
 once, whatever its faces' area.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Self
 

@@ -3,8 +3,6 @@
 `cases` is always the long table with the columns of :data:`CASE_COLUMNS`, a value a row.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Iterable, Mapping

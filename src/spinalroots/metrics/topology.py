@@ -1,7 +1,5 @@
 """clDice: is the tube connected where the reference is?"""
 
-from __future__ import annotations
-
 import numpy as np
 
 from spinalroots.imaging.boxes import bounding_box

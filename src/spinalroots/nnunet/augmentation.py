@@ -4,8 +4,6 @@ Geometry was varied offline, where a spine bends as a whole; nnU-Net's own spati
 more than a short budget's training step.
 """
 
-from __future__ import annotations
-
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
 from batchgeneratorsv2.transforms.intensity.contrast import BGContrast, ContrastTransform

@@ -1,7 +1,5 @@
 """nnU-Net's folders, given to it from Python: nobody sets an environment variable by hand."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

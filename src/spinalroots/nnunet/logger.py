@@ -1,7 +1,5 @@
 """nnU-Net's curves in MLflow, without gaps or doubles when a training is killed and resumed."""
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from numbers import Real

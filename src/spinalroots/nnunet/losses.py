@@ -1,7 +1,5 @@
 """nnU-Net's Dice + cross-entropy, and what may be added: root or not, which root, centre lines."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from nnunetv2.training.loss.compound_losses import DC_and_CE_loss

@@ -1,7 +1,5 @@
 """The network of the plans, alone or as an ensemble of the folds."""
 
-from __future__ import annotations
-
 import torch
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager

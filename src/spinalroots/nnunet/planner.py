@@ -5,8 +5,6 @@ plan for. `SmallPlanner` changes only what it plans with: the memory, the width 
 stages, the proportions of the patch, and the (much faster) torch resampling that nnU-Net ships.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import warnings

@@ -5,8 +5,6 @@ reason with it. Here a case that fails is named together with its cause, and a w
 is reported as what it nearly always is: memory.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

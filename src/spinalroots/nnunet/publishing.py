@@ -1,7 +1,5 @@
 """A finished training as a model's folder: weights and description, nothing of this machine."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

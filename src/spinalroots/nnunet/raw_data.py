@@ -4,8 +4,6 @@ Images stay where they are and are named by their path; only labels are written 
 consecutive classes. The validation cases are those of the split, test cases never enter.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -5,8 +5,6 @@ with the state of the random generators; training goes on from any batch. The cu
 after the checkpoint that holds them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

@@ -1,7 +1,5 @@
 """nnU-Net's sliding window, along a tube: tiles that do not touch it are left out."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np

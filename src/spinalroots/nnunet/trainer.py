@@ -1,7 +1,5 @@
 """nnU-Net's trainer with our losses, our budgets and no mirror."""
 
-from __future__ import annotations
-
 import contextlib
 
 import numpy as np

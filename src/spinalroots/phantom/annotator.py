@@ -5,8 +5,6 @@ gaps, thinned ends, spill into CSF and stretches where two neighbouring levels a
 roots are well covered, ventral ones rare; thoracic and lowest sacral levels are often missing.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What the scanner does to a clean image: draw the faults, then apply them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """One phantom in memory: subject, courses, scan and its true labels. Pure and deterministic."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

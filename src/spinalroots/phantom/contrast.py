@@ -1,7 +1,5 @@
 """T2 signal of each tissue, as a share of CSF's, varying between subjects and protocols."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

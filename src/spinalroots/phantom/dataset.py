@@ -1,7 +1,5 @@
 """Phantoms on disk: the lab's data set, and apart from it the truth."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 

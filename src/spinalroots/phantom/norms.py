@@ -4,8 +4,6 @@ Lengths in mm. Heights are along the dural sac, positive downwards, zero at the 
 A table marked *derived* has no published counterpart; docs/phantom.md says from what it follows.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from spinalroots.registry.anatomy import LEVELS

@@ -7,8 +7,6 @@ side wall when it is about to leave. Discs then push each other, the cord and th
 none overlap.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

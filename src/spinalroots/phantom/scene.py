@@ -4,8 +4,6 @@ Structures are painted over one another, from the body to the cord. Each is a si
 straight coordinates; its edge is as wide as a voxel, which gives the share of a voxel it fills.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Signed distances (mm, negative inside), the share of a voxel they fill, and smooth noise."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 

@@ -5,8 +5,6 @@ to the sac, s downwards along it from the disc T9/T10. The curve bends in the sa
 scoliosis moves it sideways, which shears a cross-section by a few degrees at most.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """One person: every anatomical number of a phantom, drawn once from the published spreads."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

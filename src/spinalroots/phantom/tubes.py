@@ -1,7 +1,5 @@
 """Partial volume of thin tubes: how much of each voxel the roots fill, from sub-voxel distances."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Only the picture needs them, not the labels. Shapes are derived by eye from the real lumbar scan.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -5,8 +5,6 @@ sets the budgets of the chosen scale, and `conf/expert.yaml` all the rest. The s
 with their types and ranges, are those of :mod:`spinalroots.settings`.
 """
 
-from __future__ import annotations
-
 import difflib
 from pathlib import Path
 from typing import Any

@@ -8,8 +8,6 @@ touching roots are cheaper cut where they touch. The optimum is exact: a minimum
 Porteous and Seheult 1989).
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow

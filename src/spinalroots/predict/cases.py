@@ -1,7 +1,5 @@
 """A model's answers for the scans of data sets, written as a data set of their own."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

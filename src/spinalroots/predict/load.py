@@ -1,7 +1,5 @@
 """A model's folder → everything that segments a scan, in memory."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 

@@ -6,8 +6,6 @@ appearance.json                                what the training scans looked li
 export/                                        the recommended export, if there is one
 """
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any, Final, Literal

@@ -1,7 +1,5 @@
 """A scan and a loaded model in, root maps on the scan's RAS+ grid out."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

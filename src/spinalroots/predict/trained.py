@@ -1,7 +1,5 @@
 """A network as its training left it: a folder with `model.json` and `model.safetensors`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """One patient's scan as files: what `spinalroots predict` reads, and what it leaves in a folder."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path

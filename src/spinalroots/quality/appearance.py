@@ -6,8 +6,6 @@ is wide is called unlike them. All are ratios or lengths: neither the scale nor 
 values matters.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a case's raw data holds, and what looks wrong about it."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, field
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The check as a page to read and a record to compare."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A case at a glance: all labels seen from the front and from the side, on the scan's middle."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from spinalroots import pictures

@@ -3,8 +3,6 @@
 Limits come from publications and are wide on purpose: a warning says "look here", not "wrong".
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The cases that an export is calibrated and measured on, as files and as arrays."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

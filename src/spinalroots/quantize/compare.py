@@ -1,7 +1,5 @@
 """All exports of one model, measured side by side, one of them recommended."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

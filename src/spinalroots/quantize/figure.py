@@ -1,7 +1,5 @@
 """Size, time and Dice of every export in one picture."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """From measurements to rows, Dice and what it lost against fp32 among them; the one to use."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 

@@ -1,7 +1,5 @@
 """A person's own individual map, known as one before it is measured."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Closed surfaces of roots in scanner coordinates, and a picture of them from several sides."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

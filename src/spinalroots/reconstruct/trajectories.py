@@ -1,7 +1,5 @@
 """The way of a root from its entry into the cord to its exit, and how thick it is along the way."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import combinations
 

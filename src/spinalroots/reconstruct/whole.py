@@ -1,7 +1,5 @@
 """The 3D model of one person's roots: surfaces, trajectories, measurements and a picture."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

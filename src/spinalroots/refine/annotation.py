@@ -3,8 +3,6 @@
 Out of several annotations one is made by STAPLE for a mask, by majority vote for a label map.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from itertools import combinations
 

@@ -1,7 +1,5 @@
 """Refining a whole data set: one case at a time on disk, and what it gained against a truth."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 

@@ -5,8 +5,6 @@ voxel centre to voxel centre. So two roots that lie a hair apart never take voxe
 through the gap, and thick slices count as far as they are.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import product
 

@@ -1,7 +1,5 @@
 """The paper's refinement of one case (II-B): classes, flood fill, crop; arrays in, arrays out."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

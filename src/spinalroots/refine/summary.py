@@ -1,7 +1,5 @@
 """The gain of refinement over all cases: the table and the figures of the report."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from pathlib import Path
 

@@ -5,8 +5,6 @@ The region rows come twice: as they are, and `alone`, to measure what the class 
 Free of torch, so that the command line, the pipeline and the report can ask it at once.
 """
 
-from __future__ import annotations
-
 import difflib
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The pairs of precision and runtime that make sense on a CPU. Free of torch."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

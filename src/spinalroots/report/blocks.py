@@ -1,7 +1,5 @@
 """What a page is made of: sections of tables, pictures, drawings and remarks; numbers as shown."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field

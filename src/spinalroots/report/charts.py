@@ -3,8 +3,6 @@
 Colours are CSS classes that the page styles; nothing is loaded. `templates/charts.svg.j2` draws.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

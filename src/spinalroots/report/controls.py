@@ -1,7 +1,5 @@
 """The section of controls: what the class `other roots`, augmentation and training itself do."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Whole pictures: a prediction by itself, and a prediction beside the truth."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from spinalroots import pictures

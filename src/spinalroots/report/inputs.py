@@ -1,7 +1,5 @@
 """What the other stages wrote, each file of which may not be there yet."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Sections about how the results came about: data, training, exports, surfaces, parameters."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The page as HTML: one file, everything inside it, nothing loaded from anywhere."""
 
-from __future__ import annotations
-
 import re
 from functools import cache
 from math import isfinite

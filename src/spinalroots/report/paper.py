@@ -1,7 +1,5 @@
 """The paper's own numbers, to stand beside those measured here."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from spinalroots.registry.models import Model

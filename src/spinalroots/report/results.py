@@ -1,7 +1,5 @@
 """Sections about what the models are worth."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Section about the networks: plans, tuning, training, energy."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from spinalroots.registry import paths

@@ -1,7 +1,5 @@
 """Augmentation: transforms, limits, balance."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -5,8 +5,6 @@ and filling in a scale is :mod:`spinalroots.pipeline.params`. Records that were 
 read back here with their types checked. Free of torch.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 

@@ -1,7 +1,5 @@
 """Which scans are used, checked, refined and held out."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from spinalroots.registry.anatomy import LEVELS, Region, Type

@@ -4,8 +4,6 @@ The section is put together from parts, so that whoever takes a part cannot read
 of the tuning is given a `Recipe` and `Tunable` values, and no number of epochs.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from spinalroots.settings.base import (

@@ -1,7 +1,5 @@
 """How a trained network segments a whole scan. Changing it never trains anything again."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """nnU-Net: plan, training, inference."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Synthetic scans and their annotator."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import AfterValidator

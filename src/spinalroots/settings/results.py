@@ -1,7 +1,5 @@
 """What is made of predictions: masks, figures, exports, surfaces, the page."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field

@@ -4,8 +4,6 @@ Each has `main(params)`, and a stage that runs once for every row of the compari
 `main(params, row)`. `bin/stage NAME [ROW]` runs it.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

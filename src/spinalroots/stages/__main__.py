@@ -1,7 +1,5 @@
 """`python -m spinalroots.stages NAME [ROW]`: what dvc.yaml calls, through bin/stage."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 

@@ -1,7 +1,5 @@
 """Stage `appearance`: what the training scans look like, for the warning about unlike ones."""
 
-from __future__ import annotations
-
 from spinalroots.compute.parallel import each
 from spinalroots.dataset.selection import SelectedCase, selected_cases
 from spinalroots.files import read_json

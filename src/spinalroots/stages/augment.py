@@ -1,7 +1,5 @@
 """Stage `augment`: balanced variants of the training cases, with the plan and the distribution."""
 
-from __future__ import annotations
-
 import textwrap
 from dataclasses import asdict
 

@@ -1,7 +1,5 @@
 """Stage `centreline`: every scan's from the image alone, every prepared case's from its tissues."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Stage `check`: what is in the raw data, and what looks wrong about it."""
 
-from __future__ import annotations
-
 from spinalroots.compute.parallel import each
 from spinalroots.dataset.selection import selected_cases
 from spinalroots.files import write_json, write_text

@@ -1,7 +1,5 @@
 """Stage `evaluate`: every metric on the test cases, Table I, the expert's scores, warnings."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Stage `package`: trained networks become models that carry everything → models/<name>."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tqdm import tqdm

@@ -1,7 +1,5 @@
 """Stage `phantom`: synthetic scans with a lab's annotation, and the truth apart."""
 
-from __future__ import annotations
-
 from spinalroots.phantom.dataset import write_dataset
 from spinalroots.pipeline.params import Params
 from spinalroots.registry import paths

@@ -1,7 +1,5 @@
 """Stage `postprocess`: every model's predictions cleaned up, with sides, on the scans' grids."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from spinalroots.compute.parallel import each

@@ -1,7 +1,5 @@
 """Stage: HarDNet's labels of the test scans, whole and on their own grid → data/predictions."""
 
-from __future__ import annotations
-
 from spinalroots.compute.device import choose_device
 from spinalroots.dataset.selection import selected_cases
 from spinalroots.files import read_json

@@ -1,7 +1,5 @@
 """Stage `predict_nnunet@ROW`: scans of the test cases → data/predictions/nnunet-ROW."""
 
-from __future__ import annotations
-
 from spinalroots.compute.device import choose_device
 from spinalroots.dataset.selection import selected_cases
 from spinalroots.files import read_json

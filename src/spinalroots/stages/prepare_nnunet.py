@@ -1,7 +1,5 @@
 """Stage `prepare_nnunet@ROW`: refined and augmented cases → data/nnunet/ROW, planned."""
 
-from __future__ import annotations
-
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import training_cases, with_map
 from spinalroots.files import folder_in_one_piece, read_json

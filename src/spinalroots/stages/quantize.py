@@ -1,7 +1,5 @@
 """Stage `quantize`: every export of the chosen models, measured side by side, one recommended."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from numbers import Real
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Stage `reconstruct`: surfaces, trajectories and measurements of the best model's test cases."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tqdm import tqdm

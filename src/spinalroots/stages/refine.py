@@ -1,7 +1,5 @@
 """Stage `refine`: 120 classes to those that matter, flood fill into the entity mask, crop."""
 
-from __future__ import annotations
-
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import selected_cases
 from spinalroots.files import write_json, write_table

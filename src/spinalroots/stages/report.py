@@ -1,7 +1,5 @@
 """Stage `report`: one page for people, everything inside it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Stage `split`: training, validation and test cases, by subject."""
 
-from __future__ import annotations
-
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.split import split_cases
 from spinalroots.files import write_json

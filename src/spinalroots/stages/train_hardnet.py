@@ -1,7 +1,5 @@
 """Stage: train HarDNet on the refined and augmented cases → models/trained/hardnet-all-levels."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from contextlib import nullcontext

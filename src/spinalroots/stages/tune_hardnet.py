@@ -1,7 +1,5 @@
 """Stage: tune HarDNet's patch, memory settings, width and learning rate → reports/tuning."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Which channels a network input has: neighbouring slices, and the height above the conus."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

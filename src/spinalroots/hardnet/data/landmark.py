@@ -5,8 +5,6 @@ T2 the middle of the sac is dark as long as there is cord, and bright below. Tha
 is found in the straightened scan and every slice gets its distance to it as an extra channel.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The cases that HarDNet learns from, straightened, with their classes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property

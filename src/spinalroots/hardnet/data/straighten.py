@@ -5,8 +5,6 @@ column follows the centreline. Grey values are scaled by what lies near the cent
 and muscle, which may be cropped away in training data, do not change the roots' contrast.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -5,8 +5,6 @@ Chao et al., "HarDNet: a low memory traffic network", arXiv 1909.00948. Layer `l
 others read are wider. The wiring is spelled out by :func:`links` and :func:`width` alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

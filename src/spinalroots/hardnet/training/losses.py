@@ -5,8 +5,6 @@ Logits are (B, classes, *spatial); classes (B, *spatial) hold 0 background, 1..n
 level, but it does say "not background", which only the entity term uses.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Dice of whole straightened scans, quick enough for every validation."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

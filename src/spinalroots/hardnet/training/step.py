@@ -4,8 +4,6 @@ Lightning Fabric does what depends on the machine: device, number format, the sc
 gradients, several processes.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 import warnings

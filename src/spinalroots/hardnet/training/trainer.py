@@ -1,7 +1,5 @@
 """The training: epochs, the best and the last checkpoint, going on after a kill, stopping early."""
 
-from __future__ import annotations
-
 import io
 import time
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """Starting a trial's process, watching what it tells, stopping it when nothing good can come."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

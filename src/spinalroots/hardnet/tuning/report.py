@@ -1,7 +1,5 @@
 """The study on paper: best parameters, a table of all trials, Pareto front and importance."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import optuna

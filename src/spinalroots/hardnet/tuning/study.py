@@ -5,8 +5,6 @@ a real short training in a process of its own (:mod:`.trial`). One that runs out
 of memory, or shows after its first step that it needs more than the budget, counts as infeasible.
 """
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path

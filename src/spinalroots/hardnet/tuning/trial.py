@@ -5,8 +5,6 @@ out of memory kills the trial and not the study. Prints one JSON object a line: 
 the peak so far, halfway and at the end Dice and peak.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys
