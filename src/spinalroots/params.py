@@ -349,6 +349,7 @@ class Phantom(Section):
     """Synthetic scans. A range is drawn from evenly, once per case."""
 
     cases: Count
+    randomised_share: Fraction
     in_plane_mm: Range
     slice_mm: Range
     field_mm: Range  # left-right and antero-posterior extent; the height is T9 to S3

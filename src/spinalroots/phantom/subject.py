@@ -8,6 +8,7 @@ import numpy as np
 
 from spinalroots.anatomy import ROOTS, Root, Type
 from spinalroots.phantom import norms
+from spinalroots.phantom.variety import TEXTBOOK, Variety
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Subject:
     """How dark each disc is, 0 (young) to 1."""
     waviness_mm: float
     """How far a root wanders from the shortest way, and how unequal left and right are."""
+    variety: Variety = TEXTBOOK
+    """Shape and packing; left as in the textbook by :func:`draw_subject`."""
 
     @property
     def lordosis_deg(self) -> float:
