@@ -36,6 +36,7 @@ MISTAKES = Annotator(
 def settings(**changes) -> Phantom:
     values = {
         "cases": 2,
+        "randomised_share": 0.0,
         "in_plane_mm": (0.85, 0.85),
         "slice_mm": (1.2, 1.2),
         "field_mm": (60.0, 90.0),
@@ -49,7 +50,13 @@ def settings(**changes) -> Phantom:
     return Phantom(**{**values, **changes})
 
 
-COARSE = settings(in_plane_mm=(1.6, 1.6), slice_mm=(3.0, 3.0), subvoxels=1, sagittal_share=0.5)
+COARSE = settings(
+    in_plane_mm=(1.6, 1.6),
+    slice_mm=(3.0, 3.0),
+    subvoxels=1,
+    sagittal_share=0.5,
+    randomised_share=0.5,
+)
 
 
 @pytest.fixture(scope="module")

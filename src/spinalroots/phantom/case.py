@@ -40,8 +40,8 @@ class Acquisition:
 class Case:
     """A scan with everything that is known about it. Arrays (X, Y, Z) on the RAS+ grid `affine`.
 
-    `individuals`, `levels`, `entity`, `tissues` and `anatomy` are the truth; `share` is the part of each voxel
-    that roots fill. `native` is the grid to store it on.
+    `individuals`, `levels`, `entity`, `tissues` and `anatomy` are the truth; `share` is the part
+    of each voxel that roots fill. `native` is the grid to store it on.
     """
 
     subject: Subject

@@ -136,7 +136,7 @@ _Table = tuple[np.ndarray, np.ndarray]
 
 
 def _relative_radius(p, q, level, outline) -> np.ndarray | float:
-    """Radius over the ellipse's in the direction of (p, q), a point at `level` in its unit circle."""
+    """Radius over the ellipse's towards (p, q), a point at `level` in units of the half axes."""
     if not outline:
         return 1.0
     cosine, sine = p / level, q / level

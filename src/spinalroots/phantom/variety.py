@@ -1,4 +1,4 @@
-"""How a patient leaves the textbook: shape of the sac, packing of the roots, bluntness of the conus.
+"""How a patient leaves the textbook: shape of the sac, packing of the roots, blunt conus.
 
 `TEXTBOOK` is what a physical phantom has; :func:`draw_variety` widens it on purpose, beyond the
 published spreads, so that what learns from phantoms has seen more than a patient can show. Ranges
@@ -45,10 +45,10 @@ class Packing:
     """How the roots lie in the sac.
 
     `gap_mm`: least room between roots, and to cord and dura; negative: they are pressed together.
-    `sink`: 0 spread over the sac's back half, 1 on its dorsal wall. `level`: 0
-    each keeps its distance from the midline, 1 they fill the sac from its back like sand. `clump`: 0 each on its own, 1
-    `bundle` neighbouring levels at one place. `hug`: 0 the roots leave the conus for the wall, 1
-    they stay at it.
+    `sink`: 0 spread over the sac's back half, 1 on its dorsal wall. `level`: 0 each keeps its
+    distance from the midline, 1 they fill the sac from its back like sand. `clump`: 0 each on its
+    own, 1 `bundle` neighbouring levels at one place. `hug`: 0 the roots leave the conus for the
+    wall, 1 they stay at it.
     """
 
     gap_mm: float = 0.25
@@ -94,7 +94,9 @@ def draw_variety(rng: np.random.Generator, discs_mm: dict[str, float]) -> Variet
         wave(1, False, -0.04, 0.04, 0.02),  # askew
         wave(2, True, -0.04, 0.04, 0.02),
     )
-    bulging = rng.choice(["L1", "L2", "L3", "L4", "L5"], size=int(rng.integers(0, 4)), replace=False)
+    bulging = rng.choice(
+        ["L1", "L2", "L3", "L4", "L5"], size=int(rng.integers(0, 4)), replace=False
+    )
     narrowings = tuple(
         Narrowing(
             discs_mm[str(name)],
