@@ -25,7 +25,7 @@ from spinalroots.hardnet.anatomy.classes import (
 from spinalroots.hardnet.anatomy.learning import Recipe, train
 from spinalroots.hardnet.anatomy.limits import NONE, Limits
 from spinalroots.hardnet.anatomy.normalise import normalised
-from spinalroots.hardnet.anatomy.prediction import stack_chances
+from spinalroots.hardnet.anatomy.prediction import decoded, inputs, stack_chances
 from spinalroots.hardnet.anatomy.sampling import draw_rows, gather, neighbour_offsets, take
 from spinalroots.inference import torch_runner
 
@@ -112,8 +112,6 @@ def test_normalising_undoes_gain_and_offset_and_leaves_padding_nought():
 def test_a_fading_scan_looks_the_same_at_both_ends():
     image, _, _, inside = disc_stack(80)
     faded = image * np.exp(-np.linspace(0, 1.5, 80))
-    from spinalroots.hardnet.anatomy.prediction import inputs
-
     recipe = Recipe(size=60)
     tiles = np.concatenate(list(inputs(faded, inside, recipe)))[:, 5]
     csf = tiles[:, 30, 36]  # in the middle of the sac, beside cord and root
@@ -201,6 +199,18 @@ def test_a_right_answer_costs_nothing_and_unknown_voxels_do_not_count():
     wrong[:, :, :4] = right.flip(1)[:, :, :4]
     assert losses.anatomy_loss(wrong, classes) > 1
     assert losses.anatomy_loss(wrong, hidden) == pytest.approx(0.0, abs=1e-4)
+
+
+def test_there_is_one_cord_and_what_lies_apart_takes_its_next_likely_class():
+    chances = np.zeros((4, 9, 9, 20), np.float32)
+    chances[CSF] = 0.3
+    chances[CORD, 2:5, 2:5, :12] = 0.6
+    chances[CORD, 7, 7, 18] = 0.6
+    chances[ROOT, 7, 7, 18] = 0.35
+    classes = decoded(chances)
+    assert (classes == CORD).sum() == 9 * 12
+    assert classes[7, 7, 18] == ROOT
+    assert classes[0, 0, 0] == CSF
 
 
 def test_the_same_seed_trains_the_same_network():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy import ndimage
 
+from spinalroots.hardnet.anatomy.classes import CORD
 from spinalroots.hardnet.anatomy.learning import Recipe
 from spinalroots.hardnet.anatomy.normalise import normalised
 from spinalroots.hardnet.anatomy.sampling import neighbour_offsets
@@ -27,6 +29,22 @@ def anatomy(scan: Volume, centreline: Centreline, run: Runner, recipe: Recipe) -
     chances[(slice(1, None), *placement.box)] = tissues
     chances[0] = 1 - chances[1:].sum(axis=0)
     return chances
+
+
+def decoded(chances: np.ndarray) -> np.ndarray:
+    """Classes (X, Y, Z) uint8 of chances (classes, X, Y, Z): the likeliest, but one cord only.
+
+    What is taken for cord apart from its largest piece becomes the next likely class.
+    """
+    classes = chances.argmax(axis=0).astype(np.uint8)
+    pieces, count = ndimage.label(classes == CORD)
+    if count > 1:
+        sizes = np.bincount(pieces.ravel())[1:]
+        apart = (pieces > 0) & (pieces != sizes.argmax() + 1)
+        rest = chances[:, apart].copy()
+        rest[CORD] = -1
+        classes[apart] = rest.argmax(axis=0)
+    return classes
 
 
 def stack_chances(
