@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from test_phantom import COARSE
 
 from spinalroots.hardnet.anatomy import contrast, geometry, greys, losses
 from spinalroots.hardnet.anatomy.augmentation import augmented
@@ -26,8 +27,11 @@ from spinalroots.hardnet.anatomy.learning import Recipe, train
 from spinalroots.hardnet.anatomy.limits import NONE, Limits
 from spinalroots.hardnet.anatomy.normalise import normalised
 from spinalroots.hardnet.anatomy.prediction import decoded, inputs, stack_chances
+from spinalroots.hardnet.anatomy.reading import stack
 from spinalroots.hardnet.anatomy.sampling import draw_rows, gather, neighbour_offsets, take
+from spinalroots.imaging.volume import Volume
 from spinalroots.inference import torch_runner
+from spinalroots.phantom.case import generate
 
 VOXEL_MM = 0.9
 
@@ -66,6 +70,22 @@ def changed(samples, limits, seed: int = 0):
         size=40,
         voxel_mm=VOXEL_MM,
     )
+
+
+def test_a_phantom_becomes_straight_slices_with_its_cord_in_the_middle():
+    case = generate(COARSE, 3, 1)
+    scan = Volume(case.image.astype(np.float32), case.affine)
+    image, anatomy, roots, inside = stack(
+        scan, case.anatomy, case.individuals, case.centreline, Recipe()
+    )
+    assert image.shape == anatomy.shape == roots.shape == inside.shape
+    assert image.shape[:2] == (60, 60)
+    assert set(np.unique(roots[anatomy != ROOT_LABEL])) == {0}
+    cord = np.argwhere(anatomy == WHITE_MATTER_LABEL)[:, :2].mean(axis=0)
+    assert np.abs(cord - 29.5).max() < 3
+    assert 0.5 < np.median(image[anatomy == CSF_LABEL]) < 1.3
+    assert (anatomy[..., 0] > 0).any()
+    assert (anatomy[..., -1] > 0).any()
 
 
 def test_rows_stay_within_their_case_and_the_middle_one_is_even():

@@ -28,6 +28,9 @@ class Recipe:
     size: int = 40
     cut_size: int = 60
     voxel_mm: float = 0.9
+    predict_voxel_mm: float = 0.8
+    """Voxels at prediction. A little finer than in training, within the scales drawn there: on two
+    real scans, roots gained 0.02–0.08 Dice, sac and cord up to 0.02."""
     slice_mm: float = 1.2
     neighbours: int = 5
     steps: int = 800

@@ -20,7 +20,8 @@ SLICES_AT_ONCE = 16
 
 def anatomy(scan: Volume, centreline: Centreline, run: Runner, recipe: Recipe) -> np.ndarray:
     """Chances (classes, X, Y, Z) on the scan's RAS+ grid; background beyond the squares."""
-    spec = InputSpec(recipe.size * recipe.voxel_mm, recipe.voxel_mm, recipe.slice_mm)
+    voxel_mm = recipe.predict_voxel_mm
+    spec = InputSpec(recipe.size * voxel_mm, voxel_mm, recipe.slice_mm)
     placement = plan(scan.grid, centreline, spec)
     values = straighten(scan.data.astype(np.float32, copy=False), placement)
     tissues = stack_chances(values, placement.squares.inside(), run, recipe)[1:]
@@ -50,7 +51,8 @@ def decoded(chances: np.ndarray) -> np.ndarray:
 def stack_chances(
     values: np.ndarray, inside: np.ndarray, run: Runner, recipe: Recipe
 ) -> np.ndarray:
-    """Chances (classes, S, S, Z) of a straightened scan (S, S, Z) in any grey-value scale."""
+    """Chances (classes, S, S, Z) of a straightened scan (S, S, Z) in any grey-value scale,
+    its voxels `recipe.predict_voxel_mm` wide."""
     found = [
         np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
         for logits in map(run, inputs(values, inside, recipe))
@@ -67,4 +69,4 @@ def inputs(values: np.ndarray, inside: np.ndarray, recipe: Recipe):
     offsets = torch.from_numpy(neighbour_offsets(recipe.neighbours))
     for rows in torch.arange(len(image)).split(SLICES_AT_ONCE):
         around = (rows[:, None] + offsets).clamp(0, len(image) - 1)
-        yield normalised(image[around], seen[rows][:, None], recipe.voxel_mm).numpy()
+        yield normalised(image[around], seen[rows][:, None], recipe.predict_voxel_mm).numpy()
