@@ -221,6 +221,15 @@ def test_a_right_answer_costs_nothing_and_unknown_voxels_do_not_count():
     assert losses.anatomy_loss(wrong, hidden) == pytest.approx(0.0, abs=1e-4)
 
 
+def test_a_mirrored_scan_gives_the_mirrored_answer():
+    image, _, _, inside = (part[10:50, 10:50] for part in disc_stack(3))
+    image = image + np.linspace(0, 0.3, 40)[:, None, None]
+    recipe = Recipe(preset="tiny", neighbours=1)
+    run = torch_runner(recipe.network().eval())
+    plain, mirrored = (stack_chances(one, inside, run, recipe) for one in (image, image[::-1]))
+    np.testing.assert_allclose(mirrored[:, ::-1], plain, atol=1e-5)
+
+
 def test_there_is_one_cord_and_what_lies_apart_takes_its_next_likely_class():
     chances = np.zeros((4, 9, 9, 20), np.float32)
     chances[CSF] = 0.3

@@ -53,11 +53,18 @@ def stack_chances(
 ) -> np.ndarray:
     """Chances (classes, S, S, Z) of a straightened scan (S, S, Z) in any grey-value scale,
     its voxels `recipe.predict_voxel_mm` wide."""
-    found = [
-        np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
-        for logits in map(run, inputs(values, inside, recipe))
-    ]
+    found = []
+    for image in inputs(values, inside, recipe):
+        chances = _softmax(run(image))
+        if recipe.mirroring:
+            mirrored = _softmax(run(np.ascontiguousarray(image[:, :, ::-1])))
+            chances = (chances + mirrored[:, :, ::-1]) / 2
+        found.append(chances)
     return np.concatenate(found).transpose(1, 2, 3, 0)
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    return np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
 
 
 def inputs(values: np.ndarray, inside: np.ndarray, recipe: Recipe):
