@@ -13,7 +13,7 @@ from spinalroots.dataset.layout import Dataset
 from spinalroots.imaging.volume import read_image, read_labels
 from spinalroots.phantom.annotator import annotate, draw_plan
 from spinalroots.phantom.case import generate
-from spinalroots.phantom.dataset import annotated_case, write_dataset
+from spinalroots.phantom.dataset import ANATOMY, annotated_case, write_dataset
 from spinalroots.phantom.roots import lay_courses
 from spinalroots.phantom.sections import Sections
 from spinalroots.phantom.subject import draw_subject
@@ -36,6 +36,7 @@ MISTAKES = Annotator(
 def settings(**changes) -> Phantom:
     values = {
         "cases": 2,
+        "randomised_share": 0.0,
         "in_plane_mm": (0.85, 0.85),
         "slice_mm": (1.2, 1.2),
         "field_mm": (60.0, 90.0),
@@ -49,7 +50,13 @@ def settings(**changes) -> Phantom:
     return Phantom(**{**values, **changes})
 
 
-COARSE = settings(in_plane_mm=(1.6, 1.6), slice_mm=(3.0, 3.0), subvoxels=1, sagittal_share=0.5)
+COARSE = settings(
+    in_plane_mm=(1.6, 1.6),
+    slice_mm=(3.0, 3.0),
+    subvoxels=1,
+    sagittal_share=0.5,
+    randomised_share=0.5,
+)
 
 
 @pytest.fixture(scope="module")
@@ -317,9 +324,13 @@ def test_files_keep_the_stored_orientation_and_the_truth_lies_on_the_same_grid(w
         hidden = read_labels(truth.labels(name, Scheme.INDIVIDUALS))
         assert hidden.native.matches(scan.native)
         np.testing.assert_array_equal(hidden.data, case.individuals)
+        anatomy = read_labels(truth.map(name, ANATOMY))
+        assert anatomy.native.matches(scan.native)
+        np.testing.assert_array_equal(anatomy.data, case.anatomy)
         given = read_labels(raw.labels(name, Scheme.ENTITY))
         np.testing.assert_array_equal(given.data, annotation.entity)
         assert people.loc[name, "source"] == "phantom"
+        assert people.loc[name, "look"] == ("physical", "randomised")[index % 2]
 
 
 def test_annotation_is_worse_root_by_root_than_as_one(cases):

@@ -1,24 +1,26 @@
 """One phantom in memory: subject, courses, scan and its true labels. Pure and deterministic."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from nibabel import orientations
 
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Grid
-from spinalroots.phantom.artefacts import Faults, apply_faults, draw_faults
-from spinalroots.phantom.contrast import Contrast, draw_contrast
+from spinalroots.phantom.artefacts import Faults, apply_faults, draw_faults, draw_wide_faults
+from spinalroots.phantom.contrast import Contrast, draw_contrast, draw_wide_contrast
 from spinalroots.phantom.roots import Course, lay_courses
 from spinalroots.phantom.scene import Scene, paint
 from spinalroots.phantom.sections import Sections
 from spinalroots.phantom.spine import Curve, build_curve
 from spinalroots.phantom.subject import Subject, draw_subject
 from spinalroots.phantom.tubes import Filling, Tube, centre_voxels, fill
-from spinalroots.registry.anatomy import individuals_to_levels
+from spinalroots.phantom.variety import draw_variety
+from spinalroots.registry.anatomy import ROOTS, Root, individuals_to_levels
 from spinalroots.settings.phantom import Phantom
 
 WHITE_MATTER, CSF, FAT = 1, 2, 3  # values of the tissue map, in the order of anatomy.TISSUES
+ROOT, ROOT_OUTSIDE = 4, 5  # what the anatomy map has beside them: roots in the sac, and beyond it
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class Acquisition:
 class Case:
     """A scan with everything that is known about it. Arrays (X, Y, Z) on the RAS+ grid `affine`.
 
-    `individuals`, `levels`, `entity` and `tissues` are the truth; `share` is the part of each voxel
-    that roots fill. `native` is the grid to store it on.
+    `individuals`, `levels`, `entity`, `tissues` and `anatomy` are the truth; `share` is the part
+    of each voxel that roots fill. `native` is the grid to store it on.
     """
 
     subject: Subject
@@ -51,6 +53,7 @@ class Case:
     image: np.ndarray
     individuals: np.ndarray
     tissues: np.ndarray
+    anatomy: np.ndarray
     share: np.ndarray
     centreline: Centreline
 
@@ -67,12 +70,20 @@ class Case:
 
 def generate(params: Phantom, seed: int, index: int) -> Case:
     """The `index`-th phantom of a seed. Same arguments, same bytes."""
-    streams = np.random.default_rng([seed, index]).spawn(5)
+    streams = np.random.default_rng([seed, index]).spawn(6)
     subject = draw_subject(streams[0])
-    courses = lay_courses(subject, streams[1])
     acquisition = draw_acquisition(params, streams[2])
-    faults = draw_faults(streams[2], acquisition.slice_axis, params.noise)
-    contrast = draw_contrast(streams[3])
+    if is_randomised(params, index):
+        wide = streams[5]
+        subject = replace(subject, variety=draw_variety(wide, subject.discs_mm))
+        acquisition = draw_wider_acquisition(acquisition, wide)
+        contrast = draw_wide_contrast(wide, map(str, subject.diameters_mm))
+        noise = (0.01, min(0.1, 0.25 * (1 - contrast.root)))  # roots stay to be seen
+        faults = draw_wide_faults(wide, acquisition.slice_axis, noise)
+    else:
+        faults = draw_faults(streams[2], acquisition.slice_axis, params.noise)
+        contrast = draw_contrast(streams[3])
+    courses = lay_courses(subject, streams[1])
     curve = build_curve(subject)
     shape, affine, native = lay_grid(subject, curve, acquisition)
     axes = [affine[k, 3] + affine[k, k] * np.arange(shape[k]) for k in range(3)]
@@ -81,7 +92,7 @@ def generate(params: Phantom, seed: int, index: int) -> Case:
     roots = fill(tubes, shape, affine, params.subvoxels)
     strings = fill([filum_tube(subject, curve)], shape, affine, params.subvoxels)
     clean = scene.signal * (1 - strings.share) + strings.share * contrast.root
-    clean = clean * (1 - roots.share) + roots.share * contrast.root
+    clean = clean * (1 - roots.share) + roots.share * root_signals(contrast)[roots.owner]
     individuals = label_roots(roots, tubes, scene, affine, params.mask_coverage)
     return Case(
         subject=subject,
@@ -95,9 +106,24 @@ def generate(params: Phantom, seed: int, index: int) -> Case:
         image=apply_faults(clean, faults),
         individuals=individuals,
         tissues=label_tissues(scene, individuals, strings.share),
+        anatomy=label_anatomy(scene, individuals, strings.share),
         share=roots.share,
         centreline=true_centreline(subject, curve, axes[2]),
     )
+
+
+def is_randomised(params: Phantom, index: int) -> bool:
+    """Whether the `index`-th phantom is one of the randomised share, spread evenly over them."""
+    share = params.randomised_share
+    return int((index + 1) * share + 1e-9) > int(index * share + 1e-9)
+
+
+def root_signals(contrast: Contrast) -> np.ndarray:
+    """Signal by label value (a root's own; 0 is never looked up where there is a root)."""
+    signals = np.full(len(ROOTS) + 1, contrast.root, np.float32)
+    for name, factor in contrast.roots:
+        signals[Root.parse(name).value] *= factor
+    return signals
 
 
 def draw_acquisition(params: Phantom, rng: np.random.Generator) -> Acquisition:
@@ -116,6 +142,25 @@ def draw_acquisition(params: Phantom, rng: np.random.Generator) -> Acquisition:
         orientation=str(rng.choice(params.orientations)),
         field_mm=tuple(float(size * rng.uniform(0.97, 1.05)) for size in params.field_mm),
         shift_mm=(float(rng.normal(0, 2)), float(rng.normal(0, 2))),
+    )
+
+
+def draw_wider_acquisition(acquisition: Acquisition, rng: np.random.Generator) -> Acquisition:
+    """The same scan with coarser or thicker voxels; in some the field of view cuts the sac."""
+    factor = np.full(3, rng.uniform(1.0, 1.3))
+    factor[acquisition.slice_axis] = rng.uniform(0.9, 1.8 if acquisition.slice_axis == 2 else 1.3)
+    field, shift = acquisition.field_mm, acquisition.shift_mm
+    if rng.random() < 0.3:
+        field = (float(rng.uniform(32.0, 50.0)), field[1])
+        shift = (float(rng.normal(0, 5.0)), shift[1])
+    return replace(
+        acquisition,
+        spacing_mm=tuple(
+            round(float(edge * by), 3)
+            for edge, by in zip(acquisition.spacing_mm, factor, strict=True)
+        ),
+        field_mm=field,
+        shift_mm=shift,
     )
 
 
@@ -189,6 +234,14 @@ def label_tissues(scene: Scene, individuals: np.ndarray, filum: np.ndarray) -> n
     tissues[(scene.sac > 0.5) & (individuals == 0) & (filum < 0.5)] = CSF
     tissues[scene.cord > 0.5] = WHITE_MATTER
     return tissues
+
+
+def label_anatomy(scene: Scene, individuals: np.ndarray, filum: np.ndarray) -> np.ndarray:
+    """Tissue map with all roots; the filum, a thread like any other, counts as one."""
+    anatomy = label_tissues(scene, individuals, filum)
+    anatomy[(filum >= 0.5) & (scene.cord <= 0.5)] = ROOT
+    anatomy[individuals > 0] = np.where(scene.sac[individuals > 0] > 0.5, ROOT, ROOT_OUTSIDE)
+    return anatomy
 
 
 def true_centreline(subject: Subject, curve: Curve, heights_mm: np.ndarray) -> Centreline:

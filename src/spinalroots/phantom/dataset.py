@@ -12,8 +12,12 @@ from spinalroots.files import folder_in_one_piece, write_json
 from spinalroots.imaging.volume import Volume, write_volume
 from spinalroots.phantom.annotator import Annotation, annotate, draw_plan
 from spinalroots.phantom.case import Case, generate
+from spinalroots.phantom.variety import TEXTBOOK
 from spinalroots.registry.anatomy import LEVELS, REFINED_LEVELS, Scheme
 from spinalroots.settings.phantom import Phantom
+
+ANATOMY = "label-anatomy_dseg"
+"""Beside the truth's label maps: cord 1, CSF 2, fat 3, roots in the sac 4 and beyond it 5."""
 
 
 def case_name(index: int) -> str:
@@ -66,6 +70,7 @@ def _write_case(raw: Path, truth: Path, params: Phantom, seed: int, index: int) 
     write(hidden.labels(name, Scheme.LEVELS), case.levels)
     write(hidden.labels(name, Scheme.INDIVIDUALS), case.individuals)
     write(hidden.labels(name, Scheme.TISSUES), case.tissues)
+    write(hidden.map(name, ANATOMY), case.anatomy)
     case.centreline.write(Path(truth) / "centreline" / f"{name}.json")
     write_json(lab.sidecar(name), _sidecar(case, annotation, seed, index))
     write_json(Path(truth) / "subjects" / f"{name}.json", _truth(case))
@@ -77,6 +82,7 @@ def _participant(name: str, case: Case, annotation: Annotation) -> dict:
     return {
         "participant_id": name,
         "source": "phantom",
+        "look": "physical" if case.subject.variety == TEXTBOOK else "randomised",
         "annotation": annotation.plan.kind,
         "annotated_levels": ",".join(level for level in REFINED_LEVELS if level in levels),
         "ventral_roots": sum(root.type == "V" for root in annotation.plan.roots),
@@ -114,6 +120,7 @@ def _truth(case: Case) -> dict:
             "conus_vertebra": subject.conus_vertebra,
             "sac_end_mm": subject.sac_end_mm,
             "lordosis_deg": subject.lordosis_deg,
+            "variety": asdict(subject.variety),
             "segments_mm": subject.segments_mm,
             "roots": {
                 str(course.root): {

@@ -14,17 +14,16 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.sparse import csr_array
 
 from spinalroots.phantom import norms
-from spinalroots.phantom.sections import Sections
+from spinalroots.phantom.sections import Ellipse, Sections
 from spinalroots.phantom.subject import Subject
 from spinalroots.registry.anatomy import Root, Side, Type
 
 STEP_MM = 1.0
 """Distance of the samples of a course along s."""
-GAP_MM = 0.25
-"""Least room between two roots, and between a root and cord or dura."""
 OUTSIDE_MM = 11.0
 """How far to the side a root is followed outside the sac: to its foramen."""
 _PULLED, _FREE = 120, 80  # iterations
+_SLACK_MM = 0.25  # of the wanted distance that may be missing in the end
 _TRIES = 3
 _ENTRY_DEG = {Type.DORSAL: 38.0, Type.VENTRAL: 142.0}  # from the posterior midline
 _LATERAL_DEG = {Type.DORSAL: 84.0, Type.VENTRAL: 98.0}
@@ -109,12 +108,14 @@ def _home(sections, s, roots, radius, joined, leaves) -> np.ndarray:
     lateral = np.where(dorsal, _LATERAL_DEG[Type.DORSAL], _LATERAL_DEG[Type.VENTRAL])
     entry = np.where(dorsal, _ENTRY_DEG[Type.DORSAL], _ENTRY_DEG[Type.VENTRAL])
 
-    wall_a, wall_b = sac.a[:, None] - radius - GAP_MM, sac.b[:, None] - radius - GAP_MM
-    grown = np.clip((s[:, None] - joined) / 16, 0, 1)
+    packing = sections.subject.variety.packing
+    gap = packing.gap_mm
+    wall_a, wall_b = sac.a[:, None] - radius - gap, sac.b[:, None] - radius - gap
+    grown = np.clip((s[:, None] - joined) / 16, 0, 1) * (1 - 0.9 * packing.hug)
     height = np.clip(grown * (0.25 + 0.5 * rank + 0.25 * parity), 0, 1)
     height += (1 - height) * leaving**2
     angle = np.radians(entry + (lateral - entry) * rank)
-    near_a, near_b = cord.a[:, None] + radius + GAP_MM, cord.b[:, None] + radius + GAP_MM
+    near_a, near_b = cord.a[:, None] + radius + gap, cord.b[:, None] + radius + gap
     beside = np.stack(
         [
             (near_a + (wall_a - near_a) * height) * np.sin(angle),
@@ -130,10 +131,25 @@ def _home(sections, s, roots, radius, joined, leaves) -> np.ndarray:
     below = np.stack(
         [reach * wall_a * np.sin(angle), -reach * wall_b * np.cos(angle) - sunk], axis=-1
     )
+    below = _bundled(below, roots, leaving < 1, packing)
+    bed = -np.sqrt(np.clip(1 - (below[..., 0] / np.maximum(wall_a, 0.2)) ** 2, 0, 1)) * wall_b
+    below[..., 1] += packing.sink * (1 - leaving) * (bed - below[..., 1])
     tip = sections.subject.conus_tip_mm
-    blend = np.clip((s - (tip - 40)) / 50, 0, 1)
+    blend = np.clip((s - (tip - 40 + 25 * packing.hug)) / 50, 0, 1)
     blend = (blend * blend * (3 - 2 * blend))[:, None, None]
     return beside * (1 - blend) + below * blend
+
+
+def _bundled(places, roots, here, packing) -> np.ndarray:
+    """Places (S, N, 2) drawn to the middle of their bundle: neighbouring levels of either type."""
+    bundle = np.array([root.level_index // packing.bundle for root in roots])
+    drawn = places.copy()
+    for number in np.unique(bundle):
+        mine = bundle == number
+        weight = here[:, mine, None] + 1e-6
+        middle = (places[:, mine] * weight).sum(axis=1) / weight.sum(axis=1)
+        drawn[:, mine] += packing.clump * (middle[:, None] - places[:, mine])
+    return drawn
 
 
 def _rank(s, radius, dorsal, joined, leaves) -> np.ndarray:
@@ -160,16 +176,20 @@ def _relax(sections, s, home, radius, thick, present) -> tuple[np.ndarray, float
     filum_v, filum_radius = sections.filum(s)
     below = s > sections.subject.conus_tip_mm
     filum_radius = np.where(below, filum_radius, 0.0)[:, None]
-    pairs = _Pairs(thick, present)
+    packing = sections.subject.variety.packing
+    gap = packing.gap_mm
+    pairs = _Pairs(thick, present, gap)
     home = home.astype(np.float32)
     places = home.copy()
     for iteration in range(_PULLED + _FREE):
         left = max(0.0, 1 - iteration / _PULLED)  # of the pull home and of the smoothing
-        places += 0.45 * pairs.push(places) + 0.05 * left * (home - places)
+        aside = 0.05 * left * (1 - 0.9 * packing.level)
+        pull = np.array([aside, 0.05 * left], np.float32)
+        places += 0.45 * pairs.push(places) + pull * (home - places)
         places = gaussian_filter1d(places, 0.7 + 2.3 * left, axis=0, mode="nearest")
-        places = _inside(_out_of(places, cord, radius + GAP_MM), sac, radius)
+        places = _inside(_out_of(places, cord, radius + gap), sac, radius)
         beside = np.abs(places[..., 1] - filum_v[:, None]) < filum_radius + radius + 0.5
-        least = radius + GAP_MM / 2 + np.where(beside, filum_radius, 0.0)
+        least = radius + gap / 2 + np.where(beside, filum_radius, 0.0)
         places[..., 0] = np.maximum(places[..., 0], least)
     return places, pairs.overlap_mm(places)
 
@@ -177,12 +197,12 @@ def _relax(sections, s, home, radius, thick, present) -> tuple[np.ndarray, float
 class _Pairs:
     """All pairs of roots that are ever at the same height, and how far apart they must be."""
 
-    def __init__(self, thick: np.ndarray, present: np.ndarray):
+    def __init__(self, thick: np.ndarray, present: np.ndarray, gap_mm: float):
         one, two = np.triu_indices(thick.shape[1], 1)
         together = (present[:, one] & present[:, two]).T
         meet = together.any(axis=1)
         self.one, self.two = one[meet], two[meet]
-        need = (thick[:, self.one] + thick[:, self.two]).T + GAP_MM
+        need = (thick[:, self.one] + thick[:, self.two]).T + gap_mm
         self.need = np.where(together[meet], need, 0.0).astype(np.float32)  # (pairs, S)
         number = np.arange(len(self.one))
         self.sums = csr_array(
@@ -207,7 +227,7 @@ class _Pairs:
 
     def overlap_mm(self, places: np.ndarray) -> float:
         """How far the worst pair reaches into each other; negative: the narrowest gap."""
-        return float((self.need - GAP_MM - self.apart(places)[2]).max())
+        return float((self.need - _SLACK_MM - self.apart(places)[2]).max())
 
 
 def _out_of(places: np.ndarray, cord, margin: np.ndarray) -> np.ndarray:
@@ -221,10 +241,13 @@ def _out_of(places: np.ndarray, cord, margin: np.ndarray) -> np.ndarray:
 
 
 def _inside(places: np.ndarray, sac, radius: np.ndarray) -> np.ndarray:
-    a = np.maximum(sac.a[:, None] - radius - 0.1, 0.2)
-    b = np.maximum(sac.b[:, None] - radius - 0.1, 0.2)
-    q = np.sqrt((places[..., 0] / a) ** 2 + (places[..., 1] / b) ** 2) + 1e-6
-    return places / np.maximum(q, 1.0)[..., None]
+    shape = Ellipse(*(axis[:, None] for axis in (sac.a, sac.b, sac.v)), _columns(sac.outline))
+    beyond = shape.gauge(places[..., 0], places[..., 1], -radius - 0.1, 0.2)
+    return places / np.maximum(beyond, 1.0)[..., None]
+
+
+def _columns(outline):
+    return tuple((one, value[:, None].astype(np.float32)) for one, value in outline)
 
 
 def _course(subject, sections, root, s, places, radius, sign, turn_deg, rng) -> Course:

@@ -1,6 +1,4 @@
-"""Cross-sections along the spine: cord, dural sac and filum as ellipses that change with height."""
-
-from __future__ import annotations
+"""Cross-sections along the spine: cord, dural sac and filum as outlines that change with height."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +8,7 @@ from scipy.interpolate import PchipInterpolator
 
 from spinalroots.phantom import norms
 from spinalroots.phantom.subject import Subject
+from spinalroots.phantom.variety import DISC_SPACING_MM, Harmonic
 
 FILUM_RADIUS_MM = (0.75, 0.4)
 """Filum terminale at the conus and at the end of the sac. Derived; the S5 and coccygeal roots,
@@ -19,14 +18,28 @@ _CORD_OFFSET_MM = {"T8": 0.8, "T12": 0.3, "L2": -0.8, "L5": -1.8, "S2": -2.8, "S
 # The cord's centre relative to the sac's, to the front: it leaves the middle for the back wall in a
 # person who lies on their back.
 
+_Table = tuple[np.ndarray, np.ndarray]
+
 
 @dataclass(frozen=True)
 class Ellipse:
-    """Half axes `a` (left-right), `b` (antero-posterior) and centre `v` at each height, in mm."""
+    """Half axes `a` (left-right), `b` (antero-posterior) and centre `v` at each height, in mm.
+
+    `outline`: how the radius leaves that of the ellipse, see :func:`_relative_radius`; each
+    harmonic comes with its coefficient at each height.
+    """
 
     a: np.ndarray
     b: np.ndarray
     v: np.ndarray
+    outline: tuple[tuple[Harmonic, np.ndarray], ...] = ()
+
+    def gauge(self, u: np.ndarray, v: np.ndarray, grow_mm=0.0, least_mm: float = 1e-3):
+        """0 in the middle of the grown outline, 1 on it, growing in proportion along each ray."""
+        p = u / np.maximum(self.a + grow_mm, least_mm)
+        q = (v - self.v) / np.maximum(self.b + grow_mm, least_mm)
+        level = np.sqrt(p * p + q * q) + 1e-6
+        return level / _relative_radius(p, q, level, self.outline)
 
     def distance(self, u: np.ndarray, v: np.ndarray, grow_mm: float = 0.0) -> np.ndarray:
         """Approximate signed distance in mm (negative inside) of points to the grown ellipse.
@@ -37,7 +50,7 @@ class Ellipse:
         p, q = u / a, (v - self.v) / b
         level = np.sqrt(p * p + q * q) + 1e-6
         slope = np.sqrt((p / a) ** 2 + (q / b) ** 2) / level + 1e-6
-        return (level - 1.0) / slope
+        return (level - _relative_radius(p, q, level, self.outline)) / slope
 
 
 @dataclass(frozen=True)
@@ -57,7 +70,16 @@ class Sections:
     def sac(self, s: np.ndarray) -> Ellipse:
         """The dural sac; nothing below its end."""
         a, b = (_look_up(table, s) for table in self._sac)
-        return Ellipse(a, b, np.zeros_like(a))
+        outline = tuple(
+            (
+                one,
+                (one.mean + one.swing * np.cos(s * (2 * np.pi / DISC_SPACING_MM) + one.phase))
+                * np.interp(s, (-10.0, self.subject.conus_tip_mm), (0.5, 1.0)),
+            )
+            for one in self.subject.variety.outline
+        )
+        outline = tuple((one, value.astype(a.dtype)) for one, value in outline)
+        return Ellipse(a, b, np.zeros_like(a), outline)
 
     @cached_property
     def _cord(self) -> list[_Table]:
@@ -68,6 +90,11 @@ class Sections:
         tables = []
         for axis in (0, 1):
             half = [size[axis] / 2 * subject.cord_width for size in norms.CORD_MM.values()]
+            thick = half[list(norms.CORD_MM).index("L3")]
+            half = [
+                value + subject.variety.blunt * (thick - value) * (height > middle(subject, "L3"))
+                for height, value in zip(heights, half, strict=True)
+            ]
             tables.append(_tabulate([*heights, tip], [*half, 0.45]))
         heights = [middle(subject, level) for level in _CORD_OFFSET_MM]
         tables.append(_tabulate([*heights, tip], [*_CORD_OFFSET_MM.values(), -4.2]))
@@ -88,7 +115,11 @@ class Sections:
         tables = []
         for axis in (0, 1):
             half = [size[axis] / 2 * subject.sac_width for size in sizes]
-            tables.append(_tabulate([*heights, end], [*half, 1.2]))
+            knots, values = _tabulate([*heights, end], [*half, 1.2])
+            for one in subject.variety.narrowings:
+                bump = np.exp(-(((knots - one.s_mm) / one.length_mm) ** 2))
+                values = values * (1 - one.share[axis] * bump)
+            tables.append((knots, values))
         return tables
 
     def filum(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -101,7 +132,19 @@ class Sections:
         return start + (back - start) * np.clip((s - tip) / 25.0, 0, 1), radius
 
 
-_Table = tuple[np.ndarray, np.ndarray]
+def _relative_radius(p, q, level, outline) -> np.ndarray | float:
+    """Radius over the ellipse's towards (p, q), a point at `level` in units of the half axes."""
+    if not outline:
+        return 1.0
+    cosine, sine = p / level, q / level
+    radius, turned = 1.0, {}
+    cosines, sines = cosine, sine
+    for order in range(1, max((one.order for one, _ in outline), default=0) + 1):
+        turned[order] = (cosines, sines)
+        cosines, sines = cosines * cosine - sines * sine, sines * cosine + cosines * sine
+    for one, coefficient in outline:
+        radius = radius + coefficient * turned[one.order][one.sine]
+    return radius
 
 
 def _tabulate(heights: list[float], values: list[float]) -> _Table:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spinalroots.phantom import norms
+from spinalroots.phantom.variety import TEXTBOOK, Variety
 from spinalroots.registry.anatomy import ROOTS, Root, Type
 
 
@@ -34,6 +35,8 @@ class Subject:
     """How dark each disc is, 0 (young) to 1."""
     waviness_mm: float
     """How far a root wanders from the shortest way, and how unequal left and right are."""
+    variety: Variety = TEXTBOOK
+    """Shape and packing; left as in the textbook by :func:`draw_subject`."""
 
     @property
     def lordosis_deg(self) -> float:

@@ -42,6 +42,7 @@ class Phantom(Section):
     """Synthetic scans. A range is drawn from evenly, once per case."""
 
     cases: Count
+    randomised_share: Fraction  # with contrast, shapes and packing wider than published
     in_plane_mm: PositiveRange
     slice_mm: PositiveRange
     field_mm: tuple[Positive, Positive]  # left-right and antero-posterior extent

@@ -1,0 +1,78 @@
+"""Straightened slices of many cases in one table, and samples drawn from it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+STRETCH = 1.7
+"""Neighbours lie up to this factor closer together or further apart than in the scan."""
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Slices (N, S, S) of all cases, one case after the other.
+
+    `image`: grey values, any scale. `anatomy`: values of :mod:`.classes`. `roots`: label value of
+    the root (0: none), so that each can have a contrast of its own. `inside`: not padding.
+    `first`, `last` (N,): the rows between which a slice's own case lies.
+    """
+
+    image: np.ndarray
+    anatomy: np.ndarray
+    roots: np.ndarray
+    inside: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A batch: `image` (B, C, S, S) float32, `anatomy` and `roots` (B, C, S, S) uint8 of the same
+    slices, `inside` (B, 1, S, S) bool of the middle one."""
+
+    image: torch.Tensor
+    anatomy: torch.Tensor
+    roots: torch.Tensor
+    inside: torch.Tensor
+
+
+def gather(stacks: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]) -> Slices:
+    """One table of several cases: image, anatomy, roots and inside, (S, S, Z) each."""
+    ends = np.cumsum([stack[0].shape[2] for stack in stacks])
+    counts = np.diff(ends, prepend=0)
+    columns = [
+        np.concatenate([np.moveaxis(stack[number], 2, 0) for stack in stacks])
+        for number in range(4)
+    ]
+    return Slices(*columns, np.repeat(ends - counts, counts), np.repeat(ends - 1, counts))
+
+
+def draw_rows(slices: Slices, batch: int, neighbours: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows (B, 2 neighbours + 1) of as many samples: a slice and those around it, see
+    :func:`spinalroots.hardnet.windows.neighbour_slices`, their distances stretched."""
+    middle = rng.integers(len(slices.image), size=batch)[:, None]
+    stretch = np.exp(rng.uniform(-np.log(STRETCH), np.log(STRETCH), (batch, 1)))
+    rows = middle + np.rint(neighbour_offsets(neighbours) * stretch).astype(int)
+    return np.clip(rows, slices.first[middle], slices.last[middle])
+
+
+def take(slices: Slices, rows: np.ndarray) -> Samples:
+    """The samples whose slices are `rows` (B, C)."""
+    middle = rows[:, rows.shape[1] // 2]
+    return Samples(
+        torch.from_numpy(slices.image[rows].astype(np.float32)),
+        torch.from_numpy(slices.anatomy[rows]),
+        torch.from_numpy(slices.roots[rows]),
+        torch.from_numpy(slices.inside[middle][:, None]),
+    )
+
+
+def neighbour_offsets(neighbours: int) -> np.ndarray:
+    """Distances in slices of a sample's channels from its middle.
+
+    >>> neighbour_offsets(3).tolist()
+    [-4, -2, -1, 0, 1, 2, 4]
+    """
+    steps = 2 ** np.arange(neighbours)
+    return np.concatenate([-steps[::-1], [0], steps])

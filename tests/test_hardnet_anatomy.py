@@ -1,0 +1,262 @@
+"""The anatomy network's samples and their changes on the fly, against closed forms."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from test_phantom import COARSE
+
+from spinalroots.hardnet.anatomy import contrast, geometry, greys, losses
+from spinalroots.hardnet.anatomy.augmentation import augmented
+from spinalroots.hardnet.anatomy.classes import (
+    CORD,
+    CSF,
+    CSF_LABEL,
+    FAT_LABEL,
+    OF_LABEL,
+    ROOT,
+    ROOT_LABEL,
+    ROOT_OUTSIDE_LABEL,
+    UNKNOWN,
+    WHITE_MATTER_LABEL,
+)
+from spinalroots.hardnet.anatomy.learning import Recipe, train
+from spinalroots.hardnet.anatomy.limits import NONE, Limits
+from spinalroots.hardnet.anatomy.normalise import normalised
+from spinalroots.hardnet.anatomy.prediction import decoded, inputs, stack_chances
+from spinalroots.hardnet.anatomy.reading import stack
+from spinalroots.hardnet.anatomy.sampling import draw_rows, gather, neighbour_offsets, take
+from spinalroots.imaging.volume import Volume
+from spinalroots.inference.predictor import torch_runner
+from spinalroots.phantom.case import generate
+
+VOXEL_MM = 0.9
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def disc_stack(slices: int = 30, size: int = 60):
+    """A bright disc with a grey one in front, a thread behind and a rim of fat, the same along."""
+    u, v = (axis.numpy() for axis in geometry.plane(size, VOXEL_MM))
+    anatomy = np.zeros((size, size), np.uint8)
+    anatomy[np.hypot(u, v) < 10] = FAT_LABEL
+    anatomy[np.hypot(u, v) < 8] = CSF_LABEL
+    anatomy[np.hypot(u, v - 3) < 3] = WHITE_MATTER_LABEL
+    anatomy[np.hypot(u, v + 5) < 2] = ROOT_LABEL
+    anatomy[np.hypot(u - 15, v) < 2] = ROOT_OUTSIDE_LABEL
+    image = np.array([0.1, 0.5, 1.0, 0.7, 0.3, 0.4], np.float32)[anatomy]
+    roots = np.where(anatomy == ROOT_LABEL, 9, 0).astype(np.uint8)
+    inside = np.ones_like(anatomy, bool)
+    return tuple(np.repeat(part[..., None], slices, 2) for part in (image, anatomy, roots, inside))
+
+
+@pytest.fixture
+def samples():
+    slices = gather([disc_stack(), disc_stack(12)])
+    return take(slices, draw_rows(slices, 6, 5, np.random.default_rng(0)))
+
+
+def changed(samples, limits, seed: int = 0):
+    return augmented(
+        samples,
+        limits,
+        generator(seed),
+        offsets=torch.from_numpy(neighbour_offsets(5)),
+        size=40,
+        voxel_mm=VOXEL_MM,
+    )
+
+
+def test_a_phantom_becomes_straight_slices_with_its_cord_in_the_middle():
+    case = generate(COARSE, 3, 1)
+    scan = Volume(case.image.astype(np.float32), case.affine)
+    image, anatomy, roots, inside = stack(
+        scan, case.anatomy, case.individuals, case.centreline, Recipe()
+    )
+    assert image.shape == anatomy.shape == roots.shape == inside.shape
+    assert image.shape[:2] == (60, 60)
+    assert set(np.unique(roots[anatomy != ROOT_LABEL])) == {0}
+    cord = np.argwhere(anatomy == WHITE_MATTER_LABEL)[:, :2].mean(axis=0)
+    assert np.abs(cord - 29.5).max() < 3
+    assert 0.5 < np.median(image[anatomy == CSF_LABEL]) < 1.3
+    assert (anatomy[..., 0] > 0).any()
+    assert (anatomy[..., -1] > 0).any()
+
+
+def test_rows_stay_within_their_case_and_the_middle_one_is_even():
+    slices = gather([disc_stack(30), disc_stack(10)])
+    rows = draw_rows(slices, 4000, 5, np.random.default_rng(1))
+    middle = rows[:, 5]
+    assert (rows[middle < 30] < 30).all()
+    assert (rows[middle >= 30] >= 30).all()
+    assert (np.diff(rows, axis=1) >= 0).all()
+    counts = np.bincount(middle, minlength=40)
+    assert counts.min() > 50
+    assert counts.max() < 160
+
+
+def test_without_changes_the_classes_are_those_of_the_labels(samples):
+    image, classes = changed(samples, NONE)
+    assert image.shape == (6, 11, 40, 40)
+    expected = torch.from_numpy(OF_LABEL)[samples.anatomy[:, 5, 10:50, 10:50].long()]
+    mirrored = (classes == expected.flip(1)).flatten(1).all(dim=1)
+    assert ((classes == expected).flatten(1).all(dim=1) | mirrored).all()
+    assert set(classes.unique().tolist()) == {0, CSF, CORD, ROOT, UNKNOWN}
+
+
+def test_the_same_generator_gives_the_same_samples_another_gives_others(samples):
+    first, again, other = (changed(samples, Limits(), seed) for seed in (3, 3, 4))
+    assert all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
+    assert not torch.equal(first[0], other[0])
+    assert first[0].isfinite().all()
+
+
+def test_normalising_undoes_gain_and_offset_and_leaves_padding_nought():
+    image = torch.rand(3, 11, 40, 40, generator=generator()) * 50
+    inside = torch.ones(3, 1, 40, 40, dtype=torch.bool)
+    inside[:, :, :9] = False
+    plain = normalised(image, inside, VOXEL_MM)
+    torch.testing.assert_close(
+        plain, normalised(7 * image + 30, inside, VOXEL_MM), atol=1e-4, rtol=0
+    )
+    assert (plain[:, :, :9] == 0).all()
+    assert (normalised(torch.full_like(image, 4.0), inside, VOXEL_MM) == 0).all()
+    assert (normalised(image, torch.zeros_like(inside), VOXEL_MM) == 0).all()
+
+
+def test_a_fading_scan_looks_the_same_at_both_ends():
+    image, _, _, inside = disc_stack(80)
+    faded = image * np.exp(-np.linspace(0, 1.5, 80))
+    recipe = Recipe(size=60)
+    tiles = np.concatenate(list(inputs(faded, inside, recipe)))[:, 5]
+    csf = tiles[:, 30, 36]  # in the middle of the sac, beside cord and root
+    assert csf[20:60].std() < 0.1 * csf[20:60].mean()
+
+
+def test_recolouring_gives_each_tissue_the_wanted_share_of_csf(samples):
+    colours = contrast.Colours(torch.full((6, 6), torch.nan), torch.zeros(6, contrast.ROOT_VALUES))
+    colours.wanted[:, ROOT_LABEL], colours.wanted[:, WHITE_MATTER_LABEL] = 0.6, 0.2
+    new = contrast.recoloured(samples.image, samples.anatomy, samples.roots, colours)
+    u, v = geometry.plane(60, VOXEL_MM)
+    for distance, expected in ((torch.hypot(u, v + 5), 0.6), (torch.hypot(u, v - 3), 0.2)):
+        core = (distance < 0.8).expand(6, 11, 60, 60)
+        assert new[core].mean() == pytest.approx(expected, abs=0.03)
+    far = (torch.hypot(u, v) > 12).expand_as(new) & (samples.anatomy == 0)
+    assert torch.equal(new[far], samples.image[far])
+
+
+def test_single_roots_get_signals_of_their_own(samples):
+    colours = contrast.Colours(torch.full((6, 6), torch.nan), torch.zeros(6, contrast.ROOT_VALUES))
+    colours.wanted[:, ROOT_LABEL] = 0.5
+    colours.each[:, 9] = 0.2
+    new = contrast.recoloured(samples.image, samples.anatomy, samples.roots, colours)
+    u, v = geometry.plane(60, VOXEL_MM)
+    core = (torch.hypot(u, v + 5) < 0.8).expand_as(new)
+    assert new[core].mean() == pytest.approx(0.7, abs=0.03)
+
+
+def test_without_csf_nothing_is_recoloured(samples):
+    anatomy = torch.where(samples.anatomy == CSF_LABEL, 0, samples.anatomy)
+    colours = contrast.draw_colours(Limits(recolour_share=1.0), generator(), 6)
+    new = contrast.recoloured(samples.image, anatomy, samples.roots, colours)
+    assert torch.equal(new, samples.image)
+
+
+def test_image_and_labels_are_bent_alike(samples):
+    where = geometry.draw_map(Limits(), generator(2), 6, 40, VOXEL_MM)
+    labels = geometry.bent_labels(samples.anatomy[:, 5], where, VOXEL_MM)
+    cord = (samples.anatomy[:, 5:6] == WHITE_MATTER_LABEL).float()
+    share = geometry.bent(cord, where, VOXEL_MM)[:, 0]
+    assert ((labels == WHITE_MATTER_LABEL) == (share > 0.5)).float().mean() > 0.995
+
+
+def test_a_tapered_sample_is_narrower_behind():
+    limits = replace(NONE, warp_share=1.0, taper=(0.4, 0.4), sink_mm=0.0, elastic_vox=0.0)
+    where = geometry.draw_map(limits, generator(), 1, 41, 1.0)[0]
+    reach = where[-1, :, 0].abs()  # where the right edge comes from
+    assert reach[5] > 1.5 * reach[35]
+
+
+def test_a_cut_field_leaves_the_middle_more_or_less():
+    shown = geometry.draw_field(replace(NONE, cut_share=1.0), generator(), 400, 40, VOXEL_MM)
+    assert shown.float().mean() < 0.95
+    assert shown[:, 0, 20, 20].float().mean() > 0.9
+    assert geometry.draw_field(NONE, generator(), 4, 40, VOXEL_MM).all()
+
+
+def test_curves_rise_and_blur_keeps_the_sum():
+    ramp = torch.linspace(0, 1.2, 100).view(1, 1, 10, 10).expand(5, 1, 10, 10)
+    curve = greys.curved(ramp, greys.draw_curves(generator(), 5)).flatten(1)
+    assert (curve.diff(dim=1) >= 0).all()
+    assert curve[:, -1] == pytest.approx(1.0)
+    point = torch.zeros(2, 3, 21, 21)
+    point[:, :, 10, 10] = 1.0
+    spread = greys.blurred(point, torch.tensor([0.0, 0.8]))
+    torch.testing.assert_close(spread.sum((2, 3)), torch.ones(2, 3))
+    assert spread[0, 0, 10, 10] == pytest.approx(1.0)
+    assert spread[1, 0, 10, 10] < 0.4
+
+
+def test_noise_has_the_spread_that_was_asked_for_at_most():
+    noise = greys.draw_noise(replace(NONE, noise=0.1), generator(), torch.Size([200, 3, 40, 40]))
+    spread = noise.std(dim=(1, 2, 3))
+    assert 0.04 < spread.mean() < 0.06
+    assert spread.max() < 0.11
+
+
+def test_a_right_answer_costs_nothing_and_unknown_voxels_do_not_count():
+    classes = torch.randint(0, 4, (2, 8, 8), generator=generator())
+    right = 30.0 * torch.nn.functional.one_hot(classes, 4).permute(0, 3, 1, 2)
+    assert losses.anatomy_loss(right, classes) == pytest.approx(0.0, abs=1e-4)
+    hidden = classes.clone()
+    hidden[:, :4] = UNKNOWN
+    wrong = right.clone()
+    wrong[:, :, :4] = right.flip(1)[:, :, :4]
+    assert losses.anatomy_loss(wrong, classes) > 1
+    assert losses.anatomy_loss(wrong, hidden) == pytest.approx(0.0, abs=1e-4)
+
+
+def test_a_mirrored_scan_gives_the_mirrored_answer():
+    image, _, _, inside = (part[10:50, 10:50] for part in disc_stack(3))
+    image = image + np.linspace(0, 0.3, 40)[:, None, None]
+    recipe = Recipe(preset="tiny", neighbours=1)
+    run = torch_runner(recipe.network().eval())
+    plain, mirrored = (stack_chances(one, inside, run, recipe) for one in (image, image[::-1]))
+    np.testing.assert_allclose(mirrored[:, ::-1], plain, atol=1e-5)
+
+
+def test_there_is_one_cord_and_what_lies_apart_takes_its_next_likely_class():
+    chances = np.zeros((4, 9, 9, 20), np.float32)
+    chances[CSF] = 0.3
+    chances[CORD, 2:5, 2:5, :12] = 0.6
+    chances[CORD, 7, 7, 18] = 0.6
+    chances[ROOT, 7, 7, 18] = 0.35
+    classes = decoded(chances)
+    assert (classes == CORD).sum() == 9 * 12
+    assert classes[7, 7, 18] == ROOT
+    assert classes[0, 0, 0] == CSF
+
+
+def test_the_same_seed_trains_the_same_network():
+    recipe = Recipe(preset="tiny", steps=3, batch=2, neighbours=1)
+    one, two = (train(gather([disc_stack(6)]), recipe, 1) for _ in range(2))
+    for first, second in zip(one.state_dict().values(), two.state_dict().values(), strict=True):
+        assert torch.equal(first, second)
+
+
+def test_a_short_training_learns_the_disc():
+    slices = gather([disc_stack()])
+    recipe = Recipe(
+        preset="tiny", steps=50, batch=4, neighbours=1, learning_rate=0.02, limits=NONE, average=0.7
+    )
+    seen = []
+    network = train(slices, recipe, 1, lambda _, loss: seen.append(loss))
+    assert np.mean(seen[-5:]) < 0.6 * np.mean(seen[:5])
+    image, anatomy, _, inside = (part[10:50, 10:50] for part in disc_stack())
+    chances = stack_chances(image, inside, torch_runner(network), recipe)
+    np.testing.assert_allclose(chances.sum(axis=0), 1, atol=1e-4)
+    found, sac = chances.argmax(axis=0) > 0, np.isin(OF_LABEL[anatomy], (CSF, CORD, ROOT))
+    assert 2 * (found & sac).sum() / (found.sum() + sac.sum()) > 0.8
