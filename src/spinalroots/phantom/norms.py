@@ -1,5 +1,7 @@
 """Published anatomy in numbers: the only place of the phantom where a measurement is spelled.
 
+The heights of the discs are in :mod:`spinalroots.registry.vertebrae`, for whoever counts them.
+
 Lengths in mm. Heights are along the dural sac, positive downwards, zero at the disc T9/T10.
 A table marked *derived* has no published counterpart; docs/phantom.md says from what it follows.
 """
@@ -44,13 +46,6 @@ LOWER_SAC_MM = {
 }  # fmt: skip
 """Sac diameter at the top of a vertebra below the conus. Derived: the roots leave its sides at
 10.9 mm (L1) to 8.1 mm (L5) from the midline [PMID 22744616], and it ends in a point at S2."""
-
-DISC_HEIGHT_MM = {
-    "T8": -28.5, "T9": 0.0, "T10": 29.0, "T11": 60.5, "T12": 92.0, "L1": 125.5,
-    "L2": 159.0, "L3": 190.5, "L4": 219.5, "L5": 246.0, "S1": 271.0, "S2": 294.0, "S3": 314.0,
-}  # fmt: skip
-"""Height of the disc below each vertebra. T9–L1: [PAM50]. Below: derived from the distances
-between root exits, 33.9 mm (L1–L2) falling to 25.5 mm (L4–L5) [PMID 22744616]."""
 
 ROOT_EXIT_MM = {
     "T9": -26.5, "T10": -0.5, "T11": 31.5, "T12": 64.0, "L1": 97.0, "L2": 130.9, "L3": 162.5,

@@ -7,6 +7,7 @@ import numpy as np
 from spinalroots.phantom import norms
 from spinalroots.phantom.variety import TEXTBOOK, Variety
 from spinalroots.registry.anatomy import ROOTS, Root, Type
+from spinalroots.registry.vertebrae import DISC_HEIGHT_MM
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ conus, too. Derived: the vertebra of its number lies beside its segment."""
 def draw_subject(rng: np.random.Generator) -> Subject:
     """A person. Left and right roots are drawn from the same distribution, apart."""
     size = float(np.clip(rng.normal(1.0, 0.035), 0.92, 1.08))
-    discs = {name: size * value for name, value in norms.DISC_HEIGHT_MM.items()}
+    discs = {name: size * value for name, value in DISC_HEIGHT_MM.items()}
     tip = size * _clipped(rng, norms.CONUS_TIP_MM, norms.CONUS_TIP_RANGE_MM)
     sac_end = size * _clipped(rng, norms.SAC_END_MM, norms.SAC_END_RANGE_MM)
     lordosis = rng.normal(1.0, 0.14)
