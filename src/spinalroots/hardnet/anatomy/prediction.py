@@ -1,5 +1,7 @@
 """A scan in, chances of each tissue on its own grid out."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from scipy import ndimage
@@ -65,7 +67,7 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
     return np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
 
 
-def inputs(values: np.ndarray, inside: np.ndarray, recipe: Recipe):
+def inputs(values: np.ndarray, inside: np.ndarray, recipe: Recipe) -> Iterator[np.ndarray]:
     """Network inputs (B, C, S, S) float32, `SLICES_AT_ONCE` slices at a time; ends repeat."""
     image = torch.from_numpy(np.ascontiguousarray(np.moveaxis(values, 2, 0), np.float32))
     seen = torch.from_numpy(
