@@ -10,6 +10,7 @@ import pytest
 from scipy.ndimage import binary_dilation, label
 
 from spinalroots.dataset.layout import Dataset
+from spinalroots.files import read_json
 from spinalroots.imaging.volume import read_image, read_labels
 from spinalroots.phantom.annotator import annotate, draw_plan
 from spinalroots.phantom.case import generate
@@ -167,6 +168,23 @@ def test_conus_lies_between_mid_t12_and_upper_l3(cases, people):
         for person in drawn
     ]
     assert 0.66 < np.mean(share) < 1.0  # the lower third of L1, on average
+
+
+def test_conus_and_discs_lie_where_the_labels_and_the_centreline_say(cases):
+    for case, u, _, s in cases:
+        cord = np.argwhere(case.tissues == 1) @ case.affine[:3, :3] + case.affine[:3, 3]
+        lowest = cord[cord[:, 2] == cord[:, 2].min()].mean(axis=0)
+        assert np.abs(case.conus_ras_mm - lowest)[:2].max() < 1.5
+        assert -0.7 < lowest[2] - case.conus_ras_mm[2] < 4.0  # the tip is thinner than a voxel
+        discs = case.discs_ras_mm
+        assert list(discs)[:4] == ["T8/T9", "T9/T10", "T10/T11", "T11/T12"]
+        line = case.centreline.points_mm
+        for name in ("T12/L1", "L1/L2", "L4/L5", "L5/S1"):
+            voxel = np.round((discs[name] - case.affine[:3, 3]) / np.diag(case.affine)[:3])
+            here = tuple(voxel.astype(int))
+            assert abs(s[here] - case.subject.discs_mm[name.split("/")[0]]) < 1.5
+            assert abs(u[here]) < 1.0
+            assert np.linalg.norm(line - discs[name], axis=1).min() < 1.0
 
 
 @pytest.mark.parametrize(
@@ -330,6 +348,11 @@ def test_files_keep_the_stored_orientation_and_the_truth_lies_on_the_same_grid(w
         given = read_labels(raw.labels(name, Scheme.ENTITY))
         np.testing.assert_array_equal(given.data, annotation.entity)
         assert people.loc[name, "source"] == "phantom"
+        record = read_json(root / "truth/subjects" / f"{name}.json")
+        assert record["conus_ras_mm"] == pytest.approx(case.conus_ras_mm, abs=1e-3)
+        assert record["discs_ras_mm"]["L1/L2"] == pytest.approx(
+            case.discs_ras_mm["L1/L2"], abs=1e-3
+        )
         assert people.loc[name, "look"] == ("physical", "randomised")[index % 2]
 
 

@@ -90,6 +90,26 @@ def test_cases_without_individual_masks_are_trained_on():
         assert {"sub-ph004", "sub-ph009"} <= set(found["train"])
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_held_out_sets_hold_both_looks_alike(seed):
+    """Nine physical and eight randomised phantoms: four and four tested, one and one validated."""
+    sources = phantoms(17)
+    looks = dict(zip(sources, ["physical", "randomised"] * 8 + ["physical"], strict=True))
+    levels_only = frozenset(["sub-ph005", "sub-ph017"])
+    found = split(sources, looks=looks, levels_only=levels_only, validation=2, test=8, seed=seed)
+    for name, each in (("test", 4), ("validation", 1)):
+        kinds = [looks[case] for case in found[name]]
+        assert kinds.count("physical") == kinds.count("randomised") == each
+    assert len(found["train"]) == 7
+
+
+def test_a_rare_look_leaves_the_places_to_the_others():
+    looks = dict.fromkeys(phantoms(12), "randomised") | {"sub-ph003": "physical"}
+    found = split(phantoms(12), looks=looks, validation=2, test=4)
+    assert "sub-ph003" in found["test"]
+    assert [len(found[name]) for name in ("train", "validation", "test")] == [6, 2, 4]
+
+
 def test_a_subject_in_two_sets_is_an_error():
     with pytest.raises(InputError, match="one set only"):
         require_disjoint({"train": ["a"], "test": ["b"]}, {"a": "person", "b": "person"})
@@ -100,7 +120,10 @@ def write_cases(root, sources):
     for case in sources:
         write_bytes(dataset.image(case), b"scan")
         write_bytes(dataset.labels(case, Scheme.INDIVIDUALS), b"labels")
-    table = pd.DataFrame({"source": sources, "subject": {case: case for case in sources}})
+    looks = {case: "randomised" for case, source in sources.items() if source == "phantom"}
+    table = pd.DataFrame(
+        {"source": sources, "subject": {case: case for case in sources}, "look": looks}
+    )
     dataset.write_description("test", table)
 
 

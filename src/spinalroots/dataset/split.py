@@ -1,6 +1,7 @@
 """Who is trained on and who is held out: by subject, reproducible, real scans tested first."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -11,6 +12,8 @@ from spinalroots.registry.paths import INGESTED
 _AUGMENTED = re.compile(r"aug\d+$")
 
 SETS = ("train", "validation", "test")
+ENOUGH_TO_TRAIN = 7
+"""Subjects of whom a fixed number is held out: with so many left, fewer than half may train."""
 
 
 def split_cases(
@@ -20,16 +23,19 @@ def split_cases(
     validation: float,
     test: float,
     seed: int,
+    looks: Mapping[str, str] | None = None,
     levels_only: frozenset[str] = frozenset(),
 ) -> dict[str, list[str]]:
     """Case names of `train`, `validation` and `test`, sorted; no subject is in two of them.
 
     Where there are ingested scans, only they are tested on, and synthetic ones are extra training
     data (validated on only if too few ingested ones are left). Where subjects are few, the held-out
-    sets are cut down until at least half of the subjects (one of three) are left to train on.
+    sets are cut down until half of the subjects (one of three), or seven of many, are left to train
+    on. Every set holds the looks of the cases in turn, as far as they go.
 
     :param subjects: case → subject; several scans of one person share a subject.
     :param sources: case → `phantom` or `ingested`.
+    :param looks: case → its kind, such as `physical` or `randomised`; of one kind if not given.
     :param levels_only: cases without an individual map; held out only if nobody else is left,
         because models of individual roots cannot be judged on them.
     :param validation, test: share of the subjects below 1 (at least one), else their number.
@@ -38,7 +44,8 @@ def split_cases(
     last = {subjects[case] for case in levels_only}
     real = {subjects[case] for case in subjects if sources[case] == INGESTED.name}
     synthetic = set(subjects.values()) - real
-    order = [*_order(real, last, [seed, 0]), *_order(synthetic, last, [seed, 1])]
+    kinds = {subjects[case]: look for case, look in sorted((looks or {}).items())}
+    order = [*_order(real, last, kinds, [seed, 0]), *_order(synthetic, last, kinds, [seed, 1])]
     people = len(order)
     if people < 3:
         raise InputError(
@@ -48,7 +55,7 @@ def split_cases(
             fix="Ingest more, or add synthetic ones with data.phantom_cases.",
         )
     base = len(real) or people
-    room = max(2, people // 2)
+    room = max(2, people // 2, people - ENOUGH_TO_TRAIN)
     n_test = min(_number(test, base), base, room - bool(validation))
     n_validation = min(_number(validation, base), room - n_test) if validation else 0
     chosen = {
@@ -99,8 +106,16 @@ def _number(wanted: float, of: int) -> int:
     return max(1, round(wanted * of)) if wanted < 1 else round(wanted)
 
 
-def _order(subjects: set[str], last: set[str], seed: list[int]) -> list[str]:
-    """The subjects shuffled, those of `last` at the end."""
+def _order(
+    subjects: set[str], last: set[str], kinds: Mapping[str, str], seed: list[int]
+) -> list[str]:
+    """The subjects shuffled, their kinds in turn, those of `last` at the end."""
     ordered = sorted(subjects)
     shuffled = [ordered[index] for index in np.random.default_rng(seed).permutation(len(ordered))]
-    return sorted(shuffled, key=lambda subject: subject in last)
+    turn: Counter[tuple[bool, str]] = Counter()
+    place = {}
+    for subject in shuffled:
+        group = subject in last, kinds.get(subject, "")
+        place[subject] = subject in last, turn[group]
+        turn[group] += 1
+    return sorted(shuffled, key=place.__getitem__)

@@ -16,7 +16,7 @@ from spinalroots.phantom.spine import Curve, build_curve
 from spinalroots.phantom.subject import Subject, draw_subject
 from spinalroots.phantom.tubes import Filling, Tube, centre_voxels, fill
 from spinalroots.phantom.variety import draw_variety
-from spinalroots.registry.anatomy import ROOTS, Root, individuals_to_levels
+from spinalroots.registry.anatomy import LEVELS, ROOTS, Root, individuals_to_levels
 from spinalroots.settings.phantom import Phantom
 
 WHITE_MATTER, CSF, FAT = 1, 2, 3  # values of the tissue map, in the order of anatomy.TISSUES
@@ -61,6 +61,24 @@ class Case:
     def levels(self) -> np.ndarray:
         """Level map, dorsal and ventral roots alike."""
         return individuals_to_levels(self.individuals)
+
+    @property
+    def conus_ras_mm(self) -> np.ndarray:
+        """Tip of the cord (3,) in RAS+ mm."""
+        tip = self.subject.conus_tip_mm
+        front = float(Sections(self.subject).cord(np.array(tip)).v)
+        return self.curve.to_world(np.array([0.0, front, tip]))
+
+    @property
+    def discs_ras_mm(self) -> dict[str, np.ndarray]:
+        """Where the middle of cord and sac (3,), RAS+ mm, is level with the middle of each disc."""
+        names = list(self.subject.discs_mm)
+        below = [*names[1:], LEVELS[LEVELS.index(names[-1]) + 1]]
+        middle = cord_and_sac_middle(self.subject, np.array(list(self.subject.discs_mm.values())))
+        return {
+            f"{upper}/{lower}": self.curve.to_world(point)
+            for upper, lower, point in zip(names, below, middle, strict=True)
+        }
 
     @property
     def entity(self) -> np.ndarray:
@@ -247,13 +265,18 @@ def label_anatomy(scene: Scene, individuals: np.ndarray, filum: np.ndarray) -> n
 def true_centreline(subject: Subject, curve: Curve, heights_mm: np.ndarray) -> Centreline:
     """Middle of the cord, and below the conus of the sac, at every axial slice that it crosses."""
     s = np.arange(subject.discs_mm["T8"] - 20, subject.sac_end_mm, 0.5)
-    sections = Sections(subject)
-    blend = np.clip((s - subject.conus_tip_mm + 10) / 20, 0, 1)
-    v = sections.cord(s).v * (1 - blend) + sections.sac(s).v * blend
-    points = curve.to_world(np.column_stack([np.zeros_like(s), v, s]))[::-1]
+    points = curve.to_world(cord_and_sac_middle(subject, s))[::-1]
     rising = np.concatenate([[True], np.diff(np.maximum.accumulate(points[:, 2])) > 0])
     path = Centreline(points[rising], "truth")
     low, high = points[:, 2].min(), points[:, 2].max()
     return Centreline(
         path.at_height(heights_mm[(heights_mm >= low) & (heights_mm <= high)]), "truth"
     )
+
+
+def cord_and_sac_middle(subject: Subject, s: np.ndarray) -> np.ndarray:
+    """Straight coordinates (N, 3) of the line through cord and sac at heights s (N,) in mm."""
+    sections = Sections(subject)
+    blend = np.clip((s - subject.conus_tip_mm + 10) / 20, 0, 1)
+    v = sections.cord(s).v * (1 - blend) + sections.sac(s).v * blend
+    return np.column_stack([np.zeros_like(s), v, s])

@@ -118,6 +118,8 @@ def _truth(case: Case) -> dict:
             "size": subject.size,
             "conus_tip_mm": subject.conus_tip_mm,
             "conus_vertebra": subject.conus_vertebra,
+            "conus_ras_mm": case.conus_ras_mm.tolist(),
+            "discs_ras_mm": {name: place.tolist() for name, place in case.discs_ras_mm.items()},
             "sac_end_mm": subject.sac_end_mm,
             "lordosis_deg": subject.lordosis_deg,
             "variety": asdict(subject.variety),

@@ -61,6 +61,7 @@ def gain(
 class CaseResult:
     """What refinement did to a case; `refined` is False if it has no chosen root.
 
+    `look`: physical or randomised, empty for a scan that is no phantom.
     `drawn`, `kept`: root → voxels before and after. `gain`, and `plain_gain` of the flood fill
     alone, are None without a truth.
     """
@@ -68,6 +69,7 @@ class CaseResult:
     name: str
     source: str
     subject: str
+    look: str
     refined: bool
     counts: dict[str, int] = field(default_factory=dict)
     drawn: dict[str, int] = field(default_factory=dict)
@@ -88,7 +90,11 @@ def refine_dataset(
     with folder_in_one_piece(root) as staging:
         jobs = [(case, Dataset(staging), truth, params) for case in cases]
         results = each(refine_case, jobs, workers, "refine")
-        rows = [(found.name, found.source, found.subject) for found in results if found.refined]
+        rows = [
+            (found.name, found.source, found.subject, found.look)
+            for found in results
+            if found.refined
+        ]
         if not rows:
             raise InputError(
                 root,
@@ -98,7 +104,7 @@ def refine_dataset(
                 "other refine.levels and refine.types, or train on synthetic cases "
                 "(data.phantom_cases).",
             )
-        table = pd.DataFrame(rows, columns=["case", "source", "subject"]).set_index("case")
+        table = pd.DataFrame(rows, columns=["case", "source", "subject", "look"]).set_index("case")
         Dataset(staging).write_description("Refined cases", table)
     return results
 
@@ -110,7 +116,8 @@ def refine_case(case: SelectedCase, target: Dataset, truth: Dataset, params: Ref
     """
     table = case.dataset.participants()
     subject = table["subject"].get(case.name) if "subject" in table else None
-    identity = (case.name, case.source, str(subject or case.name))
+    look = table["look"].get(case.name, "") if case.synthetic and "look" in table else ""
+    identity = (case.name, case.source, str(subject or case.name), str(look))
     annotation = read_annotation(case.dataset, case.name)
     refined = refine(annotation, params) if annotation and annotation.has_roots else None
     if annotation is None or refined is None:

@@ -13,12 +13,14 @@ def main(params: Params) -> None:
     dataset = Dataset(REFINED)
     table = dataset.participants()
     cases = dataset.cases()
+    looks = table["look"].dropna() if "look" in table else {}
     split = split_cases(
         {case: str(table.loc[case, "subject"]) for case in cases},
         {case: str(table.loc[case, "source"]) for case in cases},
         validation=params.split.validation,
         test=params.split.test,
         seed=params.seed,
+        looks={case: str(looks.get(case, "")) for case in cases},
         levels_only=frozenset(c for c in cases if not dataset.has(c, Scheme.INDIVIDUALS)),
     )
     write_json(SPLIT, split)
