@@ -191,7 +191,7 @@ def test_two_scans_of_one_name_do_not_mix_in_one_folder(place, settings):
 def test_a_map_that_is_not_made_again_does_not_stay_from_the_run_before(place, settings):
     class Certain(Stub):
         def predict(self, scan, centreline, runner=None):
-            return replace(super().predict(scan, centreline), uncertainty=None)
+            return replace(super().predict(scan, centreline), uncertainty=None, tissues=None)
 
     run(place, settings)
     run(place, settings, predictor=Certain())
@@ -211,7 +211,7 @@ def test_without_uncertainty_there_is_no_such_map(place, settings):
         def predict(self, *arguments):
             found = super().predict(*arguments)
             return SimpleNamespace(
-                labels=found.labels, foreground=found.foreground, uncertainty=None
+                labels=found.labels, foreground=found.foreground, uncertainty=None, tissues=None
             )
 
     run(place, settings, predictor=Plain())

@@ -27,6 +27,8 @@ LABEL_SUFFIX = {
 }
 FOREGROUND, UNTRAINED = "desc-foreground_probseg", "desc-untrained_dseg"
 """Beside a prediction: P(any root), and the labels of the same network before its training."""
+ALL_ROOTS = "label-allroots_mask"
+"""Every root in sight, named or not; the entity mask has those that are named."""
 CASE_NAME = re.compile(r"^sub-[0-9A-Za-z]+\Z")
 
 

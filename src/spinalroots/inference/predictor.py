@@ -26,11 +26,13 @@ SURE = 0.999
 @dataclass(frozen=True)
 class Prediction:
     """`labels`: stored label values (uint8) on the scan's RAS+ grid; `foreground`: P(any root);
-    `uncertainty`: see :func:`uncertainty`, if the predictor gives it."""
+    `uncertainty`: see :func:`uncertainty`, if the predictor gives it; `tissues`: stored tissue
+    labels (uint8) with all roots, of a predictor that knows them."""
 
     labels: Volume
     foreground: Volume
     uncertainty: Volume | None = None
+    tissues: Volume | None = None
 
 
 class Predictor(Protocol):

@@ -146,7 +146,7 @@ def looks_like_scan(path: Path) -> bool:
 
 def unknown_name(path: Path) -> InputError:
     """The error for a file that is neither the scan nor a known mask."""
-    known = [*LEVELS, "roots", *TISSUES, "L3_D_L"]
+    known = [*LEVELS, *TISSUES, "L3_D_L"]
     close = difflib.get_close_matches(stem_of(path), known, n=1, cutoff=0.6)
     hint = f" Did you mean {close[0]}?" if close else ""
     return InputError(

@@ -16,7 +16,8 @@ from spinalroots.registry.anatomy import Scheme, voxels_by_name
 
 @dataclass(frozen=True)
 class Segmentation:
-    """`maps`: label map of each scheme; `record`: what the JSON says of it, plain values."""
+    """`maps`: label map of each scheme; tissues with all roots, where the model knows them.
+    `record`: what the JSON says of it, plain values."""
 
     maps: Mapping[Scheme, Volume]
     prediction: Prediction
@@ -34,6 +35,8 @@ def segment(scan: Volume, model: Model) -> Segmentation:
         centreline,
         **model.settings.postprocess.model_dump(),
     )
+    if prediction.tissues is not None:
+        maps[Scheme.TISSUES] = prediction.tissues
     warnings = plausibility.warnings(maps[Scheme.INDIVIDUALS], centreline, prediction.foreground)
     looks = appearance.measure(scan, centreline)
     compared = "not done: the model does not say what its training scans looked like"

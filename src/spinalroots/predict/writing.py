@@ -7,20 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from spinalroots.dataset import label_tables
-from spinalroots.dataset.layout import LABEL_SUFFIX
+from spinalroots.dataset.layout import ALL_ROOTS, LABEL_SUFFIX
 from spinalroots.errors import InputError
 from spinalroots.files import files_together, require_free, sha256, write_bytes, write_json
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, read_image, write_probability, write_volume
 from spinalroots.predict.load import Model
 from spinalroots.predict.scan import Segmentation, segment
-from spinalroots.registry.anatomy import Scheme
+from spinalroots.registry.anatomy import ROOT_TISSUE, Scheme
 
 SMALLEST_MM = 20.0
 """Extent of a scan along each axis."""
 Draw = Callable[[Volume, Volume, Centreline], bytes]
 """Scan, level map and centreline → PNG."""
-_SUFFIX = {scheme: LABEL_SUFFIX[scheme] for scheme in Scheme if scheme is not Scheme.TISSUES}
 
 
 def predict_file(scan_path: Path, out: Path, load: Callable[[], Model], draw: Draw) -> Model:
@@ -38,7 +37,11 @@ def predict_file(scan_path: Path, out: Path, load: Callable[[], Model], draw: Dr
     scan = read_image(scan_path)
     _require_extent(scan_path, scan)
     source = f"predict {Path(scan_path).name} {sha256(scan_path)}"
-    require_free(out, [f"{stem}_{suffix}.nii.gz" for suffix in _SUFFIX.values()], of=source)
+    require_free(
+        out,
+        [f"{stem}_{suffix}.nii.gz" for suffix in (*LABEL_SUFFIX.values(), ALL_ROOTS)],
+        of=source,
+    )
     model = load()
     found = segment(scan, model)
     record = {"scan": Path(scan_path).name, "grid": str(scan.native), **found.record}
@@ -53,11 +56,15 @@ def predict_file(scan_path: Path, out: Path, load: Callable[[], Model], draw: Dr
 
 def _write_maps(stem: Path, scan: Volume, found: Segmentation) -> None:
     """Masks with their label tables, root probability and uncertainty, on the scan's own grid."""
-    for scheme, suffix in _SUFFIX.items():
-        path = stem.with_name(f"{stem.name}_{suffix}")
-        write_volume(path.with_name(f"{path.name}.nii.gz"), found.maps[scheme], native=scan.native)
+    for scheme, labels in found.maps.items():
+        path = stem.with_name(f"{stem.name}_{LABEL_SUFFIX[scheme]}")
+        write_volume(path.with_name(f"{path.name}.nii.gz"), labels, native=scan.native)
         if scheme is not Scheme.ENTITY:
             label_tables.write_all(path, scheme)
+    if Scheme.TISSUES in found.maps:
+        tissues = found.maps[Scheme.TISSUES]
+        mask = tissues.with_data((tissues.data == ROOT_TISSUE).astype(np.uint8))
+        write_volume(stem.with_name(f"{stem.name}_{ALL_ROOTS}.nii.gz"), mask, native=scan.native)
     for suffix, values in (
         ("desc-foreground_probseg", found.prediction.foreground),
         ("desc-uncertainty_map", found.prediction.uncertainty),

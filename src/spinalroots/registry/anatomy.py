@@ -7,7 +7,7 @@ Label values as stored in files (all fit in uint8, 0 is background):
 
 * ``levels``: the spinal level counted from C1 = 1 to S5 = 30, the Spinal Cord Toolbox convention;
 * ``individuals``: ``4 * (level - 1) + 1 + slot``, slots in the order D_L, D_R, V_L, V_R: 1..120;
-* ``entity``: 1; ``tissues``: 1 white matter (the cord), 2 CSF, 3 fat.
+* ``entity``: 1; ``tissues``: 1 white matter (the cord), 2 CSF, 3 fat, 4 roots.
 
 Networks need consecutive classes instead: a :class:`Target` maps between the two.
 """
@@ -71,8 +71,12 @@ LEVELS: tuple[str, ...] = tuple(
 )
 """All 30 spinal levels from the head down."""
 
-TISSUES: tuple[str, ...] = ("WM", "CSF", "fat")
-"""Names of the tissue labels 1, 2, 3 (WM: white matter, which stands for the whole cord)."""
+TISSUES: tuple[str, ...] = ("WM", "CSF", "fat", "roots")
+"""Names of the tissue labels 1 to 4 (WM: white matter, which stands for the whole cord). A map
+that shows `roots` has all of them, dorsal and ventral; annotators draw the first three."""
+
+ROOT_TISSUE = TISSUES.index("roots") + 1
+"""Label of all roots in a tissue map."""
 
 _ROOT_NAME = re.compile(r"^([CTLS]\d{1,2})_([DV])_([LR])$")
 
@@ -207,7 +211,7 @@ def label_colour(scheme: Scheme | str, value: int) -> tuple[int, int, int]:
     if scheme is Scheme.ENTITY:
         return (255, 200, 60)
     if scheme is Scheme.TISSUES:
-        return ((235, 225, 200), (90, 160, 230), (250, 220, 90))[value - 1]
+        return ((235, 225, 200), (90, 160, 230), (250, 220, 90), (255, 140, 60))[value - 1]
     if scheme is Scheme.LEVELS:
         level_index, saturation, brightness = value - 1, 0.85, 1.0
     else:

@@ -18,6 +18,12 @@ class HardnetInference(Section):
     mirroring: bool  # average with the mirrored scan: twice the time
 
 
+class AnatomyInference(Section):
+    """The anatomy network."""
+
+    mirroring: bool  # average with the mirrored scan: twice the time, a steadier cord
+
+
 class NnunetInference(Section):
     """nnU-Net: its sliding window, along a tube around the centreline."""
 

@@ -66,6 +66,20 @@ def bent_labels(labels: torch.Tensor, where: torch.Tensor, voxel_mm: float) -> t
     return bent(shares, where, voxel_mm).argmax(dim=1)
 
 
+def nearest(labels: torch.Tensor, where: torch.Tensor, voxel_mm: float) -> torch.Tensor:
+    """Labels (B, L, L) at the places, each the nearest voxel's: (B, S, S) long."""
+    half = labels.shape[-1] / 2 * voxel_mm
+    found = functional.grid_sample(
+        labels[:, None].float(), where.flip(-1) / half, mode="nearest", align_corners=False
+    )
+    return found[:, 0].round().long()
+
+
+def mirrored(where: torch.Tensor) -> torch.Tensor:
+    """Whether a map (B, S, S, 2) exchanges left and right, (B,) bool."""
+    return where[:, -1, :, 0].mean(dim=1) < where[:, 0, :, 0].mean(dim=1)
+
+
 def draw_field(
     limits: Limits, generator: torch.Generator, batch: int, size: int, voxel_mm: float
 ) -> torch.Tensor:

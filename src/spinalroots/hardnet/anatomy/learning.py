@@ -10,11 +10,10 @@ import numpy as np
 import torch
 
 from spinalroots.hardnet.anatomy.augmentation import augmented
-from spinalroots.hardnet.anatomy.classes import NAMES
 from spinalroots.hardnet.anatomy.limits import Limits
-from spinalroots.hardnet.anatomy.losses import anatomy_loss
+from spinalroots.hardnet.anatomy.losses import anatomy_loss, naming_loss
+from spinalroots.hardnet.anatomy.network import AnatomyNetwork, config, parted
 from spinalroots.hardnet.anatomy.sampling import Slices, draw_rows, neighbour_offsets, take
-from spinalroots.hardnet.network.segmentation import NetworkConfig, SegmentationHardnet
 
 
 @dataclass(frozen=True)
@@ -44,18 +43,18 @@ class Recipe:
     gradient_norm: float = 5.0
     limits: Limits = field(default_factory=Limits)
 
-    def network(self) -> SegmentationHardnet:
+    naming: float = 0.3
+    """Weight of the loss on names, beside that on tissues."""
+
+    def network(self) -> AnatomyNetwork:
         """An untrained network."""
-        config = NetworkConfig.of(
-            self.preset, dim=2, channels=2 * self.neighbours + 1, classes=len(NAMES)
-        )
-        return SegmentationHardnet(config)
+        return AnatomyNetwork(config(self.preset, self.neighbours))
 
 
 def train(
-    slices: Slices, recipe: Recipe, seed: int, report: Callable[[int, float], None] | None = None
-) -> SegmentationHardnet:
-    """A trained network in eval mode; `report(step, loss)` is called after each step."""
+    slices: Slices, recipe: Recipe, seed: int, report: Callable[[int, dict], None] | None = None
+) -> AnatomyNetwork:
+    """A trained network in eval mode; `report(step, losses)` is called after each step."""
     torch.manual_seed(seed)
     rows, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     offsets = torch.from_numpy(neighbour_offsets(recipe.neighbours))
@@ -68,7 +67,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * schedule(step / recipe.steps, recipe.warm_up)
         samples = take(slices, draw_rows(slices, recipe.batch, recipe.neighbours, rows))
-        image, classes = augmented(
+        batch = augmented(
             samples,
             recipe.limits,
             generator,
@@ -76,15 +75,18 @@ def train(
             size=recipe.size,
             voxel_mm=recipe.voxel_mm,
         )
-        loss = anatomy_loss(network(image.contiguous(memory_format=torch.channels_last)), classes)
+        outputs = network.trunk(batch.image.contiguous(memory_format=torch.channels_last))
+        logits, features = parted(outputs)
+        tissues = anatomy_loss(logits, batch.classes)
+        names = naming_loss(network.head, features, batch.names, batch.codes)
         optimizer.zero_grad()
-        loss.backward()
+        (tissues + recipe.naming * names).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.gradient_norm)
         optimizer.step()
         # Follows closely at first: early weights are worth nothing in the average.
         move_average(averaged, network, min(recipe.average, (step + 1) / (step + 10)))
         if report:
-            report(step, loss.item())
+            report(step, {"tissues": tissues.item(), "names": names.item()})
     return averaged.eval()
 
 

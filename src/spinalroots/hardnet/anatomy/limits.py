@@ -34,6 +34,14 @@ class Limits:
     """Largest spread of the noise over CSF's signal."""
     cut_share: float = 0.3
     """Of a field of view that ends within the square."""
+    height_mm: float = 4.0
+    """Spread of the error with which the end of the cord is known."""
+    place: float = 0.15
+    """Spread of the error of an anchor, in vertebrae."""
+    place_stretch: float = 0.05
+    """Spread of the stretch with which a single anchor is carried along the spine."""
+    unknown_height_share: float = 0.1
+    unknown_place_share: float = 0.6
 
 
 NONE = Limits(
@@ -51,5 +59,10 @@ NONE = Limits(
     low_resolution_share=0,
     noise=0,
     cut_share=0,
+    height_mm=0,
+    place=0,
+    place_stretch=0,
+    unknown_height_share=0,
+    unknown_place_share=0,
 )
 """No change but the mirror."""

@@ -1,6 +1,7 @@
 """Straightened slices of many cases in one table, and samples drawn from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,12 +10,26 @@ STRETCH = 1.7
 """Neighbours lie up to this factor closer together or further apart than in the scan."""
 
 
+class Stack(NamedTuple):
+    """A case's straightened slices.
+
+    `image` (S, S, Z): CSF at about 1. `anatomy` (S, S, Z): values of :mod:`.classes`. `roots`
+    (S, S, Z): label value of the root, 0 for none. `inside` (S, S, Z): not padding. `heights_mm`
+    and `places` (Z,): see :mod:`.positions`.
+    """
+
+    image: np.ndarray
+    anatomy: np.ndarray
+    roots: np.ndarray
+    inside: np.ndarray
+    heights_mm: np.ndarray
+    places: np.ndarray
+
+
 @dataclass(frozen=True)
 class Slices:
-    """Slices (N, S, S) of all cases, one case after the other.
+    """Slices (N, S, S) of all cases, one case after the other; arrays as in :class:`Stack`.
 
-    `image`: grey values, any scale. `anatomy`: values of :mod:`.classes`. `roots`: label value of
-    the root (0: none), so that each can have a contrast of its own. `inside`: not padding.
     `first`, `last` (N,): the rows between which a slice's own case lies.
     """
 
@@ -22,35 +37,43 @@ class Slices:
     anatomy: np.ndarray
     roots: np.ndarray
     inside: np.ndarray
+    heights_mm: np.ndarray
+    places: np.ndarray
     first: np.ndarray
     last: np.ndarray
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of it by name, for a file."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True)
 class Samples:
     """A batch: `image` (B, C, S, S) float32, `anatomy` and `roots` (B, C, S, S) uint8 of the same
-    slices, `inside` (B, 1, S, S) bool of the middle one."""
+    slices; of the middle one `inside` (B, 1, S, S) bool, `heights_mm` and `places` (B,)."""
 
     image: torch.Tensor
     anatomy: torch.Tensor
     roots: torch.Tensor
     inside: torch.Tensor
+    heights_mm: torch.Tensor
+    places: torch.Tensor
 
 
-def gather(stacks: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]) -> Slices:
-    """One table of several cases: image, anatomy, roots and inside, (S, S, Z) each."""
-    ends = np.cumsum([stack[0].shape[2] for stack in stacks])
+def gather(stacks: list[Stack]) -> Slices:
+    """One table of several cases."""
+    ends = np.cumsum([stack.image.shape[2] for stack in stacks])
     counts = np.diff(ends, prepend=0)
     columns = [
-        np.concatenate([np.moveaxis(stack[number], 2, 0) for stack in stacks])
-        for number in range(4)
+        np.concatenate([np.moveaxis(one, -1, 0) for one in part])
+        for part in zip(*stacks, strict=True)
     ]
     return Slices(*columns, np.repeat(ends - counts, counts), np.repeat(ends - 1, counts))
 
 
 def draw_rows(slices: Slices, batch: int, neighbours: int, rng: np.random.Generator) -> np.ndarray:
     """Rows (B, 2 neighbours + 1) of as many samples: a slice and those around it, see
-    :func:`spinalroots.hardnet.windows.neighbour_slices`, their distances stretched."""
+    :func:`spinalroots.hardnet.data.channels.neighbour_slices`, their distances stretched."""
     middle = rng.integers(len(slices.image), size=batch)[:, None]
     stretch = np.exp(rng.uniform(-np.log(STRETCH), np.log(STRETCH), (batch, 1)))
     rows = middle + np.rint(neighbour_offsets(neighbours) * stretch).astype(int)
@@ -65,6 +88,8 @@ def take(slices: Slices, rows: np.ndarray) -> Samples:
         torch.from_numpy(slices.anatomy[rows]),
         torch.from_numpy(slices.roots[rows]),
         torch.from_numpy(slices.inside[middle][:, None]),
+        torch.from_numpy(slices.heights_mm[middle]),
+        torch.from_numpy(slices.places[middle]),
     )
 
 
