@@ -16,7 +16,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test ui bench lint lock clean
+.PHONY: help install repro test ui real bench lint lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ test: $(READY) ## Run all tests, the whole pipeline at smoke scale included
 
 ui: $(READY) ## MLflow UI on http://127.0.0.1:5000 (this machine only)
 	$(BIN)/mlflow ui --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db" --host 127.0.0.1 --port $(PORT)
+
+real: $(READY) ## Hold a model against real scans, if there are any: reports/real (ARGS="FOLDER -m MODEL")
+	$(BIN)/spinalroots real $(ARGS)
 
 bench: $(READY) ## Measure speed and memory as ratios: reports/benchmarks.json
 	$(BIN)/python -m benchmarks

@@ -34,6 +34,7 @@ LAYERS = (
     ("predict",),
     ("quantize",),
     ("expert", "report"),
+    ("realscans",),
     ("pipeline",),
     ("console", "stages"),
     ("cli", "__main__"),

@@ -81,6 +81,27 @@ def build_parser() -> argparse.ArgumentParser:
     )
     score.add_argument("--file", type=Path, default=paths.EXPERT_SCORES)
 
+    real = _command(commands, "real", _real, "hold models against real scans that are drawn on")
+    real.add_argument(
+        "folder",
+        type=Path,
+        nargs="?",
+        help=f"scans, and what was drawn on them beside them (default: {paths.REAL_SCANS})",
+    )
+    real.add_argument(
+        "-m",
+        "--model",
+        action="append",
+        help=f"as for predict; repeat it to see several in one table (default: {DEFAULT_MODEL})",
+    )
+    real.add_argument(
+        "--models", type=Path, default=paths.MODELS, help="their folder (default: %(default)s)"
+    )
+    real.add_argument(
+        "-o", "--out", type=Path, default=paths.REAL, help="folder, replaced (default: %(default)s)"
+    )
+    real.add_argument("--device", default="auto", help="auto, cpu or cuda")
+
     labels = _command(commands, "labels", _labels, "the label values, names and colours")
     labels.add_argument(
         "scheme", nargs="?", default="individuals", help="levels, individuals or tissues"
@@ -221,6 +242,32 @@ def _score(options) -> None:
     print(
         f"added to {options.file}, about prediction {version}; `dvc repro` takes it into the tables"
     )
+
+
+def _real(options) -> None:
+    from spinalroots.compute.device import choose_device
+    from spinalroots.predict import load
+    from spinalroots.realscans import run
+
+    folder = options.folder or paths.REAL_SCANS
+    if not folder.is_dir():
+        if options.folder is None:
+            print(f"No real scans in {folder}: nothing to hold a model against.")
+            return
+        raise InputError(
+            folder,
+            expected="a folder with scans and what was drawn on them",
+            found="no such folder",
+            fix="Check the path.",
+        )
+    references = run.read_references(folder)
+    device = choose_device(options.device, "--device")
+    found = [load.find(name, options.models) for name in options.model or [DEFAULT_MODEL]]
+    names = run.short_names(found)
+    models = ((name, load.load(at, device)) for name, at in zip(names, found, strict=True))
+    scored = run.score_models(references, models)
+    print(run.write(options.out, scored, paths.PHANTOM), end="")
+    print(f"wrote {options.out}")
 
 
 def _reconstruct(options) -> None:

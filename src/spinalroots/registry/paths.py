@@ -17,6 +17,8 @@ SCAN_CENTRELINES = CENTRELINES / "raw"
 NNUNET = Path("data/nnunet")
 """A folder a row: `raw` and `preprocessed` as nnU-Net names them."""
 PREDICTIONS, POSTPROCESSED = Path("data/predictions"), Path("data/postprocessed")
+REAL_SCANS = Path("../shared/real")
+"""Real scans with drawings, where there are any; no stage reads them."""
 EXPERT_SCORES = Path("data/expert_scores.csv")
 
 MODELS = Path("models")
@@ -32,6 +34,8 @@ REPORTS = Path("reports")
 FIGURES = REPORTS / "figures"
 TUNING = REPORTS / "tuning"
 RECONSTRUCTION = REPORTS / "reconstruction"
+REAL = REPORTS / "real"
+"""Table and pictures of models on real scans."""
 CHECK, CHECK_PAGE = REPORTS / "check.json", REPORTS / "check.html"
 METRICS, PLAUSIBILITY = REPORTS / "metrics.json", REPORTS / "plausibility.json"
 METRICS_CASES, METRICS_SUMMARY = REPORTS / "metrics_cases.csv", REPORTS / "metrics_summary.csv"

@@ -1,0 +1,1 @@
+"""Models against real scans that a person drew on: figures, tables, pictures."""
