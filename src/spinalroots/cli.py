@@ -67,6 +67,26 @@ def build_parser() -> argparse.ArgumentParser:
     reconstruct.add_argument("individuals", type=Path, help="individual map, NIfTI, values 1..120")
     reconstruct.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
 
+    rename = _command(
+        commands, "rename", _rename, "move all names of finished maps one or two levels up or down"
+    )
+    rename.add_argument(
+        "maps", type=Path, nargs="+", help="level or individual maps, or the folder of a prediction"
+    )
+    rename.add_argument(
+        "--shift",
+        type=int,
+        choices=(-2, -1, 1, 2),
+        required=True,
+        help="+1: one level further down (caudal), what is called L3 becomes L4; -1: L3 becomes L2",
+    )
+    rename.add_argument(
+        "-o", "--out", type=Path, required=True, help="folder for the results; nothing is replaced"
+    )
+    rename.add_argument(
+        "--scheme", choices=("levels", "individuals"), help="of a map whose name does not tell"
+    )
+
     score = _command(commands, "score", _score, "add an expert's score of a pre-annotation")
     score.add_argument("case", help="case name such as sub-001")
     score.add_argument("--score", type=float, required=True, help="0.5 no help … 1.0 nothing to do")
@@ -268,6 +288,15 @@ def _real(options) -> None:
     scored = run.score_models(references, models)
     print(run.write(options.out, scored, paths.PHANTOM), end="")
     print(f"wrote {options.out}")
+
+
+def _rename(options) -> None:
+    from spinalroots.predict.rename import rename
+    from spinalroots.registry.anatomy import Scheme
+
+    scheme = Scheme(options.scheme) if options.scheme else None
+    written = rename(options.maps, options.shift, options.out, scheme)
+    print(f"wrote {len(written)} files into {options.out}")
 
 
 def _reconstruct(options) -> None:

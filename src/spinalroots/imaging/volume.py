@@ -193,6 +193,22 @@ def write_probability(path: Path, volume: Volume, *, native: Grid | None = None)
     _write(path, image)
 
 
+def rewrite_labels(source: Path, path: Path, table: np.ndarray) -> None:
+    """Write the label map `source` with other values, its header and its voxel order as they are.
+
+    :param table: (256,) uint8, the new value of each value.
+    :raises InputError: as :func:`read_labels`.
+    """
+    read_labels(source)
+    image = _open(source)
+    labels = np.asarray(_values(source, image)).astype(np.uint8)
+    header = image.header.copy() if isinstance(image, nib.Nifti1Pair) else None
+    renamed = nib.Nifti1Image(table[labels], image.affine, header)
+    renamed.set_data_dtype(np.uint8)
+    renamed.header.set_slope_inter(1, 0)
+    _write(path, renamed)
+
+
 def _image(path: Path, volume: Volume, native: Grid | None) -> nib.Nifti1Image:
     data, affine = volume.data, volume.affine
     if native is not None:

@@ -28,6 +28,12 @@ DISCS: tuple[str, ...] = tuple(
 )
 """Every disc that has a position, from the head down: T8/T9 … S3/S4."""
 
+DISC_VALUES: dict[int, str] = {LEVELS.index(disc.split("/")[1]): disc for disc in DISCS}
+"""Value in a disc label file → disc: the number, counted from C1, of the vertebra below it, so that
+C2/C3 is 3, T12/L1 is 20 and L5/S1 is 25. [Spinal Cord Toolbox, "Applying the labeling algorithm":
+`…_labeled_discs.nii.gz`; TotalSpineSeg, README: `step1_levels`.] (There is no vertebra C8: below
+it a vertebra's number is that of the spinal level above.)"""
+
 SHORTEST, LONGEST = 0.6, 1.6
 """Distance of two discs over the standard one, between a child's or a collapsed vertebra and a tall
 person's. A disc that was counted wrong beside its neighbour is off by a factor of two."""
