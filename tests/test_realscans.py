@@ -56,7 +56,7 @@ def masks(drawn: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def grouped(*names: str) -> dict[str, dict[str, str]]:
-    found = naming.group(Path(name) for name in names)
+    found = naming.group([Path(name) for name in names])
     return {
         one.scan.name: {kind: path.name for kind, path in one.drawings.items()} for one in found
     }
@@ -86,6 +86,8 @@ def test_a_drawing_belongs_to_the_scan_that_it_is_named_after():
         ("sub-01_T2w.nii.gz", "sub-01_label-roots_mask.nii.gz", "roots"),
         ("patient7.nii", "patient7-Tissues.nii.gz", "tissues"),
         ("image.nii.gz", "drawn_sac_gt.nii.gz", "sac"),
+        ("t2_cord.nii.gz", "t2_cord_tissues-manual.nii.gz", "tissues"),
+        ("discs.nii.gz", "discs_roots.nii.gz", "roots"),
         ("sub-01_acq-sc_T2w.nii.gz", "sub-01_acq-sc_T2w_centerline.nii.gz", "line"),
     ],
 )

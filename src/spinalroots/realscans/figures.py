@@ -75,13 +75,15 @@ def overlay(result: Result) -> bytes:
             axes = _square(figure, left, rows * SQUARE_IN - (line + 1) * SQUARE_IN + 0.2)
             _draw(axes, reference.scan, reference.middle, z, window, masks)
             if line == 0:
-                title = ("scan", "drawn by hand", f"found by {result.model}")[column]
+                title = ("scan", "drawn by hand", "found")[column]
                 axes.set_title(title, color="white", fontsize=8, pad=3)
             if column == 0:
                 _note(axes, f"z {z}")
     names = ((_ROOTS_COLOUR, "roots"), (_CORD_COLOUR, "cord"), (_SAC_COLOUR, "sac"))
     for place, (colour, name) in enumerate(names):
-        figure.text(0.35 + 0.15 * place, 0.01, name, color=colour, fontsize=8, weight="bold")
+        figure.text(0.02 + 0.06 * place, 0.01, name, color=colour, fontsize=8, weight="bold")
+    where = f"{reference.name}, found by {result.model}"
+    figure.text(0.98, 0.01, where, color="white", fontsize=8, ha="right")
     return pictures.png(figure)
 
 

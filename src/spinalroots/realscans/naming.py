@@ -21,7 +21,7 @@ only one. Other drawings, such as rootlets of some levels, are no reference for 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,22 +72,20 @@ def find(folder: Path) -> list[Files]:
     return found
 
 
-def group(paths: Iterable[Path]) -> list[Files]:
+def group(paths: Sequence[Path]) -> list[Files]:
     """The scans among the files of one folder that something is drawn on.
 
     :raises InputError: a drawing whose scan cannot be told.
     """
-    drawings: list[tuple[Path, str, str]] = []
-    scans: dict[str, Path] = {}
-    for path in paths:
-        begins, kind = meaning(path)
-        if kind is not None:
-            drawings.append((path, begins, kind))
-        elif path.suffix != ".csv" and _may_be_scan(_words(_stem(path))):
-            scans[_stem(path)] = path
+    images = {_stem(path): path for path in paths if path.suffix != ".csv"}
+    drawings = [(path, *meaning(path)) for path in paths]
+    drawn_on = {begins for _, begins, kind in drawings if kind is not None}
+    drawings = [one for one in drawings if one[2] is not None and _stem(one[0]) not in drawn_on]
+    for path, _, _ in drawings:
+        images.pop(_stem(path), None)
     found: dict[Path, Files] = {}
     for path, begins, kind in sorted(drawings, key=lambda one: _rank(one[0])):
-        files = found.setdefault(scan := _scan_of(path, begins, scans), Files(scan))
+        files = found.setdefault(scan := _scan_of(path, begins, images), Files(scan))
         files.drawings.setdefault(kind, path)
     return [found[scan] for scan in sorted(found)]
 
@@ -112,14 +110,11 @@ def meaning(path: Path) -> tuple[str, str | None]:
     return stem, None
 
 
-def _may_be_scan(words: list[str]) -> bool:
-    return words[-1] in _A_SCAN or not _NO_SCAN & set(words)
-
-
-def _scan_of(drawing: Path, begins: str, scans: dict[str, Path]) -> Path:
-    if begins in scans:
-        return scans[begins]
-    fitting = [scan for stem, scan in scans.items() if stem.startswith(begins)]
+def _scan_of(drawing: Path, begins: str, images: dict[str, Path]) -> Path:
+    if begins in images:
+        return images[begins]
+    scans = {stem: path for stem, path in images.items() if _may_be_scan(_words(stem))}
+    fitting = [path for stem, path in scans.items() if stem.startswith(begins)]
     for candidates in (fitting, list(scans.values())):
         if len(candidates) == 1:
             return candidates[0]
@@ -130,6 +125,10 @@ def _scan_of(drawing: Path, begins: str, scans: dict[str, Path]) -> Path:
         found=f"these scans: {there}",
         fix="Name the drawing after its scan.",
     )
+
+
+def _may_be_scan(words: list[str]) -> bool:
+    return words[-1] in _A_SCAN or not _NO_SCAN & set(words)
 
 
 def by_hand(path: Path) -> bool:
