@@ -144,7 +144,38 @@ def test_a_mask_of_its_own_wins_over_the_tissue_drawing_and_labels_may_be_others
     assert found.conus_z == 18
 
 
-@pytest.mark.parametrize("slices", [[14, 5], [5, 30], [-1, 5], [5], "5-14", [[1, 2], [3]], None])
+def test_a_corrected_tissue_map_of_predict_is_a_drawing_too(folder):
+    case = folder / "one"
+    for path in case.glob("t2_tissues*"):
+        path.unlink()
+    corrected = np.array([0, 2, 4, 1], np.uint8)[drawing()]
+    corrected[0, 0] = 3
+    write_volume(case / "t2_label-tissues_dseg.nii.gz", Volume(corrected, AFFINE))
+    (found,) = run.read_references(folder)
+    for part, mask in masks(drawing()).items():
+        assert np.array_equal(found.masks[part], mask)
+
+
+def test_trusted_slices_may_be_said_for_all_parts_at_once(folder):
+    told = {"trusted_z": [3, 20], "cord_trusted_z": None}
+    (folder / "one" / "t2_tissues-manual.json").write_text(json.dumps(told))
+    (found,) = run.read_references(folder)
+    ranges = {part: np.flatnonzero(one)[[0, -1]].tolist() for part, one in found.trusted.items()}
+    assert ranges == {"roots": [3, 20], "sac": [3, 20], "cord": [18, 27]}
+    told = {"trusted_z": {"sac": [3, 20]}}
+    (folder / "one" / "t2_tissues-manual.json").write_text(json.dumps(told))
+    (found,) = run.read_references(folder)
+    ranges = {part: np.flatnonzero(one)[[0, -1]].tolist() for part, one in found.trusted.items()}
+    assert ranges == {"roots": [4, 15], "sac": [3, 20], "cord": [18, 27]}
+
+
+def test_labels_that_cannot_be_read_are_an_error(folder):
+    (folder / "one" / "t2_tissues-manual.json").write_text(json.dumps({"labels": {"CSF": 1}}))
+    with pytest.raises(InputError, match=r"labels: expected what each value means"):
+        run.read_references(folder)
+
+
+@pytest.mark.parametrize("slices", [[14, 5], [5, 30], [-1, 5], [5], "5-14", [[1, 2], [3]]])
 def test_slices_that_the_scan_does_not_have_are_an_error_that_shows_how(folder, slices):
     (folder / "one" / "t2_tissues-manual.json").write_text(json.dumps({"roots_trusted_z": slices}))
     with pytest.raises(InputError, match=r"roots_trusted_z: expected .*\[4, 15\].*from 0 to 29"):
@@ -276,19 +307,38 @@ def test_the_lines_distance_is_measured_in_the_axial_plane_in_mm():
 
 
 def test_a_tissue_map_shows_all_parts_and_a_one_stage_model_roots_alone():
-    tissues = np.array([0, 2, 4, 1, 3], np.uint8)
-    named = SimpleNamespace(data=np.array([0, 0, 1, 0, 0]))
-    maps = {Scheme.ENTITY: named}
-    found = results.masks_of(SimpleNamespace(tissues=SimpleNamespace(data=tissues), maps=maps))
+    maps = {
+        Scheme.ENTITY: SimpleNamespace(data=np.array([0, 0, 1, 0, 0])),
+        Scheme.TISSUES: SimpleNamespace(data=np.array([0, 2, 4, 1, 3], np.uint8)),
+    }
+    found = results.masks_of(SimpleNamespace(maps=maps))
     assert {part: mask.tolist() for part, mask in found.items()} == {
         "roots": [False, False, True, False, False],
         "sac": [False, True, True, True, False],
         "cord": [False, False, False, True, False],
     }
-    found = results.masks_of(SimpleNamespace(tissues=None, maps=maps))
+    del maps[Scheme.TISSUES]
+    found = results.masks_of(SimpleNamespace(maps=maps))
     assert {part: mask.tolist() for part, mask in found.items()} == {
-        "roots": (named.data > 0).tolist()
+        "roots": [False, False, True, False, False]
     }
+
+
+def test_every_model_is_run_on_every_scan(folder, monkeypatch):
+    def segment(scan, model):
+        """As good as the drawing, or a voxel beside it."""
+        tissues = np.roll(np.array([0, 2, 4, 1])[drawing()], model, axis=1)
+        maps = {Scheme.TISSUES: SimpleNamespace(data=tissues)}
+        return SimpleNamespace(maps=maps, centreline=middle_line())
+
+    monkeypatch.setattr(run, "segment", segment)
+    scored = run.score_models(run.read_references(folder), [("right", 0), ("beside", 1)])
+    assert [(one.model, one.scores["roots"].dice) for one in scored] == [
+        ("right", 1),
+        ("beside", 0),
+    ]
+    assert [one.scores["roots"].precision_1vox for one in scored] == [1, 1]
+    assert [round(one.scores["cord"].recall, 3) for one in scored] == [1, 0.667]
 
 
 def test_models_stand_side_by_side_in_table_and_files(folder, tmp_path):

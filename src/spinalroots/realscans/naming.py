@@ -79,8 +79,8 @@ def group(paths: Sequence[Path]) -> list[Files]:
     """
     images = {_stem(path): path for path in paths if path.suffix != ".csv"}
     drawings = [(path, *meaning(path)) for path in paths]
-    drawn_on = {begins for _, begins, kind in drawings if kind is not None}
-    drawings = [one for one in drawings if one[2] is not None and _stem(one[0]) not in drawn_on]
+    drawn_on = {begins for _, begins, kind in drawings if kind}
+    drawings = [one for one in drawings if one[2] and _stem(one[0]) not in drawn_on]
     for path, _, _ in drawings:
         images.pop(_stem(path), None)
     found: dict[Path, Files] = {}
@@ -90,24 +90,24 @@ def group(paths: Sequence[Path]) -> list[Files]:
     return [found[scan] for scan in sorted(found)]
 
 
-def meaning(path: Path) -> tuple[str, str | None]:
-    """How the name of a drawing's scan begins, and the drawing's kind; None if it is no drawing.
+def meaning(path: Path) -> tuple[str, str]:
+    """How the name of a drawing's scan begins, and the drawing's kind; "" if it is no drawing.
 
     >>> meaning(Path("t2_lumbar_tissues-manual.nii.gz"))
     ('t2_lumbar', 'tissues')
     >>> meaning(Path("sub-01_T2w_label-cord_mask.nii.gz"))
     ('sub-01_T2w', 'cord')
     >>> meaning(Path("t2_lumbar.nii.gz"))
-    ('t2_lumbar', None)
+    ('t2_lumbar', '')
     """
     stem = _stem(path)
     if _words(stem)[-1] in _A_SCAN:
-        return stem, None
+        return stem, ""
     for match in reversed(list(re.finditer(r"[^-_.]+", stem))):
-        kind = _KIND.get(match.group().lower())
-        if kind is not None and (kind == LINE or path.suffix != ".csv"):
+        kind = _KIND.get(match.group().lower(), "")
+        if kind and (kind == LINE or path.suffix != ".csv"):
             return re.sub(r"([-_.]|[-_.](label|desc))+$", "", stem[: match.start()]), kind
-    return stem, None
+    return stem, ""
 
 
 def _scan_of(drawing: Path, begins: str, images: dict[str, Path]) -> Path:

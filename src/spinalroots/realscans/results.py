@@ -7,18 +7,15 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from spinalroots.imaging import centreline_mask
 from spinalroots.imaging.centreline import Centreline
-from spinalroots.imaging.volume import Volume
 from spinalroots.predict.scan import Segmentation
-from spinalroots.realscans.naming import CORD, ROOTS, SAC
-from spinalroots.realscans.reference import CHOSE_DESIGNS, PARTS, Reference
+from spinalroots.realscans.drawing import PARTS, parts_of
+from spinalroots.realscans.naming import ROOTS
+from spinalroots.realscans.reference import CHOSE_DESIGNS, Reference
 from spinalroots.realscans.scores import THIRDS, Agreement, agreement, line_errors_mm
-from spinalroots.registry.anatomy import Scheme
+from spinalroots.registry.anatomy import Scheme, label_names
 from spinalroots.report.blocks import number
 
-_ROOTS_VALUE = 4
-"""In a tissue map that shows roots, beside the cord's value and CSF's."""
 _SHOWN = {
     "model": "model",
     "scan": "scan",
@@ -51,15 +48,9 @@ class Result:
 
 def masks_of(found: Segmentation) -> dict[str, np.ndarray]:
     """Part → bool (X, Y, Z). A model without a tissue map shows the roots that it names, alone."""
-    tissues: Volume | None = getattr(found, "tissues", None)
-    if tissues is None:
+    if Scheme.TISSUES not in found.maps:
         return {ROOTS: found.maps[Scheme.ENTITY].data > 0}
-    cord, csf = centreline_mask.CORD, centreline_mask.CSF
-    return {
-        ROOTS: tissues.data == _ROOTS_VALUE,
-        SAC: np.isin(tissues.data, (cord, csf, _ROOTS_VALUE)),
-        CORD: tissues.data == cord,
-    }
+    return parts_of(found.maps[Scheme.TISSUES].data, label_names(Scheme.TISSUES))
 
 
 def score(
