@@ -96,7 +96,7 @@ def test_an_anchor_outside_the_scan_is_refused():
     corner = (affine @ [59.4, 79.4, 29.4, 1])[:3]
     beyond = (affine @ [60.6, 79.4, 29.4, 1])[:3]
     anchors = [Anchor("L1/L2", tuple(corner)), Anchor("T12/L1", tuple(beyond))]
-    assert inside(anchors, grid) == [True, False]
+    assert inside(anchors, grid).tolist() == [True, False]
     require_inside(anchors[:1], grid)
     with pytest.raises(InputError, match=r"anchor T12/L1.*LPS"):
         require_inside(anchors, grid)

@@ -211,7 +211,11 @@ def test_without_uncertainty_there_is_no_such_map(place, settings):
         def predict(self, *arguments):
             found = super().predict(*arguments)
             return SimpleNamespace(
-                labels=found.labels, foreground=found.foreground, uncertainty=None, tissues=None
+                labels=found.labels,
+                foreground=found.foreground,
+                uncertainty=None,
+                tissues=None,
+                conus_mm=None,
             )
 
     run(place, settings, predictor=Plain())

@@ -41,6 +41,22 @@ def build_parser() -> argparse.ArgumentParser:
         "--models", type=Path, default=paths.MODELS, help="their folder (default: %(default)s)"
     )
     predict.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    predict.add_argument(
+        "--anchor",
+        action="append",
+        default=[],
+        metavar="DISC=X,Y,Z",
+        help="a point in or behind a disc that level names are to rest on, such as "
+        "L1/L2=-3.5,20,-41, in RAS+ mm as 3D Slicer shows them (from LPS, turn the sign of X and "
+        "Y); may be given for several discs",
+    )
+    predict.add_argument(
+        "--discs",
+        type=Path,
+        metavar="FILE",
+        help="disc labels in the scan's space: SCT's …_labeled_discs.nii.gz, TotalSpineSeg's "
+        "step1_levels",
+    )
 
     ingest = _command(commands, "ingest", _ingest, "bring scans, with or without masks, into data/")
     ingest.add_argument(
@@ -175,17 +191,22 @@ def _labels(options) -> None:
 
 def _predict(options) -> None:
     from spinalroots.compute.device import choose_device
+    from spinalroots.imaging.anchors import Anchor
     from spinalroots.predict import load
     from spinalroots.predict.writing import predict_file
     from spinalroots.report import figures
 
     folder = load.find(options.model, options.models)
     device = choose_device(options.device, "--device")
-    model = predict_file(
-        options.scan, options.out, lambda: load.load(folder, device), figures.preview
+    told = predict_file(
+        options.scan,
+        options.out,
+        lambda: load.load(folder, device),
+        figures.preview,
+        anchors=[Anchor.parse(text) for text in options.anchor],
+        discs=options.discs,
     )
-    if model.refused:
-        print(f"The network ran, and not its export: {model.refused}", file=sys.stderr)
+    print("\n".join(told), file=sys.stderr)
     print(f"wrote {options.out}")
 
 

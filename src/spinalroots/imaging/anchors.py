@@ -97,13 +97,12 @@ def read_discs(path: Path) -> tuple[Anchor, ...]:
     return tuple(found)
 
 
-def inside(anchors: Sequence[Anchor], grid: Grid) -> list[bool]:
-    """Which anchors lie in a voxel of the grid."""
-    if not anchors:
-        return []
-    voxels = grid.to_voxels(np.array([anchor.ras_mm for anchor in anchors]))
+def inside(anchors: Sequence[Anchor], grid: Grid) -> np.ndarray:
+    """Which anchors (N,) bool lie in a voxel of the grid."""
+    points_mm = np.array([anchor.ras_mm for anchor in anchors]).reshape(-1, 3)
+    voxels = grid.to_voxels(points_mm)
     within = (voxels >= -0.5) & (voxels <= np.array(grid.shape) - 0.5)
-    return within.all(axis=1).tolist()
+    return np.asarray(within.all(axis=1))
 
 
 def require_inside(anchors: Sequence[Anchor], grid: Grid) -> None:

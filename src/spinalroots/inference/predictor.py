@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
 from spinalroots.errors import InputError
+from spinalroots.imaging.anchors import Anchor
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
 from spinalroots.registry.anatomy import Target
@@ -27,12 +28,14 @@ SURE = 0.999
 class Prediction:
     """`labels`: stored label values (uint8) on the scan's RAS+ grid; `foreground`: P(any root);
     `uncertainty`: see :func:`uncertainty`, if the predictor gives it; `tissues`: stored tissue
-    labels (uint8) with all roots, of a predictor that knows them."""
+    labels (uint8) with all roots, of a predictor that knows them; `conus_mm` (3,): where the cord
+    ends in them, RAS+ mm, None where it does not in the scan."""
 
     labels: Volume
     foreground: Volume
     uncertainty: Volume | None = None
     tissues: Volume | None = None
+    conus_mm: np.ndarray | None = field(default=None, kw_only=True)
 
 
 class Predictor(Protocol):
@@ -61,6 +64,20 @@ class Predictor(Protocol):
         self, scan: Volume, centreline: Centreline, runner: Runner | None = None
     ) -> Prediction:
         """Labels and root probability on the scan's RAS+ grid; `runner` replaces the network."""
+
+
+@runtime_checkable
+class TakesAnchors(Protocol):
+    """A predictor whose names can rest on discs that were seen."""
+
+    def predict_anchored(
+        self,
+        scan: Volume,
+        centreline: Centreline,
+        runner: Runner | None,
+        anchors: Sequence[Anchor],
+    ) -> Prediction:
+        """As :meth:`Predictor.predict`."""
 
 
 def torch_runner(network: torch.nn.Module) -> Runner:

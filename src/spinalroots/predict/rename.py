@@ -52,9 +52,9 @@ def rename(
         _require_names(path, of, shift)
     names = [_written(path) for path in maps] + [path.name for path in others]
     digests = " ".join(sorted(sha256(path) for path in (*maps, *others)))
-    source = f"rename {shift:+d} {digests}"
-    require_free(out, names, of=source)
-    with files_together(out, of=source) as folder:
+    made_of = f"rename {shift:+d} {digests}"
+    require_free(out, names, of=made_of)
+    with files_together(out, of=made_of) as folder:
         for path, of in maps.items():
             target = folder / _written(path)
             rewrite_labels(path, target, table(of, shift))

@@ -1,17 +1,20 @@
 """A scan and a loaded model in, root maps on the scan's RAS+ grid out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from spinalroots import __version__
 from spinalroots.imaging import centreline_image
+from spinalroots.imaging.anchors import Anchor, placed
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
-from spinalroots.inference.predictor import Prediction
+from spinalroots.inference.predictor import Prediction, TakesAnchors
 from spinalroots.postprocess.sides import root_maps
+from spinalroots.predict import naming
 from spinalroots.predict.load import Model
 from spinalroots.quality import appearance, plausibility
 from spinalroots.registry.anatomy import Scheme, voxels_by_name
+from spinalroots.registry.vertebrae import require_possible
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,20 @@ class Segmentation:
     record: dict
 
 
-def segment(scan: Volume, model: Model) -> Segmentation:
-    """Centreline, network, clean-up and warnings; `scan` (X, Y, Z) float32, RAS+."""
+def segment(scan: Volume, model: Model, anchors: Sequence[Anchor] = ()) -> Segmentation:
+    """Centreline, network, clean-up and warnings.
+
+    :param scan: (X, Y, Z) float32, RAS+.
+    :param anchors: discs that the names are to rest on, if the model can.
+    :raises InputError: anchors that do not fit the centreline or one another.
+    """
     centreline = centreline_image.find(scan, model.settings.centreline)
-    prediction = model.predictor.predict(scan, centreline, model.runner)
+    require_possible(placed(anchors, centreline))
+    predictor = model.predictor
+    if anchors and isinstance(predictor, TakesAnchors):
+        prediction = predictor.predict_anchored(scan, centreline, model.runner, anchors)
+    else:
+        prediction = predictor.predict(scan, centreline, model.runner)
     maps = root_maps(
         prediction.labels,
         model.predictor.target,
@@ -51,6 +64,9 @@ def segment(scan: Volume, model: Model) -> Segmentation:
         "spinalroots": __version__,
         "centreline": centreline.source,
         "voxels": voxels_by_name(maps[Scheme.INDIVIDUALS].data, Scheme.INDIVIDUALS),
+        "naming": naming.record(
+            prediction, anchors, takes_anchors=isinstance(predictor, TakesAnchors)
+        ),
         "appearance": appearance.as_json(looks),
         "appearance_compared": compared,
         "warnings": warnings,

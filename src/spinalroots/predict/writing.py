@@ -1,7 +1,7 @@
 """One patient's scan as files: what `spinalroots predict` reads, and what it leaves in a folder."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,10 @@ from spinalroots.dataset import label_tables
 from spinalroots.dataset.layout import ALL_ROOTS, LABEL_SUFFIX
 from spinalroots.errors import InputError
 from spinalroots.files import files_together, require_free, sha256, write_bytes, write_json
+from spinalroots.imaging.anchors import Anchor, inside, read_discs, require_inside
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, read_image, write_probability, write_volume
+from spinalroots.predict import naming
 from spinalroots.predict.load import Model
 from spinalroots.predict.scan import Segmentation, segment
 from spinalroots.registry.anatomy import ROOT_TISSUE, Scheme
@@ -22,7 +24,15 @@ Draw = Callable[[Volume, Volume, Centreline], bytes]
 """Scan, level map and centreline → PNG."""
 
 
-def predict_file(scan_path: Path, out: Path, load: Callable[[], Model], draw: Draw) -> Model:
+def predict_file(
+    scan_path: Path,
+    out: Path,
+    load: Callable[[], Model],
+    draw: Draw,
+    *,
+    anchors: Sequence[Anchor] = (),
+    discs: Path | None = None,
+) -> list[str]:
     """Segment one scan and write masks, label tables, maps, a JSON and a picture.
 
     Everything is computed first; then all files appear at once, beside what else is there. A mask
@@ -30,12 +40,17 @@ def predict_file(scan_path: Path, out: Path, load: Callable[[], Model], draw: Dr
     beginning.
 
     :param load: gives the model, once it is clear that scan and folder can be used.
-    :raises InputError: the scan, the folder or the model cannot be used.
+    :param anchors: discs in the scan that level names are to rest on.
+    :param discs: a disc label file with more of them; those outside the scan are left out.
+    :return: what a person should hear at once.
+    :raises InputError: the scan, the folder, the discs or the model cannot be used.
     """
     _require_writable(Path(out))
     stem = Path(scan_path).name.removesuffix(".gz").removesuffix(".nii")
     scan = read_image(scan_path)
     _require_extent(scan_path, scan)
+    require_inside(anchors, scan.grid)
+    seen = _in_scan(discs, scan) if discs else ()
     source = f"predict {Path(scan_path).name} {sha256(scan_path)}"
     require_free(
         out,
@@ -43,7 +58,7 @@ def predict_file(scan_path: Path, out: Path, load: Callable[[], Model], draw: Dr
         of=source,
     )
     model = load()
-    found = segment(scan, model)
+    found = segment(scan, model, (*anchors, *seen))
     record = {"scan": Path(scan_path).name, "grid": str(scan.native), **found.record}
     with files_together(out, of=source) as folder:
         _write_maps(folder / stem, scan, found)
@@ -51,7 +66,22 @@ def predict_file(scan_path: Path, out: Path, load: Callable[[], Model], draw: Dr
         write_json(folder / f"{stem}_prediction.json", record)
         picture = draw(scan, found.maps[Scheme.LEVELS], found.centreline)
         write_bytes(folder / f"{stem}_preview.png", picture)
-    return model
+    told = [f"The network ran, and not its export: {model.refused}"] if model.refused else []
+    return [*told, naming.told(found.record["naming"])]
+
+
+def _in_scan(discs: Path, scan: Volume) -> tuple[Anchor, ...]:
+    """The discs of a label file that lie in the scan."""
+    found = read_discs(discs)
+    seen = [one for one, within in zip(found, inside(found, scan.grid), strict=True) if within]
+    if not seen:
+        raise InputError(
+            discs,
+            expected="discs that lie in the scan, in scanner coordinates",
+            found=f"{', '.join(one.disc for one in found)} outside of it",
+            fix="Give the disc labels of this scan, or of one of the same session.",
+        )
+    return tuple(seen)
 
 
 def _write_maps(stem: Path, scan: Volume, found: Segmentation) -> None:

@@ -14,6 +14,7 @@ from spinalroots.hardnet.anatomy.prediction import Found, find, inputs, largest_
 from spinalroots.hardnet.anatomy.sampling import neighbour_offsets
 from spinalroots.hardnet.data.straighten import InputSpec, Placement, bend_back, plan, straighten
 from spinalroots.hardnet.network.segmentation import SegmentationHardnet
+from spinalroots.imaging.anchors import Anchor, vertebral_positions
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
 from spinalroots.inference.predictor import Prediction, Runner, torch_runner, uncertainty
@@ -65,10 +66,11 @@ class AnatomyPredictor:
         scan: Volume,
         centreline: Centreline,
         runner: Runner | None = None,
-        places: Sequence[float] | None = None,
+        anchors: Sequence[Anchor] = (),
     ) -> tuple[Found, Placement]:
         """What there is, on the straightened grid, and the way back."""
         placement = plan(scan.grid, centreline, self.spec)
+        middles_mm = _middles_mm(placement, centreline)
         values = straighten(scan.data.astype(np.float32, copy=False), placement)
         found = find(
             values,
@@ -79,6 +81,7 @@ class AnatomyPredictor:
             slice_mm=float(placement.squares.grid.spacing_mm[2]),
             neighbours=self.neighbours,
             mirroring=self.inference.mirroring,
+            places=vertebral_positions(middles_mm, centreline, anchors),
         )
         return found, placement
 
@@ -86,7 +89,17 @@ class AnatomyPredictor:
         self, scan: Volume, centreline: Centreline, runner: Runner | None = None
     ) -> Prediction:
         """Labels, P(root), uncertainty and tissues on the scan's RAS+ grid."""
-        found, placement = self.find(scan, centreline, runner)
+        return self.predict_anchored(scan, centreline, runner, ())
+
+    def predict_anchored(
+        self,
+        scan: Volume,
+        centreline: Centreline,
+        runner: Runner | None,
+        anchors: Sequence[Anchor],
+    ) -> Prediction:
+        """As :meth:`predict`, the names resting on discs that were seen."""
+        found, placement = self.find(scan, centreline, runner, anchors)
         box = placement.box
         own = found.tissues[ROOT] * found.levels[1:BELOW] * (1 - found.ventral)
         chances = bend_back(np.concatenate([found.tissues[1:], own]), placement)
@@ -103,7 +116,14 @@ class AnatomyPredictor:
             _whole(scan, tissues[ROOT], box),
             _whole(scan, doubt, box),
             _whole(scan, TISSUE_OF[classes], box),
+            conus_mm=None if found.end is None else _middles_mm(placement, centreline)[found.end],
         )
+
+
+def _middles_mm(placement: Placement, centreline: Centreline) -> np.ndarray:
+    """Where the centreline crosses each slice (Z,) of the stack: (Z, 3) in RAS+ mm."""
+    grid = placement.squares.grid
+    return grid.to_mm(np.column_stack([centreline.in_slices(grid), np.arange(grid.shape[2])]))
 
 
 def _whole(scan: Volume, part: np.ndarray, box) -> Volume:
