@@ -178,6 +178,22 @@ def test_entity_levels_and_individuals_tell_the_same_story(spatial_draws):
     assert (warped[Scheme.LEVELS][~named] == 18).any()
 
 
+def test_an_unnamed_root_stays_in_one_piece_and_out_of_the_named_ones(spatial_draws):
+    for roots, source in spatial_draws[:6]:
+        thread = np.zeros_like(roots)
+        thread[23:25, 30, 25:65] = 1
+        thread[roots > 0] = 0
+        entity = ((roots > 0) | (thread > 0)).astype(np.uint8)
+        warped = labels.warp_labels({Scheme.ENTITY: entity, Scheme.INDIVIDUALS: roots}, source)
+        named = warped[Scheme.INDIVIDUALS]
+        unnamed = (warped[Scheme.ENTITY] > 0) & (named == 0)
+        assert pieces(unnamed) == pieces(thread) == 1
+        assert unnamed.sum() > 0.7 * thread.sum()
+        assert ((named > 0) <= (warped[Scheme.ENTITY] > 0)).all()
+        alone = labels.warp_labels({Scheme.INDIVIDUALS: roots}, source)[Scheme.INDIVIDUALS]
+        assert np.array_equal(named, alone)
+
+
 def test_an_empty_map_stays_empty():
     empty = np.zeros((5, 6, 7), np.uint8)
     warped = labels.warp_labels({Scheme.LEVELS: empty, Scheme.TISSUES: empty}, identity((5, 6, 7)))

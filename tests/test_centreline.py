@@ -68,6 +68,16 @@ def test_a_mask_s_centreline_runs_through_the_cord_and_below_it_through_the_sac(
     assert distance.max() < 0.8
 
 
+def test_roots_that_fill_the_back_of_the_sac_do_not_move_its_centreline():
+    whole, _ = _tissues()
+    back = np.arange(whole.data.shape[1])[:, None] * whole.spacing_mm[1] < 14
+    roots = (whole.data == 2) & back
+    left = whole.with_data(np.where(roots, 0, whole.data))
+    expected = from_masks(whole).points_mm
+    assert np.array_equal(from_masks(left, roots=roots).points_mm, expected)
+    assert np.abs(from_masks(left).points_mm - expected).max() > 0.5
+
+
 def test_tangents_and_arc_length_of_a_straight_line_are_those_of_the_line():
     points = np.array([3.0, -2.0, 10.0]) + np.arange(20)[:, None] * np.array([0.3, 0.4, 1.2])
     line = Centreline(points, "truth")

@@ -354,6 +354,22 @@ def test_a_real_case_is_held_against_its_refined_annotation(tmp_path):
     assert np.array_equal(maps.individuals.data, expected)
 
 
+def test_what_is_found_on_a_root_without_a_name_does_not_count_on_a_real_case(tmp_path):
+    refined, whole = Dataset(tmp_path), Volume(truth_map(), AFFINE)
+    ventral = np.isin(whole.data, [root.value for root in anatomy.ROOTS if root.type == "V"])
+    box = (slice(2, 30), slice(1, 32), slice(3, 36))
+    part, dorsal = whole.crop(box), whole.with_data(np.where(ventral, 0, whole.data)).crop(box)
+    write_maps(refined, "sub-001", dorsal.data, dorsal.affine)
+    roots = part.with_data((part.data > 0).astype(np.uint8))
+    write_volume(refined.labels("sub-001", anatomy.Scheme.ENTITY), roots)
+    target = MODELS["nnunet-all-levels"].target()
+    reference = read_annotation(refined, "sub-001", target, whole.grid)
+    found = whole.with_data(np.full_like(whole.data, 23))
+    counted = reference.counted(found).data
+    assert not counted[ventral].any()
+    assert (counted[~ventral] == 23).all()
+
+
 def test_unseen_cases_pass():
     split = SimpleNamespace(train=["sub-1"], validation=["sub-2"])
     require_unseen(["sub-3", "sub-11"], vars(split))

@@ -10,7 +10,7 @@ import pytest
 from spinalroots.augment.transforms import apply_arrays, draw
 from spinalroots.hardnet.data.augmentation import augmented
 from spinalroots.hardnet.data.patches import Patches, PatchShape, draw_patch, take_patch
-from spinalroots.hardnet.data.stacks import TrainingStack
+from spinalroots.hardnet.data.stacks import UNKNOWN_ROOT, TrainingStack
 from spinalroots.hardnet.data.straighten import (
     InputSpec,
     bend_back,
@@ -43,6 +43,20 @@ def case(seed=0, shape=(12, 12, 10)) -> TrainingStack:
     classes[3, 8, 2] = 2
     heights = np.linspace(-1, 1, shape[2], dtype=np.float32)
     return TrainingStack(rng.random(shape, np.float32) + 0.5, heights, classes, "made")
+
+
+def test_no_patch_is_placed_on_an_unnamed_root_and_its_skeleton_is_none():
+    one = case()
+    classes = one.classes.copy()
+    classes[9:, 0:3, 6:9] = UNKNOWN_ROOT
+    stack = TrainingStack(one.image, one.heights, classes, "made")
+    assert set(stack.root_voxels) == {1, 2}
+    assert np.array_equal(stack.skeleton, one.skeleton)
+    rng, shape = np.random.default_rng(0), PatchShape(3, 2, 2)
+    for _ in range(50):
+        start = draw_patch(stack, shape, rng, foreground=1.0)
+        _, seen, _ = take_patch(stack, shape, start)
+        assert np.isin(seen, (1, 2)).any()
 
 
 def test_straightening_and_back_is_exact_where_voxel_sizes_agree():

@@ -102,3 +102,6 @@ def test_a_real_test_case_is_held_against_its_refined_annotation(run):
     drawn = read_labels(raw.labels(case, Scheme.LEVELS)).data
     both = (whole != 0) & (drawn != 0)
     assert np.mean(whole[both] == drawn[both]) > 0.9
+    tissues = read_labels(raw.labels(case, Scheme.TISSUES)).data
+    assert reference.unnamed.sum() > 100
+    assert not (reference.unnamed & ((whole != 0) | (tissues != 0))).any()

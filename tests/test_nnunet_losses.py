@@ -31,6 +31,19 @@ def test_every_term_takes_one_more_off_for_a_perfect_answer():
         assert float(loss - plain) == pytest.approx(least, abs=1e-3), weight
 
 
+def test_no_term_has_a_gradient_on_ignored_voxels():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 4, 8, 8, 8, generator=generator).requires_grad_()
+    target = torch.randint(0, 4, (2, 1, 8, 8, 8), generator=generator).float()
+    target[:, :, 3:5] = 4
+    options = dict.fromkeys(("entity_weight", "identity_weight", "skeleton_weight"), 1.0)
+    weights = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    loss = RootLoss(3, batch_dice=True, ddp=False, ignored=4, class_weights=weights, **options)
+    (gradient,) = torch.autograd.grad(loss(logits, target), logits)
+    assert not (gradient * (target == 4)).any()
+    assert ((gradient != 0).any(dim=1, keepdim=True) == (target != 4)).all()
+
+
 def test_without_options_the_loss_is_nnunets_own():
     from nnunetv2.training.loss.compound_losses import DC_and_CE_loss
     from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss

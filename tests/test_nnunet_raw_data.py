@@ -13,6 +13,7 @@ from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import training_cases
 from spinalroots.errors import InputError
 from spinalroots.files import read_json
+from spinalroots.imaging.volume import read_labels, write_volume
 from spinalroots.nnunet.raw_data import fold_splits, write_raw_dataset
 from spinalroots.registry.anatomy import Scheme, Target
 
@@ -36,6 +37,7 @@ def test_labels_become_consecutive_classes_on_the_image_grid(datasets, tmp_path)
         "T11": 2,
         "T12": 3,
         "other roots": 4,
+        "ignore": 5,
     }
     for name, entry in description["dataset"].items():
         image = nib.load(folder / entry["images"][0])
@@ -44,6 +46,32 @@ def test_labels_become_consecutive_classes_on_the_image_grid(datasets, tmp_path)
         classes = np.asanyarray(label.dataobj)
         assert np.bincount(classes.ravel(), minlength=5).tolist() == record[name]["voxels"]
         assert set(np.unique(classes)) == {0, 1, 2}
+
+
+def test_roots_without_a_name_are_ignored_and_no_patch_is_placed_on_them(datasets, tmp_path):
+    from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+    from nnunetv2.utilities.label_handling.label_handling import LabelManager
+
+    training = training_cases(TRAINING, datasets[:1])
+    levels = read_labels(datasets[0].labels("sub-01", Scheme.LEVELS))
+    roots = (levels.data > 0).astype(np.uint8)
+    roots[0:3, 9:12, 4:30] = 1
+    write_volume(datasets[0].labels("sub-01", Scheme.ENTITY), levels.with_data(roots))
+    folder = tmp_path / "raw"
+    target = Target.of("levels", "thoracic", other_roots=True)
+    cases = write_raw_dataset(folder, target, training, training[1:])["cases"]
+    classes = read_labels(folder / "labelsTr" / "sub-01.nii.gz").data
+    assert np.array_equal(classes == 5, (roots > 0) & (levels.data == 0))
+    assert np.array_equal(classes * (classes < 5), target.encode(levels.data))
+    assert len(cases["sub-01"]["voxels"]) == 5
+    labels = LabelManager(read_json(folder / "dataset.json")["labels"], None)
+    assert (labels.ignore_label, labels.num_segmentation_heads) == (5, 5)
+    places = DefaultPreprocessor._sample_foreground_locations(
+        classes[None], labels.foreground_labels
+    )
+    assert set(places) == {1, 2, 3, 4}
+    for value in (1, 2):
+        assert (classes[tuple(places[value][:, 1:].T)] == value).all()
 
 
 def test_neighbours_are_background_without_the_extra_class_and_other_roots_with_it(datasets):

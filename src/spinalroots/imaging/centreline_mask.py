@@ -23,15 +23,22 @@ CONUS_AREA_MM2 = 3.0
 """Where the cord's cross section is smaller, the curve follows the sac (S3 has 5 mm²)."""
 
 
-def from_masks(tissues: Volume, *, stiffness_mm: float = 4.0) -> Centreline:
+def from_masks(
+    tissues: Volume, *, roots: np.ndarray | None = None, stiffness_mm: float = 4.0
+) -> Centreline:
     """Smooth curve through the centres of mass of cord, or of the whole sac where there is no cord.
 
     :param tissues: tissue map (X, Y, Z) in RAS+: 1 cord, 2 CSF; or a cord mask of ones alone.
+    :param roots: (X, Y, Z), non-zero in roots, which a tissue map leaves out of the sac: most of
+        them lie at its back, so that its centre would move forwards without them.
     :param stiffness_mm: waves shorter than about six times this are smoothed away.
     :raises InputError: neither cord nor CSF in at least two slices.
     """
     cord, cord_area = slice_centres(tissues.data == CORD, tissues.spacing_mm)
-    sac, sac_area = slice_centres(np.isin(tissues.data, (CORD, CSF)), tissues.spacing_mm)
+    inside = np.isin(tissues.data, (CORD, CSF))
+    if roots is not None:
+        inside |= (roots != 0) & inside.any(axis=(0, 1))
+    sac, sac_area = slice_centres(inside, tissues.spacing_mm)
     use_cord = cord_area >= CONUS_AREA_MM2
     centres = np.where(use_cord[:, None], cord, sac)
     weights = (sac_area > 0).astype(float)

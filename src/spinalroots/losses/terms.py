@@ -37,7 +37,9 @@ def entity_logarithms(logarithms: Tensor, own: int | None = None) -> tuple[Tenso
     return root, torch.logsumexp(rest, dim=1)
 
 
-def entity_loss(logarithms: Tensor, root: Tensor, own: int | None = None) -> Tensor:
+def entity_loss(
+    logarithms: Tensor, root: Tensor, own: int | None = None, known: Tensor | None = None
+) -> Tensor:
     """Cross-entropy + soft Dice loss of "any root" against the rest; 0 for a perfect answer.
 
     The chance of any root is the sum of its classes' chances, so that this term does not care
@@ -45,11 +47,14 @@ def entity_loss(logarithms: Tensor, root: Tensor, own: int | None = None) -> Ten
 
     :param logarithms, own: see :func:`entity_logarithms`.
     :param root: (B, *spatial) bool, truth.
+    :param known: (B, *spatial) bool, the voxels whose truth is known; None: all of them.
     """
     any_root, rest = entity_logarithms(logarithms, own)
-    cross_entropy = -torch.where(root, any_root, rest).mean()
-    dice = soft_dice(any_root.exp().unsqueeze(1), root.to(any_root.dtype).unsqueeze(1)).mean()
-    return cross_entropy + 1 - dice
+    known = torch.ones_like(root) if known is None else known
+    cost = torch.where(root, any_root, rest) * known
+    cross_entropy = -cost.sum() / known.sum().clamp(min=1)
+    chance, truth = any_root.exp() * known, (root & known).to(any_root.dtype)
+    return cross_entropy + 1 - soft_dice(chance.unsqueeze(1), truth.unsqueeze(1)).mean()
 
 
 def identity_loss(logits: Tensor, classes: Tensor, known: Tensor | None = None) -> Tensor:

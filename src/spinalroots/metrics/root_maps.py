@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.learned import unnamed_roots
 from spinalroots.dataset.selection import SelectedCase
 from spinalroots.errors import InputError
 from spinalroots.imaging.boxes import paste
@@ -18,11 +21,13 @@ _SCHEMES = (Scheme.LEVELS, Scheme.INDIVIDUALS)
 class RootMaps:
     """Roots of one scan on its grid (RAS+): by level, and by root where that is known.
 
-    `individuals` is None for a case that is annotated by level only.
+    `individuals` is None for a case that is annotated by level only. `unnamed` (X, Y, Z) bool, of
+    an annotation that is not complete: roots without a name, where nothing is right or wrong.
     """
 
     levels: Volume
     individuals: Volume | None
+    unnamed: np.ndarray | None = None
 
     def restricted(self, target: Target) -> RootMaps:
         """Only the target's levels and types; every other root becomes background.
@@ -31,7 +36,17 @@ class RootMaps:
         """
         of = {scheme: Target(scheme, target.levels, target.types) for scheme in _SCHEMES}
         individuals = self.individuals and kept(self.individuals, of[Scheme.INDIVIDUALS])
-        return RootMaps(kept(self.levels, of[Scheme.LEVELS]), individuals)
+        return RootMaps(kept(self.levels, of[Scheme.LEVELS]), individuals, self.unnamed)
+
+    def counted(self, volume: Volume) -> Volume:
+        """A prediction on this reference's grid, 0 where its roots have no name."""
+        return volume if self.unnamed is None else volume.with_data(volume.data * ~self.unnamed)
+
+    def counted_maps(self, found: RootMaps) -> RootMaps:
+        """As :meth:`counted`, of both maps."""
+        return RootMaps(
+            self.counted(found.levels), found.individuals and self.counted(found.individuals)
+        )
 
 
 def read_maps(dataset: Dataset, case: str) -> RootMaps:
@@ -73,13 +88,20 @@ def read_annotation(refined: Dataset, case: str, target: Target, grid: Grid) -> 
     """A real case's refined annotation, laid back onto the scan's RAS+ `grid`.
 
     The refined masks are cropped to the annotated stretch. What a model finds outside it counts as
-    invented, as on a fully annotated case.
+    invented, as on a fully annotated case; what it finds on a root without a name does not count.
     """
-    maps = read_maps(refined, case).restricted(target)
+    whole = read_maps(refined, case)
+    maps, unnamed = whole.restricted(target), None
+    if refined.has(case, Scheme.ENTITY):
+        path = refined.labels(case, Scheme.ENTITY)
+        roots = read_labels(path)
+        roots = roots.with_data(unnamed_roots(roots.data, whole.levels.data))
+        unnamed = paste(roots, grid, path).data
     return RootMaps(
         paste(maps.levels, grid, refined.labels(case, Scheme.LEVELS)),
         maps.individuals
         and paste(maps.individuals, grid, refined.labels(case, Scheme.INDIVIDUALS)),
+        unnamed,
     )
 
 

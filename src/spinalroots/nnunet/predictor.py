@@ -62,17 +62,17 @@ class NnunetPredictor:
         :raises InputError: the description or the weights are of another kind.
         """
         record = read_description(folder, "an nnU-Net")
-        dataset = record["dataset_json"]
+        target = Target.from_dict(record["target"])
         network = build_network(
-            record["plans"], record["configuration"], len(dataset["labels"]), record["folds"]
+            record["plans"], record["configuration"], len(target.class_names), record["folds"]
         )
         load_weights(network, Path(folder) / "model.safetensors")
         return cls(
             record["name"],
-            Target.from_dict(record["target"]),
+            target,
             network.eval().to(device),
             record["plans"],
-            dataset,
+            record["dataset_json"],
             record["configuration"],
             inference,
         )
@@ -80,7 +80,7 @@ class NnunetPredictor:
     def untrained(self, seed: int) -> NnunetPredictor:
         """The same with a network as it was before any training: what learning is held against."""
         torch.manual_seed(seed)
-        classes = len(self.dataset_json["labels"])
+        classes = len(self.target.class_names)
         network = build_network(self.plans, self.configuration, classes)
         return replace(self, network=network.eval().to(next(self.network.parameters()).device))
 
@@ -107,7 +107,7 @@ class NnunetPredictor:
         logits = slide(
             image.data,
             self._tiles(image),
-            len(self.dataset_json["labels"]),
+            len(self.target.class_names),
             runner or torch_runner(self.network),
             self.inference.tiles_at_once,
         )

@@ -20,7 +20,7 @@ def publish(job: Job, checkpoints: list[Path], consumed: dict, folder: Path) -> 
     :param checkpoints: the final one of each fold.
     :param consumed: what the training took, for training.json.
     """
-    classes, folds = len(job.dataset["labels"]), len(checkpoints)
+    classes, folds = len(job.target.class_names), len(checkpoints)
     network = build_network(job.plans, CONFIGURATION, classes, folds)
     parts = [network] if folds == 1 else list(network.networks)
     curves = []

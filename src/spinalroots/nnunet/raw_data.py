@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from spinalroots.dataset.learned import learned_classes
 from spinalroots.dataset.selection import TrainingCase
 from spinalroots.errors import InputError
 from spinalroots.files import read_json, write_json
-from spinalroots.imaging.volume import read_image, read_labels, require_same_grid, write_volume
+from spinalroots.imaging.volume import read_image, require_same_grid, write_volume
 from spinalroots.registry.anatomy import Target
 from spinalroots.registry.models import MODELS, Model
 
@@ -52,7 +53,7 @@ def write_raw_dataset(
         folder / "dataset.json",
         {
             "channel_names": {"0": "T2"},
-            "labels": {name: index for index, name in enumerate(target.class_names)},
+            "labels": {name: i for i, name in enumerate((*target.class_names, "ignore"))},
             "numTraining": len(record),
             "file_ending": ".nii.gz",
             "overwrite_image_reader_writer": "NibabelIO",
@@ -103,10 +104,13 @@ def fold_splits(cases: dict[str, dict], folds: int) -> list[dict]:
 
 
 def _write_labels(case: TrainingCase, path: Path, target: Target) -> np.ndarray:
-    """Write the classes of a case on its image's grid; return the voxels of each class."""
+    """Write the classes of a case on its image's grid; return the voxels of each class.
+
+    Roots that nobody named carry nnU-Net's `ignore` label, the one after the last class.
+    """
     source, image = case.dataset.labels(case.name, target.scheme), case.dataset.image(case.name)
-    labels = read_labels(source)
-    require_same_grid(source, labels, image, read_image(image))
-    classes = target.encode(labels.data)
-    write_volume(path, labels.with_data(classes), native=labels.native)
-    return np.bincount(classes.ravel(), minlength=len(target.class_names))
+    count = len(target.class_names)
+    classes = learned_classes(case.dataset, case.name, target, unnamed=count)
+    require_same_grid(source, classes, image, read_image(image))
+    write_volume(path, classes, native=classes.native)
+    return np.bincount(classes.data.ravel(), minlength=count)[:count]

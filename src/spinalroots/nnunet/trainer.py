@@ -85,6 +85,7 @@ class SpinalrootsTrainer(ResumableTrainer):
             self.settings["own"],
             batch_dice=self.configuration_manager.batch_dice,
             ddp=self.is_ddp,
+            ignored=self.label_manager.ignore_label,
             class_weights=None
             if weights is None
             else torch.tensor(weights, dtype=torch.float32, device=self.device),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import binary_dilation
 
-from spinalroots.phantom.case import CSF, Case
+from spinalroots.phantom.case import Case
 from spinalroots.registry.anatomy import LEVELS, Root, Type, individuals_to_levels
 from spinalroots.settings.phantom import Annotator
 
@@ -95,9 +95,7 @@ def annotate(case: Case, plan: Plan, params: Annotator, rng: np.random.Generator
         individuals = _thin(individuals, case.share, params, spacing, rng)
         individuals = _swap(individuals, params, spacing, rng)
         individuals = _spill(individuals, case, params, rng)
-    tissues = case.tissues.copy()
-    tissues[(case.individuals > 0) & (case.tissues == 0)] = CSF
-    tissues[entity > 0] = 0
+    tissues = np.where(entity > 0, 0, case.tissues)
     return Annotation(plan, entity, levels, individuals, tissues)
 
 

@@ -14,6 +14,7 @@ from spinalroots.errors import InputError
 from spinalroots.imaging.boxes import bounding_box
 from spinalroots.imaging.volume import Volume, require_same_grid
 from spinalroots.metrics.overlap import dice, mean_present
+from spinalroots.refine.sac import shows_roots
 from spinalroots.registry.anatomy import Scheme, individuals_to_levels
 
 STAPLE_MARGIN_VOX = 2
@@ -132,6 +133,11 @@ class Annotation:
         return any(
             labels is not None and labels.any() for labels in (self.levels, self.individuals)
         )
+
+    @property
+    def shows_unnamed(self) -> bool:
+        """Whether any mask can tell a root that nobody named from background."""
+        return self.entity is not None or shows_roots(self.tissues)
 
     def roots(self) -> np.ndarray:
         """The entity mask (bool); without one, wherever a root is labelled."""

@@ -63,7 +63,7 @@ class CaseResult:
 
     `look`: physical or randomised, empty for a scan that is no phantom.
     `drawn`, `kept`: root → voxels before and after. `gain`, and `plain_gain` of the flood fill
-    alone, are None without a truth.
+    alone, are None without a truth. `shows_unnamed`: see :class:`Annotation`.
     """
 
     name: str
@@ -71,6 +71,7 @@ class CaseResult:
     subject: str
     look: str
     refined: bool
+    shows_unnamed: bool = True
     counts: dict[str, int] = field(default_factory=dict)
     drawn: dict[str, int] = field(default_factory=dict)
     kept: dict[str, int] = field(default_factory=dict)
@@ -126,6 +127,7 @@ def refine_case(case: SelectedCase, target: Dataset, truth: Dataset, params: Ref
     result = CaseResult(
         *identity,
         refined=True,
+        shows_unnamed=annotation.shows_unnamed,
         counts=refined.counts,
         drawn=_voxels(annotation.individuals),
         kept=_voxels(refined.individuals),

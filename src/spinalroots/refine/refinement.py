@@ -9,6 +9,7 @@ from spinalroots.imaging.boxes import bounding_box, union_box, widened
 from spinalroots.imaging.volume import Box
 from spinalroots.refine.annotation import Annotation
 from spinalroots.refine.flood_fill import Filled, flood_fill
+from spinalroots.refine.sac import roots_left_out, shows_roots
 from spinalroots.registry.anatomy import Scheme, Target, individuals_to_levels, levels_of
 from spinalroots.settings.dataset import Refine
 
@@ -17,23 +18,21 @@ from spinalroots.settings.dataset import Refine
 class Refined:
     """Refined maps (X, Y, Z) uint8 inside `box` of the scan's RAS+ grid.
 
-    `individuals` is None where the case was annotated by level only. `counts`, voxels of the whole
+    `individuals` is None where the case was annotated by level only. `entity` holds every root that
+    any mask shows, named or not; the filum may be among the latter. `counts`, voxels of the whole
     scan, of the individual map or else of the level map: `entity`, `spill` (labelled outside the
     entity mask, removed), `labelled_before` and `labelled_after` (of the entity mask),
     `unreachable` (of the entity mask, where no label can be reached; left unlabelled) and
-    `repaired` (drawn voxels whose level the level map corrected).
+    `repaired` (drawn voxels whose level the level map corrected); and `unnamed`, of the box, the
+    roots without a chosen name.
     """
 
     box: Box
+    entity: np.ndarray
     individuals: np.ndarray | None
     levels: np.ndarray
     tissues: np.ndarray | None
     counts: dict[str, int]
-
-    @property
-    def entity(self) -> np.ndarray:
-        """Any refined root (uint8)."""
-        return (self.levels != 0).astype(np.uint8)
 
     def maps(self) -> dict[Scheme, np.ndarray]:
         """The maps to store, by scheme."""
@@ -91,13 +90,25 @@ def refine(annotation: Annotation, params: Refine) -> Refined | None:
     )
     if box is None:
         return None
+    entity = all_roots(annotation, box)
+    counts["unnamed"] = int(np.count_nonzero((entity != 0) & (levels[box] == 0)))
     return Refined(
         box,
+        entity,
         None if individuals is None else individuals[box].copy(),
         levels[box].copy(),
         None if annotation.tissues is None else annotation.tissues[box].copy(),
         counts,
     )
+
+
+def all_roots(annotation: Annotation, box: Box) -> np.ndarray:
+    """Mask (X, Y, Z) uint8, inside `box`, of what is or may be a root: labelled, in the entity
+    mask, or left out of the sac by the tissue map."""
+    roots, tissues = annotation.roots()[box], annotation.tissues
+    if tissues is not None and shows_roots(tissues):
+        roots = roots | roots_left_out(tissues[box], roots, annotation.volume.spacing_mm)
+    return roots.astype(np.uint8)
 
 
 def with_levels(

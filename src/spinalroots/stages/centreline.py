@@ -40,7 +40,10 @@ def _write(data: Dataset, case: str, params: Params, folder: Path, masks: bool) 
     if masks and data.has(case, Scheme.TISSUES):
         tissues = read_labels(data.labels(case, Scheme.TISSUES))
         if shows_the_sac(tissues):
-            line = from_masks(tissues, stiffness_mm=params.centreline.stiffness_mm)
+            known = data.has(case, Scheme.ENTITY)
+            roots = read_labels(data.labels(case, Scheme.ENTITY)).data if known else None
+            stiffness_mm = params.centreline.stiffness_mm
+            line = from_masks(tissues, roots=roots, stiffness_mm=stiffness_mm)
     if line is None:
         line = find(read_image(data.image(case)), params.centreline)
     line.write(folder / f"{case}.json")

@@ -86,7 +86,8 @@ def _score(model: Model, case: SelectedCase, options: Evaluate) -> Scored:
     reference = read_reference(case, target, whole.levels.grid, **sources)
     require_same_grid(paths.POSTPROCESSED / model.name / name, whole.levels, name, reference.levels)
     centreline = Centreline.read(paths.SCAN_CENTRELINES / f"{name}.json")
-    found = measure(reference, whole.restricted(target), target, model.region, centreline, options)
+    predicted = reference.counted_maps(whole.restricted(target))
+    found = measure(reference, predicted, target, model.region, centreline, options)
     network = Dataset(paths.PREDICTIONS / model.name)
     found += _baselines(network, name, reference, str(model.region))
     kept = network.map(name, FOREGROUND)
@@ -96,7 +97,7 @@ def _score(model: Model, case: SelectedCase, options: Evaluate) -> Scored:
         warnings = plausibility.warnings(whole.individuals, centreline, probability)
     counts = None
     if probability is not None:
-        counts = calibration.reliability(probability.data, reference.levels.data)
+        counts = calibration.reliability(reference.counted(probability).data, reference.levels.data)
     return Scored(model.name, case, found, warnings, counts)
 
 
@@ -107,7 +108,7 @@ def _baselines(network: Dataset, case: str, reference: RootMaps, region: str) ->
         return []
     untrained = read_labels(path)
     require_same_grid(path, untrained, "the reference", reference.levels)
-    return baselines(untrained.data, reference.levels.data, region)
+    return baselines(reference.counted(untrained).data, reference.levels.data, region)
 
 
 def _unlike_training(case: SelectedCase, training: dict[str, dict[str, float]]) -> list[dict]:

@@ -17,6 +17,12 @@ def main(params: Params) -> None:
     bare = [result.name for result in results if not result.refined]
     if bare:
         print(f"left out, as they have no root of the chosen classes: {', '.join(bare)}")
+    blind = [result.name for result in results if not result.shows_unnamed]
+    if blind:
+        print(
+            "no mask of all roots, and no tissue map with cord and CSF, so that roots without a "
+            f"name are learnt as background: {', '.join(blind)}"
+        )
     table = gain_table(results, params.refine)
     write_table(TABLE_REFINEMENT, table)
     write_json(REPORTS / "refinement.json", summary(results, table))

@@ -8,22 +8,24 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 
+from spinalroots.dataset.learned import learned_classes
 from spinalroots.dataset.selection import TrainingCase, with_map
 from spinalroots.errors import InputError, require_file
 from spinalroots.files import read_json
 from spinalroots.hardnet.data.straighten import InputSpec, Stack, network_stack, straighten
 from spinalroots.imaging.centreline import Centreline
-from spinalroots.imaging.volume import read_image, read_labels
+from spinalroots.imaging.volume import read_image
 from spinalroots.losses.truth import tubed_skeleton
 from spinalroots.registry.anatomy import Scheme, Target
 
 UNKNOWN_ROOT = 255
-"""Class of a voxel that is a root of unknown level."""
+"""Class of a voxel that is a root, or may be one, and has no name: it is learnt and counted by
+nobody."""
 
 
 @dataclass(frozen=True)
 class TrainingStack(Stack):
-    """A straightened case, with `classes` (S, S, Z) uint8 of the target."""
+    """A straightened case, with `classes` (S, S, Z) uint8 of the target, or `UNKNOWN_ROOT`."""
 
     classes: np.ndarray
     name: str
@@ -34,13 +36,13 @@ class TrainingStack(Stack):
         return {
             int(value): np.argwhere(self.classes == value).astype(np.int16)
             for value in np.unique(self.classes)
-            if value
+            if value not in (0, UNKNOWN_ROOT)
         }
 
     @cached_property
     def skeleton(self) -> np.ndarray:
-        """(S, S, Z) bool: the roots' thickened centre lines."""
-        return tubed_skeleton(self.classes) > 0
+        """(S, S, Z) bool: the named roots' thickened centre lines."""
+        return tubed_skeleton(np.where(self.classes == UNKNOWN_ROOT, 0, self.classes)) > 0
 
 
 def read_stacks(
@@ -71,14 +73,9 @@ def read_stacks(
 def _read_stack(
     case: TrainingCase, centrelines: Path, spec: InputSpec, target: Target
 ) -> TrainingStack:
-    """Roots of the entity mask that carry no label of the target become `UNKNOWN_ROOT`."""
     line, dataset = _centreline(case, centrelines), case.dataset
     require_file(line, expected="the case's centreline", fix="Run `dvc repro centreline`.")
-    labels = read_labels(dataset.labels(case.name, target.scheme)).data
-    classes = target.encode(labels)
-    if target.scheme is not Scheme.ENTITY and dataset.has(case.name, Scheme.ENTITY):
-        entity = read_labels(dataset.labels(case.name, Scheme.ENTITY)).data > 0
-        classes[entity & (labels == 0)] = UNKNOWN_ROOT
+    classes = learned_classes(dataset, case.name, target, UNKNOWN_ROOT).data
     scan = read_image(dataset.image(case.name))
     stack, placement = network_stack(scan, Centreline.read(line), spec)
     straight = straighten(classes, placement, labels=True)

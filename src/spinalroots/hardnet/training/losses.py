@@ -1,8 +1,7 @@
 """What the network is trained to lower: Dice + cross-entropy, and what may be added to it.
 
 Logits are (B, classes, *spatial); classes (B, *spatial) hold 0 background, 1..n roots, and
-`UNKNOWN_ROOT` where a root is annotated but not its level: such a voxel says nothing about the
-level, but it does say "not background", which only the entity term uses.
+`UNKNOWN_ROOT` where a root has no name: no term sees such a voxel.
 """
 
 from dataclasses import dataclass
@@ -37,7 +36,8 @@ def loss_terms(
     :param skeleton: (B, *spatial) bool, the roots' thickened centre lines, for Skeleton Recall.
     """
     logits = logits.float()
-    known = (classes != UNKNOWN_ROOT).unsqueeze(1)
+    certain = classes != UNKNOWN_ROOT
+    known = certain.unsqueeze(1)
     logarithms = logits.log_softmax(dim=1)
     truth = torch.zeros_like(logits).scatter_(
         1, torch.where(known, classes.unsqueeze(1), 0).long(), 1.0
@@ -60,9 +60,9 @@ def loss_terms(
                 probabilities[:, 1:], truth[:, 1:] * skeleton.unsqueeze(1)
             )
     if weights.entity:
-        terms["entity"] = entity_loss(logarithms, classes > 0)
+        terms["entity"] = entity_loss(logarithms, classes > 0, known=certain)
     if weights.level:
-        terms["level"] = identity_loss(logits, classes, classes != UNKNOWN_ROOT)
+        terms["level"] = identity_loss(logits, classes, certain)
     return terms
 
 

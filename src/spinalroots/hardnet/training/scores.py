@@ -48,12 +48,11 @@ def validation_dice(step: TrainingStep, stacks: list[TrainingStack]) -> dict[str
 def stack_dice(chances: np.ndarray, classes: np.ndarray, target: Target) -> np.ndarray:
     """Dice (1 + n,) of class probabilities (classes, S, S, Z): binary first, then each label.
 
-    `classes` (S, S, Z) as in :class:`~spinalroots.hardnet.data.stacks.TrainingStack`; a root of
-    unknown level counts for the binary Dice only. A label that neither side has is nan.
+    `classes` (S, S, Z) as in :class:`~spinalroots.hardnet.data.stacks.TrainingStack`; voxels of an
+    unnamed root are not counted. A label that neither side has is nan.
     """
-    predicted = target.encode(decode(chances, target, VALIDATION.decoding))
-    scores = [dice(classes, predicted)]
     known = classes != UNKNOWN_ROOT
-    for value in range(1, len(target.values) + 1):
-        scores.append(dice(classes == value, (predicted == value) & known))
-    return np.array(scores)
+    truth = classes * known
+    predicted = target.encode(decode(chances, target, VALIDATION.decoding)) * known
+    each = [dice(truth == value, predicted == value) for value in range(1, len(target.values) + 1)]
+    return np.array([dice(truth, predicted), *each])

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from spinalroots.compute.device import resolved_precision
-from spinalroots.hardnet.data.stacks import TrainingStack
+from spinalroots.hardnet.data.stacks import UNKNOWN_ROOT, TrainingStack
 from spinalroots.hardnet.training.losses import LossWeights, loss_terms, total
 from spinalroots.hardnet.training.plan import TrainingPlan, build, memory_format
 
@@ -146,11 +146,13 @@ def batch_loss(
 
 def shrunk(labels: torch.Tensor, size: torch.Size) -> torch.Tensor:
     """(B, *spatial) labels at a coarser `size`: the largest label of each cell, so that a thin root
-    does not vanish (unknown roots, 255, win over known ones)."""
+    does not vanish; an unnamed root wins over background only."""
     pool = (
         nn.functional.adaptive_max_pool3d if len(size) == 3 else nn.functional.adaptive_max_pool2d
     )
-    return pool(labels[:, None].float(), tuple(size))[:, 0].to(labels.dtype)
+    least = torch.where(labels == UNKNOWN_ROOT, 0.5, labels.float())
+    small = pool(least[:, None], tuple(size))[:, 0]
+    return torch.where(small == 0.5, UNKNOWN_ROOT, small).to(labels.dtype)
 
 
 def adamw(network: nn.Module, plan: TrainingPlan, *, one_kernel: bool) -> torch.optim.Optimizer:
