@@ -94,12 +94,13 @@ def apply_faults(clean: np.ndarray, faults: Faults) -> np.ndarray:
 
 
 def _bias(shape: tuple[int, ...], faults: Faults) -> np.ndarray:
-    x, y, z = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij", sparse=True)
+    x, y, z = (np.linspace(-1, 1, n) for n in shape)
     slopes = faults.bias
-    field = slopes[0] * x + slopes[1] * y + slopes[2] * z + slopes[3] * z * z
-    field = np.exp(field - faults.coil * (y + 0.3))
     steps = np.linspace(-1, 1, len(faults.along))
-    return (field * np.interp(z, steps, faults.along)).astype(np.float32)
+    along = np.exp(slopes[2] * z + slopes[3] * z * z) * np.interp(z, steps, faults.along)
+    front = np.exp(slopes[1] * y - faults.coil * (y + 0.3))
+    plane = np.multiply.outer(np.exp(slopes[0] * x), front)
+    return np.multiply.outer(plane.astype(np.float32), along.astype(np.float32))
 
 
 def _ghost(image: np.ndarray, faults: Faults) -> np.ndarray:

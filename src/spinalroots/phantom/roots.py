@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.sparse import csr_array
 
 from spinalroots.phantom import norms
-from spinalroots.phantom.sections import Ellipse, Sections
+from spinalroots.phantom.sections import Sections
 from spinalroots.phantom.subject import Subject
 from spinalroots.registry.anatomy import Root, Side, Type
 
@@ -174,24 +174,24 @@ def _relax(sections, s, home, radius, thick, present) -> tuple[np.ndarray, float
     """
     cord, sac = sections.cord(s), sections.sac(s)
     filum_v, filum_radius = sections.filum(s)
-    below = s > sections.subject.conus_tip_mm
-    filum_radius = np.where(below, filum_radius, 0.0)[:, None]
+    filum_radius = np.where(s > sections.subject.conus_tip_mm, filum_radius, 0.0)
     packing = sections.subject.variety.packing
     gap = packing.gap_mm
     pairs = _Pairs(thick, present, gap)
-    home = home.astype(np.float32)
+    radius = radius[:, None]
+    home = np.ascontiguousarray(home.transpose(2, 1, 0), np.float32)  # (2, N, S)
     places = home.copy()
     for iteration in range(_PULLED + _FREE):
         left = max(0.0, 1 - iteration / _PULLED)  # of the pull home and of the smoothing
         aside = 0.05 * left * (1 - 0.9 * packing.level)
-        pull = np.array([aside, 0.05 * left], np.float32)
+        pull = np.array([aside, 0.05 * left], np.float32)[:, None, None]
         places += 0.45 * pairs.push(places) + pull * (home - places)
-        places = gaussian_filter1d(places, 0.7 + 2.3 * left, axis=0, mode="nearest")
+        places = gaussian_filter1d(places, 0.7 + 2.3 * left, axis=-1, mode="nearest")
         places = _inside(_out_of(places, cord, radius + gap), sac, radius)
-        beside = np.abs(places[..., 1] - filum_v[:, None]) < filum_radius + radius + 0.5
+        beside = np.abs(places[1] - filum_v) < filum_radius + radius + 0.5
         least = radius + gap / 2 + np.where(beside, filum_radius, 0.0)
-        places[..., 0] = np.maximum(places[..., 0], least)
-    return places, pairs.overlap_mm(places)
+        places[0] = np.maximum(places[0], least)
+    return places.transpose(2, 1, 0), pairs.overlap_mm(places)
 
 
 class _Pairs:
@@ -204,6 +204,7 @@ class _Pairs:
         self.one, self.two = one[meet], two[meet]
         need = (thick[:, self.one] + thick[:, self.two]).T + gap_mm
         self.need = np.where(together[meet], need, 0.0).astype(np.float32)  # (pairs, S)
+        self.room = np.empty((4, *self.need.shape), np.float32)  # every step writes here again
         number = np.arange(len(self.one))
         self.sums = csr_array(
             (
@@ -215,15 +216,21 @@ class _Pairs:
 
     def apart(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Components and length (pairs, S) of the vectors between the roots of each pair."""
-        u, v = np.ascontiguousarray(places.transpose(2, 1, 0), np.float32)
-        du, dv = u[self.one] - u[self.two], v[self.one] - v[self.two]
-        return du, dv, np.sqrt(du * du + dv * dv) + np.float32(1e-6)
+        du, dv, distance, other = self.room
+        for way, along in zip((du, dv), places.astype(np.float32), strict=True):
+            np.take(along, self.one, axis=0, out=way)
+            way -= np.take(along, self.two, axis=0, out=other)
+        np.add(np.multiply(du, du, out=distance), np.multiply(dv, dv, out=other), out=distance)
+        np.sqrt(distance, out=distance)
+        distance += np.float32(1e-6)
+        return du, dv, distance
 
     def push(self, places: np.ndarray) -> np.ndarray:
-        """Sum of the pushes (S, N, 2) on each root by those that are too close."""
+        """Sum of the pushes (2, N, S) on each root by those that are too close."""
         du, dv, distance = self.apart(places)
-        weight = np.maximum(self.need - distance, 0) / distance
-        return np.stack([(self.sums @ (weight * way)).T for way in (du, dv)], axis=-1)
+        weight = np.subtract(self.need, distance, out=self.room[3])
+        np.divide(np.maximum(weight, 0, out=weight), distance, out=weight)
+        return np.stack([self.sums @ np.multiply(weight, way, out=way) for way in (du, dv)])
 
     def overlap_mm(self, places: np.ndarray) -> float:
         """How far the worst pair reaches into each other; negative: the narrowest gap."""
@@ -231,23 +238,22 @@ class _Pairs:
 
 
 def _out_of(places: np.ndarray, cord, margin: np.ndarray) -> np.ndarray:
-    a, b = cord.a[:, None] + margin, cord.b[:, None] + margin
-    q = np.sqrt((places[..., 0] / a) ** 2 + ((places[..., 1] - cord.v[:, None]) / b) ** 2) + 1e-6
-    factor = np.where((q < 1) & (cord.a[:, None] > 0), 1 / q, 1.0)
+    """Places (2, N, S) moved out of the grown cord, along rays from its middle."""
+    length = np.count_nonzero(cord.a > 0)  # the cord's heights come first
+    a, b, v = cord.a[:length] + margin, cord.b[:length] + margin, cord.v[:length]
+    across, along = places[0, :, :length], places[1, :, :length]
+    q = np.sqrt((across / a) ** 2 + ((along - v) / b) ** 2) + 1e-6
+    factor = np.where(q < 1, 1 / q, 1.0)
     out = places.copy()
-    out[..., 0] *= factor
-    out[..., 1] = cord.v[:, None] + (places[..., 1] - cord.v[:, None]) * factor
+    out[0, :, :length] *= factor
+    out[1, :, :length] = v + (along - v) * factor
     return out
 
 
 def _inside(places: np.ndarray, sac, radius: np.ndarray) -> np.ndarray:
-    shape = Ellipse(*(axis[:, None] for axis in (sac.a, sac.b, sac.v)), _columns(sac.outline))
-    beyond = shape.gauge(places[..., 0], places[..., 1], -radius - 0.1, 0.2)
-    return places / np.maximum(beyond, 1.0)[..., None]
-
-
-def _columns(outline):
-    return tuple((one, value[:, None].astype(np.float32)) for one, value in outline)
+    """Places (2, N, S) moved into the shrunk sac, along rays from its middle."""
+    beyond = sac.gauge(places[0], places[1], -radius - 0.1, 0.2)
+    return places / np.maximum(beyond, 1.0)
 
 
 def _course(subject, sections, root, s, places, radius, sign, turn_deg, rng) -> Course:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from spinalroots.phantom.contrast import Contrast
-from spinalroots.phantom.sections import Sections
+from spinalroots.phantom.sections import Ellipse, Sections
 from spinalroots.phantom.shapes import clouds, ellipse, share, smooth
 from spinalroots.phantom.subject import Subject
 from spinalroots.phantom.vertebrae import heights, paint_arches, paint_bodies
 
 _FAR_MM = 99.0
+_AROUND_CANAL_MM = 10.0
+"""Sac, pads of fat and all between them lie closer to the canal's ellipse, or in it."""
 
 
 @dataclass(frozen=True)
@@ -56,20 +58,37 @@ def paint(
     paint_arches(over, contrast, u, v, at, a, b, grain, front, edge)
 
     canal = ellipse(u, v, a, b)
+    whole, near = signal, np.nonzero(canal < _AROUND_CANAL_MM)
+
+    def here(field: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(field, whole.shape)[near]
+
+    signal = whole[near]
+    u, v, s, b, canal, way, sacral, grain, front = map(
+        here, (u, v, s, b, canal, at.way, at.sacral, grain, front)
+    )
+    cord, sac = cord.picked(here), sac.picked(here)
     wedge = np.maximum(np.abs(u) * 0.9 - 0.55 * (v + b + 7.5), np.abs(v + b) - 5.5)
-    gap = 1 - smooth(0.12, 0.3, at.way) * (1 - smooth(0.78, 0.92, at.way))  # between two laminae
-    pad = share(wedge, edge) * np.maximum(gap, 0.25) * (1 - at.sacral)
+    gap = 1 - smooth(0.12, 0.3, way) * (1 - smooth(0.78, 0.92, way))  # between two laminae
+    pad = share(wedge, edge) * np.maximum(gap, 0.25) * (1 - sacral)
     inside = np.maximum(share(canal, edge), pad)
     over(inside, contrast.epidural_fat * grain)
     dura = np.where(sac.a > 0, sac.distance(u, v), _FAR_MM)
     over(share(dura - 0.45, edge), contrast.ligament * 2)
     sac_share = share(dura, edge)
-    over(sac_share, _csf(contrast, sections, v, s, front))
+    over(sac_share, _csf(contrast, cord, v, s - subject.conus_tip_mm, front))
     cord_share = share(np.where(cord.a > 0, cord.distance(u, v), _FAR_MM), edge)
     over(cord_share, contrast.white_matter)
     over(_grey(np.abs(u), v, cord, edge) * cord_share, contrast.grey_matter)
     fat = np.clip(inside - share(dura - 0.45, edge), 0, 1)
-    return Scene(signal.astype(np.float32), cord_share, sac_share, fat)
+    whole[near] = signal
+
+    def everywhere(part: np.ndarray) -> np.ndarray:
+        parts = np.zeros(whole.shape, np.float32)
+        parts[near] = part
+        return parts
+
+    return Scene(whole, *map(everywhere, (cord_share, sac_share, fat)))
 
 
 def _body(contrast: Contrast, u, v, s, strands, grain, edge: float) -> np.ndarray:
@@ -94,11 +113,10 @@ def _paint_front(over, contrast: Contrast, u, v, wall, front, edge: float) -> No
         over(share(np.hypot(u - centre, v - wall - radius - 2.0) - radius, edge), 0.04)
 
 
-def _csf(contrast: Contrast, sections: Sections, v, s, front) -> np.ndarray:
+def _csf(contrast: Contrast, cord: Ellipse, v, below_tip, front) -> np.ndarray:
     """CSF, darker in patches where it flows: behind the cord, least below the conus."""
-    cord = sections.cord(s)
     behind = smooth(0.0, 2.5, cord.v - cord.b - v) * (cord.a > 0)
-    above = 1 - smooth(-60.0, 5.0, s - sections.subject.conus_tip_mm)
+    above = 1 - smooth(-60.0, 5.0, below_tip)
     return 1 - contrast.flow * behind * above * smooth(-0.3, 1.5, front)
 
 

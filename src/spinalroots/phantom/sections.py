@@ -1,5 +1,6 @@
 """Cross-sections along the spine: cord, dural sac and filum as outlines that change with height."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -33,6 +34,11 @@ class Ellipse:
     b: np.ndarray
     v: np.ndarray
     outline: tuple[tuple[Harmonic, np.ndarray], ...] = ()
+
+    def picked(self, pick: Callable[[np.ndarray], np.ndarray]) -> "Ellipse":
+        """The cross-sections of the heights that `pick` takes out of an array."""
+        outline = tuple((one, pick(value)) for one, value in self.outline)
+        return Ellipse(pick(self.a), pick(self.b), pick(self.v), outline)
 
     def gauge(self, u: np.ndarray, v: np.ndarray, grow_mm=0.0, least_mm: float = 1e-3):
         """0 in the middle of the grown outline, 1 on it, growing in proportion along each ray."""

@@ -1,7 +1,7 @@
 """Signed distances (mm, negative inside), the share of a voxel they fill, and smooth noise."""
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, zoom
+from scipy.ndimage import gaussian_filter
 
 
 def share(distance: np.ndarray, edge_mm: float) -> np.ndarray:
@@ -41,5 +41,29 @@ def clouds(rng: np.random.Generator, shape, spacing_mm, size_mm) -> np.ndarray:
     coarse = np.maximum(4, np.ceil(np.asarray(shape) * spacing_mm / step).astype(int) + 2)
     noise = rng.standard_normal(coarse, np.float32)
     noise = gaussian_filter(noise, size / step / 2)
-    grown = zoom(noise, np.asarray(shape) / coarse, order=1)
+    grown = stretched(noise, shape)
     return (grown - grown.mean()) / grown.std()
+
+
+def stretched(values: np.ndarray, shape) -> np.ndarray:
+    """`values` (A, B, C) on a grid of `shape` with the same corners, linear between them; float32.
+
+    >>> stretched(np.array([[[0.0, 1.0]]] * 2).repeat(2, axis=1), (2, 2, 3))[0, 0].tolist()
+    [0.0, 0.5, 1.0]
+    """
+    for axis in (2, 1):
+        lower, way = _between(values.shape[axis], shape[axis])
+        way = way[:, None] if axis == 1 else way
+        low, high = values.take(lower, axis), values.take(lower + 1, axis)
+        values = low + way * (high - low)
+    grown = np.empty(shape, np.float32)
+    for row, (lower, way) in enumerate(zip(*_between(len(values), shape[0]), strict=True)):
+        grown[row] = values[lower] + way * (values[lower + 1] - values[lower])
+    return grown
+
+
+def _between(count: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
+    """For `wanted` even places along `count` samples: the sample before each, and the way on."""
+    at = np.linspace(0, count - 1, wanted)
+    lower = np.minimum(at.astype(int), count - 2)
+    return lower, at - lower

@@ -4,6 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import maximum_filter
+
+_OUTSIDE = -(1 << 29)
+"""Added to the number of a part beyond the grid: negative with either of the other two axes."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +42,21 @@ def fill(
     part = tuple(stop.stop - stop.start for stop in box)
     if min(part) <= 0:
         return Filling(share, owner)
-    edges = np.diag(affine)[:3]
-    spacing = edges / subvoxels
-    start = np.array([axis.start for axis in box])
-    origin = affine[:3, 3] + edges * start - edges / 2 + spacing / 2
-    fine = np.array(part) * subvoxels
-    gap = np.full(int(fine.prod()), np.inf, np.float32)
+    parts = _Parts(part, affine, [axis.start for axis in box], subvoxels)
+    near = parts.near(tubes)
+    row = np.cumsum(near.ravel()) - 1  # of a voxel that a tube may touch
+    gap = np.full((np.count_nonzero(near), parts.each), np.inf, np.float32)
     nearest = np.zeros(gap.shape, np.uint8)
+    flat_gap, flat_nearest = gap.ravel(), nearest.ravel()
     for tube in tubes:
-        for points, radius in _pieces(tube, spacing):
-            index, distance = _around(points, radius, origin, spacing, fine)
-            np.minimum.at(gap, index, distance)
-            nearest[index[gap[index] == distance]] = tube.value
-    filled = np.clip(0.5 - gap / float(spacing.mean()), 0, 1)
-    share[box] = _blocks(filled, part, subvoxels).mean(axis=(1, 3, 5), dtype=np.float32)
-    owner[box] = _deepest(gap, nearest, part, subvoxels)
+        for points, radius in _pieces(tube, parts.spacing):
+            voxel, piece, distance = parts.around(points, radius)
+            index = row[voxel] * parts.each + piece
+            np.minimum.at(flat_gap, index, distance)
+            flat_nearest[index[flat_gap[index] == distance]] = tube.value
+    filled = np.clip(0.5 - gap / float(parts.spacing.mean()), 0, 1)
+    share[box][near] = _mean(filled, subvoxels)
+    owner[box][near] = nearest[np.arange(len(gap)), gap.argmin(axis=1)]
     return Filling(share, owner)
 
 
@@ -82,22 +86,78 @@ def _pieces(tube: Tube, spacing: np.ndarray, length: int = 128):
         yield points[start : start + length], radius[start : start + length]
 
 
-def _around(points, radius, origin, spacing, shape) -> tuple[np.ndarray, np.ndarray]:
-    """Flat indices of fine voxels near the points, and the distance to the tube's wall there."""
-    reach = np.ceil((radius.max() + spacing.mean()) / spacing).astype(int)
-    axes = [np.arange(-r, r + 1) for r in reach]
-    offsets = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    near = np.linalg.norm(offsets * spacing, axis=1) <= radius.max() + 1.5 * spacing.mean()
-    offsets = offsets[near]
-    centre = np.round((points - origin) / spacing).astype(int)
-    shift = (centre * spacing + origin - points).astype(np.float32)
-    steps = (offsets * spacing).astype(np.float32)
-    squared = sum((shift[:, None, k] + steps[None, :, k]) ** 2 for k in range(3))
-    distance = np.sqrt(squared) - radius[:, None].astype(np.float32)
-    index = centre[:, None] + offsets[None]
-    keep = ((index >= 0) & (index < shape)).all(axis=-1) & (distance < spacing.mean())
-    flat = np.ravel_multi_index(tuple(index[keep].T), tuple(shape))
-    return flat, distance[keep]
+class _Parts:
+    """The parts of a box of voxels, numbered voxel by voxel."""
+
+    def __init__(self, shape: tuple[int, ...], affine: np.ndarray, start: list[int], count: int):
+        edges = np.diag(affine)[:3]
+        self.shape, self.edges, self.first = shape, edges, affine[:3, 3] + edges * start
+        self.each = count**3
+        self.spacing = edges / count
+        self.origin = affine[:3, 3] + edges * start - edges / 2 + self.spacing / 2
+        self.fine = np.array(shape) * count
+        steps = self.each * np.array([shape[1] * shape[2], shape[2], 1])
+        small = np.prod(self.fine) < -_OUTSIDE
+        self.numbers = [
+            np.add.outer(np.arange(size) * step, np.arange(count) * count**inner)
+            .ravel()
+            .astype(np.int32 if small else np.int64)
+            for size, step, inner in zip(shape, steps, (2, 1, 0), strict=True)
+        ]
+
+    def near(self, tubes: list[Tube]) -> np.ndarray:
+        """Voxels (X, Y, Z) with a part that :meth:`around` may find, and some more."""
+        near = np.zeros(self.shape, np.uint8)
+        widest = max(float(tube.radius_mm.max()) for tube in tubes)
+        reach = np.ceil((widest + self.spacing.mean()) / self.edges + 1.1).astype(int)
+        for tube in tubes:
+            points = resample(tube.points_mm, float(self.edges.min()))[0]
+            voxel = np.round((points - self.first) / self.edges).astype(int)
+            voxel = voxel[((voxel >= -reach) & (voxel < self.shape + reach)).all(axis=1)]
+            near[tuple(np.clip(voxel, 0, np.array(self.shape) - 1).T)] = 1
+        return maximum_filter(near, 2 * reach + 1).astype(bool)
+
+    def around(
+        self, points: np.ndarray, radius: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Voxels near the points, which of their parts, and the distance to the tube's wall."""
+        spacing, widest = self.spacing, float(radius.max())
+        reach = np.ceil((widest + spacing.mean()) / spacing).astype(int)
+        centre = np.round((points - self.origin) / spacing).astype(int)
+        seen = ((centre >= -reach) & (centre < self.fine + reach)).all(axis=1)
+        centre, points, radius = centre[seen], points[seen], radius[seen].astype(np.float32)
+        shift = (centre * spacing + self.origin - points).astype(np.float32)
+        squares, numbers, square = [], [], np.float32(0)
+        for k in range(3):
+            step = np.arange(-reach[k], reach[k] + 1)
+            spread = tuple(-1 if axis == k else 1 for axis in range(3))
+            square = square + ((step * spacing[k]) ** 2).reshape(spread)
+            squares.append(
+                (shift[:, k, None] + (step * spacing[k]).astype(np.float32)) ** np.float32(2)
+            )
+            place = centre[:, k, None] + step
+            inside = (place >= 0) & (place < self.fine[k])
+            numbers.append(np.where(inside, self.numbers[k].take(place, mode="clip"), _OUTSIDE))
+        near = np.sqrt(square) <= widest + 1.5 * spacing.mean()
+        squared = _outer(squares)
+        number = _outer(numbers)
+        limit = np.float32((widest + spacing.mean()) ** 2 * 1.001)
+        kept = np.flatnonzero(near & (squared < limit) & (number >= 0))
+        distance = np.sqrt(squared.ravel()[kept]) - radius[kept // near.size]
+        close = distance < spacing.mean()
+        return *np.divmod(number.ravel()[kept[close]], self.each), distance[close]
+
+
+def _outer(axes: list[np.ndarray]) -> np.ndarray:
+    """Sums (N, X, Y, Z) of values (N, X), (N, Y) and (N, Z)."""
+    return (axes[0][:, :, None] + axes[1][:, None, :])[..., None] + axes[2][:, None, None, :]
+
+
+def _mean(parts: np.ndarray, count: int) -> np.ndarray:
+    """Mean (N,) over a voxel's parts (N, count³), added in the order in which they lie."""
+    rows = parts.reshape(len(parts), count * count, count)
+    lines = sum(rows[:, :, k] for k in range(count))
+    return sum(lines[:, j] for j in range(count * count)) / np.float32(count**3)
 
 
 def _box(tubes, shape, affine) -> tuple[slice, ...]:
@@ -108,20 +168,3 @@ def _box(tubes, shape, affine) -> tuple[slice, ...]:
     high = np.ceil((points.max(0) + margin - affine[:3, 3]) / np.diag(affine)[:3]).astype(int)
     low, high = np.clip(low, 0, shape), np.clip(high + 1, 0, shape)
     return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-
-
-def _blocks(fine: np.ndarray, part, subvoxels: int) -> np.ndarray:
-    """A flat fine grid as (x, n, y, n, z, n): voxels, and their parts along each axis."""
-    return fine.reshape([size for count in part for size in (count, subvoxels)])
-
-
-def _deepest(gap, nearest, part, subvoxels) -> np.ndarray:
-    """Value (x, y, z) of the tube that each voxel's deepest part belongs to."""
-    gaps, values = _blocks(gap, part, subvoxels), _blocks(nearest, part, subvoxels)
-    deepest, owner = np.full(part, np.inf, np.float32), np.zeros(part, np.uint8)
-    for i, j, k in np.ndindex(subvoxels, subvoxels, subvoxels):
-        here = gaps[:, i, :, j, :, k]
-        deeper = here < deepest
-        deepest[deeper] = here[deeper]
-        owner[deeper] = values[:, i, :, j, :, k][deeper]
-    return owner
