@@ -95,6 +95,24 @@ def test_a_disc_that_was_given_names_the_roots(run):
     assert told == ["Names rest on the discs that were given."]
 
 
+@pytest.mark.parametrize(
+    ("disc", "position", "words"),
+    [
+        ("L1/L2", -0.18, None),
+        ("T12/L1", 0.82, None),
+        ("T11/T12", 1.81, "1.8 vertebrae above"),
+        ("L3/L4", -2.2, "2.2 vertebrae below"),
+    ],
+)
+def test_discs_by_which_the_cord_ends_where_none_does_are_doubted(run, disc, position, words):
+    # the cord ends 6 mm below the point that is called a disc
+    record, told = run(Anchored(), anchors=[Anchor(disc, MIDDLE)])
+    assert record["naming"]["conus_position"] == pytest.approx(position, abs=0.02)
+    assert ("count them again" in told[-1]) == (words is not None)
+    if words:
+        assert words in record["naming"]["note"]
+
+
 def test_a_model_that_cannot_use_discs_says_so(run):
     record, told = run(Stub(), anchors=[Anchor("L1/L2", MIDDLE)])
     assert record["naming"]["rests_on"] == "conus"

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spinalroots.imaging.anchors import Anchor
+from spinalroots.imaging.anchors import Anchor, vertebral_positions
+from spinalroots.imaging.centreline import Centreline
 from spinalroots.inference.predictor import Prediction
 from spinalroots.registry.anatomy import TISSUES
+from spinalroots.registry.vertebrae import CONUS_POSITIONS
 
 CORD = TISSUES.index("WM") + 1
 CONUS = (
@@ -19,6 +21,10 @@ NO_CONUS = (
 )
 NO_CORD = "No cord is in view: names are a guess, and may be off by several levels."
 ANCHORS = "Names rest on the discs that were given."
+UNUSUAL = (
+    "By these discs the cord ends {away:.1f} vertebrae {way} L1/L2, out of the range that is known "
+    "(the middle of T12 to the top of L3): count them again."
+)
 UNUSED = "This model cannot use the discs that were given."
 TRAP = (
     "About one person in ten has four or six lumbar vertebrae, or one that is part of the sacrum: "
@@ -31,16 +37,29 @@ HOW = (
 )
 
 
-def record(prediction: Prediction, anchors: Sequence[Anchor], *, takes_anchors: bool) -> dict:
+def record(
+    prediction: Prediction,
+    centreline: Centreline,
+    anchors: Sequence[Anchor],
+    *,
+    takes_anchors: bool,
+) -> dict:
     """The entry `naming` of a prediction's JSON, plain values.
 
     `rests_on`: "anchors" or "conus", None where neither is known. `conus_ras_mm`: None as well for
     a model that gives no tissue map; it says nothing of where it takes the cord to end.
+    `conus_position`: its place among the vertebrae by the anchors, 0 at L1/L2, 1 at T12/L1.
 
     :param takes_anchors: whether the model takes anchors into account.
     """
     end = prediction.conus_mm
     rests_on, words = rests(prediction, bool(anchors) and takes_anchors)
+    place = None
+    if anchors and end is not None:
+        place = float(vertebral_positions(end[None], centreline, anchors)[0])
+        if not CONUS_POSITIONS[0] <= place <= CONUS_POSITIONS[1]:
+            way = "above" if place > 0 else "below"
+            words += " " + UNUSUAL.format(away=abs(place), way=way)
     if anchors and not takes_anchors:
         words += f" {UNUSED}"
     words += f" {TRAP}"
@@ -49,6 +68,7 @@ def record(prediction: Prediction, anchors: Sequence[Anchor], *, takes_anchors: 
     return {
         "rests_on": rests_on,
         "conus_ras_mm": None if end is None else np.round(end, 1).tolist(),
+        "conus_position": None if place is None else round(place, 2),
         "anchors": [
             {"disc": anchor.disc, "ras_mm": np.round(anchor.ras_mm, 1).tolist()}
             for anchor in anchors

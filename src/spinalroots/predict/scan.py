@@ -65,7 +65,7 @@ def segment(scan: Volume, model: Model, anchors: Sequence[Anchor] = ()) -> Segme
         "centreline": centreline.source,
         "voxels": voxels_by_name(maps[Scheme.INDIVIDUALS].data, Scheme.INDIVIDUALS),
         "naming": naming.record(
-            prediction, anchors, takes_anchors=isinstance(predictor, TakesAnchors)
+            prediction, centreline, anchors, takes_anchors=isinstance(predictor, TakesAnchors)
         ),
         "appearance": appearance.as_json(looks),
         "appearance_compared": compared,

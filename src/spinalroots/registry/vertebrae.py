@@ -38,6 +38,10 @@ SHORTEST, LONGEST = 0.6, 1.6
 """Distance of two discs over the standard one, between a child's or a collapsed vertebra and a tall
 person's. A disc that was counted wrong beside its neighbour is off by a factor of two."""
 
+CONUS_POSITIONS = (-1.33, 1.5)
+"""Lowest and highest vertebral position of the end of the cord: the upper third of L3 to the middle
+of T12 [Saifuddin 1998, n = 504]."""
+
 _ORIGIN = DISCS.index("L1/L2")
 _STANDARD_MM = DISC_HEIGHT_MM["L1"] - np.array(list(DISC_HEIGHT_MM.values()))
 _STANDARD_POSITION = _ORIGIN - np.arange(len(DISCS), dtype=float)
