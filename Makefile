@@ -9,7 +9,7 @@ READY := .venv/.ready
 export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
-# Compiled modules are kept: some machines switch that off, and then each of the pipeline's forty
+# Compiled modules are kept: some machines switch that off, and then each of the pipeline's twenty
 # processes compiles all that it imports once more, ten seconds a time.
 export PYTHONDONTWRITEBYTECODE :=
 # Files and messages are UTF-8 whatever the machine's locale.

@@ -116,6 +116,18 @@ def test_stopped_in_the_middle_of_an_epoch_and_resumed_gives_the_same_weights(
     assert second.data.tags["model"] == f"nnunet-{ROW}"
 
 
+def test_a_row_ends_in_the_same_weights_alone_and_after_another(project, tmp_path):
+    other = "all-individuals"
+    prepare_nnunet.main(project, other)
+    train_nnunet.main(project, other)
+    train_nnunet.main(project, ROW)
+    after = load_file(MODEL / "model.safetensors")
+    (tmp_path / ".cache").rename(tmp_path / "elsewhere")
+    subprocess.run(in_a_process_of_its_own(project, tmp_path), check=True)
+    alone = load_file(MODEL / "model.safetensors")
+    assert all(torch.equal(after[name], alone[name]) for name in alone)
+
+
 def test_a_finished_training_is_published_again_without_training(project, monkeypatch):
     train_nnunet.main(project, ROW)
     before = (MODEL / "model.safetensors").read_bytes()

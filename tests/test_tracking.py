@@ -1,5 +1,6 @@
 import mlflow
 import pytest
+from processes import at_once
 
 from spinalroots.pipeline import tracking
 from spinalroots.stages import train_hardnet
@@ -91,3 +92,13 @@ def test_only_children_that_ended_well_count_as_finished():
     with tracking.run("other", kind="study"):
         assert tracking.finished_children() == set()
         assert tracking.last_step("loss") == -1
+
+
+def test_two_processes_can_open_a_new_store_at_once(tmp_path):
+    def log():
+        with tracking.run("a", kind="training"):
+            mlflow.log_metric("loss", 1.0)
+
+    assert at_once(log, log, log) == [0, 0, 0]
+    mlflow.set_tracking_uri(tracking.tracking_uri())
+    assert [run.info.status for run in runs()] == ["FINISHED"] * 3

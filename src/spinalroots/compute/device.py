@@ -1,5 +1,7 @@
 """Where networks run: the device asked for, its number formats, the memory that it took."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from spinalroots.errors import InputError
@@ -33,6 +35,19 @@ def device_name(device: str) -> str:
     import torch
 
     return torch.cuda.get_device_name() if device == "cuda" else device
+
+
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """So many threads for torch as long as the block lasts; 0 leaves it as many as it has."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def cpu_computes_bf16() -> bool:

@@ -10,6 +10,7 @@ import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from spinalroots.compute.parallel import at_once
 from spinalroots.files import read_json, write_json
 
 WRITE_EVERY_S = 10.0
@@ -30,9 +31,15 @@ class Consumption:
             self.co2_kg + other.co2_kg,
         )
 
+    def shared(self, by: int) -> Consumption:
+        """The part of one of so many computations that ran side by side for all these seconds."""
+        return Consumption(self.seconds, self.energy_kwh / by, self.co2_kg / by)
+
 
 class EnergyMeter:
     """Measures the whole machine while a `with` block lasts.
+
+    Processes that :func:`spinalroots.compute.parallel.each` runs side by side count an equal share.
 
     :param country: ISO code of three letters whose electricity mix is used.
     :param journal: file with the totals so far; None: only this block counts.
@@ -76,7 +83,7 @@ class EnergyMeter:
         self.tracker.flush()
         now = self.tracker._prepare_emissions_data()
         here = Consumption(now.duration, now.energy_consumed, now.emissions)
-        self.total = self.before + here
+        self.total = self.before + here.shared(at_once())
         if self.journal:
             write_json(self.journal, asdict(self.total))
 

@@ -1,29 +1,16 @@
 """nnU-Net's folders, given to it from Python: nobody sets an environment variable by hand."""
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from spinalroots.compute.environment import variables
 
 CONFIGURATION = "3d_fullres"
 """The configuration of the paper (III-A)."""
 
 EXTERNAL_TRAINERS = Path(__file__).parent / "external"
 """Where nnU-Net itself finds our trainer, in the processes that it starts for several GPUs."""
-
-
-@contextmanager
-def variables(values: Mapping[str, object]) -> Iterator[None]:
-    """Environment variables, also for processes that are started, as long as the block lasts."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update({name: str(value) for name, value in values.items()})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from spinalroots.compute.environment import variables
 from spinalroots.errors import InputError
 from spinalroots.files import write_json
 from spinalroots.nnunet import environment
@@ -33,7 +34,7 @@ def train(job: Job, state: Path, device: str, run_id: str) -> list[Path]:
     preprocessed = working_folder(job, state)
     with (
         environment.folders(state, preprocessed=preprocessed, workers=workers),
-        environment.variables({RUN_ID: run_id}),
+        variables({RUN_ID: run_id}),
         _explained(),
     ):
         return [_train_fold(job, state, fold, device) for fold in range(len(job.splits))]

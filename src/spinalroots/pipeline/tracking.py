@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import yaml
+from filelock import FileLock
 
 from spinalroots.registry.models import Model
 
@@ -60,7 +61,8 @@ def run(
     import mlflow
 
     mlflow.set_tracking_uri(tracking_uri())
-    experiment = _experiment(mlflow)
+    with _alone():
+        experiment = _experiment(mlflow)
     every_tag = {"kind": kind, **provenance(), **(tags or {})}
     if resume_key:
         every_tag["resume_key"] = resume_key
@@ -122,6 +124,13 @@ def provenance() -> dict[str, str]:
         tags["git.dirty"] = "true"
     tags.update(_data_hashes(tags["dvc.stage"]))
     return {key: value for key, value in tags.items() if value}
+
+
+def _alone() -> AbstractContextManager:
+    """Held by one process at a time: two that open a new sqlite store at once both create it."""
+    uri = tracking_uri()
+    file = uri.removeprefix("sqlite:///")
+    return FileLock(f"{file}.lock") if file != uri else nullcontext()
 
 
 def _experiment(mlflow) -> str:

@@ -30,7 +30,7 @@ class Model:
 
     @property
     def row(self) -> str:
-        """The name without its family: what `dvc repro train_nnunet@ROW` takes."""
+        """The name without its family: what `bin/stage train_nnunet ROW` takes."""
         return self.name.removeprefix(f"{self.family}-")
 
     def target(self, *, other_roots: bool = False) -> Target:
@@ -73,6 +73,11 @@ DEFAULT_MODEL = "hardnet-all-levels"
 """What `spinalroots predict` uses when nothing else is asked for."""
 
 
+def nnunet_rows() -> list[Model]:
+    """The models of the nnU-Net stages, in the order of the table."""
+    return [model for model in MODELS.values() if model.family == "nnunet"]
+
+
 def nnunet_row(row: str | None) -> Model:
     """The model of a row of the nnU-Net stages.
 
@@ -81,7 +86,7 @@ def nnunet_row(row: str | None) -> Model:
 
     :raises InputError: no such row; the nearest one is named.
     """
-    rows = {model.row: model for model in MODELS.values() if model.family == "nnunet"}
+    rows = {model.row: model for model in nnunet_rows()}
     if row not in rows:
         close = difflib.get_close_matches(row or "", rows, n=1)
         raise InputError(

@@ -60,7 +60,8 @@ def _energy(inputs: Inputs) -> Iterator[Table]:
         return
     rows.append(("Together", *_shown(total), ""))
     caption = (
-        "Training time and the whole machine's energy while it lasted, estimated by codecarbon; "
+        "Training time and the whole machine's energy while it lasted, in equal shares where "
+        "models trained side by side, estimated by codecarbon; "
         "CO₂ by the electricity mix of the country in the parameters."
     )
     headers = ("Training", "Minutes", "Energy, Wh", "CO₂, g", "Device")

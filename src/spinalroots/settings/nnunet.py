@@ -58,5 +58,7 @@ class Nnunet(Section):
     """nnU-Net: the six rows of the paper's Table I, and the region rows `alone`."""
 
     other_roots: bool  # region models know the neighbours' roots as one class; `…-alone` never do
+    rows_at_once: Count  # processes that the rows of a stage are shared among
+    threads: Whole  # of a row's training and prediction on a CPU; 0: as many as there are cores
     plan: NnunetPlan
     training: NnunetTraining

@@ -5,9 +5,10 @@ import importlib
 
 from spinalroots import console
 from spinalroots.compute import arithmetic
+from spinalroots.compute.parallel import each
 from spinalroots.errors import InputError
 from spinalroots.pipeline import params
-from spinalroots.registry.models import nnunet_row
+from spinalroots.registry.models import nnunet_row, nnunet_rows
 from spinalroots.stages import BY_ROW, add_arguments
 
 
@@ -17,7 +18,7 @@ def run(options: argparse.Namespace) -> None:
     :raises InputError: a row is missing, unknown or too much; the parameters cannot be used.
     """
     if options.name in BY_ROW:
-        nnunet_row(options.row)
+        rows = [nnunet_row(options.row)] if options.row else nnunet_rows()
     elif options.row:
         where, row = f"stage {options.name}", repr(options.row)
         raise InputError(where, expected="no row", found=row, fix="Leave it out.")
@@ -28,8 +29,11 @@ def run(options: argparse.Namespace) -> None:
     loaded = params.load(options.params, scale=options.scale)
     arithmetic.warn_unless_in_force(options.name)
     stage = importlib.import_module(f"spinalroots.stages.{options.name}")
-    more = {"strict": True} if options.strict else {}
-    stage.main(loaded, *([options.row] if options.row else []), **more)
+    if options.name in BY_ROW:
+        jobs = [(loaded, model.row) for model in rows]
+        each(stage.main, jobs, loaded.nnunet.rows_at_once, options.name, unit="row")
+    else:
+        stage.main(loaded, **({"strict": True} if options.strict else {}))
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
-"""Stage `predict_nnunet@ROW`: scans of the test cases → data/predictions/nnunet-ROW."""
+"""Stage `predict_nnunet [ROW]`: scans of the test cases → data/predictions/nnunet-ROW."""
 
-from spinalroots.compute.device import choose_device
+from spinalroots.compute.device import choose_device, cpu_threads
 from spinalroots.dataset.selection import selected_cases
 from spinalroots.files import read_json
 from spinalroots.pipeline.params import Params
@@ -17,10 +17,11 @@ def main(params: Params, row: str | None = None) -> None:
     device = choose_device(params.nnunet.training.device, "nnunet.training.device")
     predictor = NnunetPredictor.load(paths.TRAINED / name, device, params.inference.nnunet)
     scans = {case.name: case.dataset for case in selected_cases(params.data, paths.RAW)}
-    predict_cases(
-        predictor,
-        {case: scans[case] for case in read_json(paths.SPLIT)["test"]},
-        paths.SCAN_CENTRELINES,
-        paths.PREDICTIONS / name,
-        untrained=predictor.untrained(params.seed),
-    )
+    with cpu_threads(params.nnunet.threads):
+        predict_cases(
+            predictor,
+            {case: scans[case] for case in read_json(paths.SPLIT)["test"]},
+            paths.SCAN_CENTRELINES,
+            paths.PREDICTIONS / name,
+            untrained=predictor.untrained(params.seed),
+        )

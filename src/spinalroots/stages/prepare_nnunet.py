@@ -1,5 +1,6 @@
-"""Stage `prepare_nnunet@ROW`: refined and augmented cases → data/nnunet/ROW, planned."""
+"""Stage `prepare_nnunet [ROW]`: refined and augmented cases → data/nnunet/ROW, planned."""
 
+from spinalroots.compute.parallel import at_once
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import training_cases, with_map
 from spinalroots.files import folder_in_one_piece, read_json
@@ -34,9 +35,10 @@ def main(params: Params, row: str | None = None) -> None:
     ):
         raw, preprocessed = root / "raw" / name, root / "preprocessed" / name
         write_raw_dataset(raw, target, training, validation)
-        write_fingerprint(raw, preprocessed, params.workers, prefer)
+        workers = max(1, params.workers // at_once())
+        write_fingerprint(raw, preprocessed, workers, prefer)
         plans = plan(name, params.nnunet.plan)
         chosen = environment.CONFIGURATION
-        preprocess(raw, preprocessed, plans, chosen, params.workers, prefer)
+        preprocess(raw, preprocessed, plans, chosen, workers, prefer)
         forget_files(raw, preprocessed)
         print(f"{model.row}: {len(training)} training cases, {summary(plans, chosen)}")

@@ -1,11 +1,11 @@
-"""Stage `train_nnunet@ROW`: data/nnunet/ROW → models/trained/nnunet-ROW."""
+"""Stage `train_nnunet [ROW]`: data/nnunet/ROW → models/trained/nnunet-ROW."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from spinalroots.compute.device import choose_device, device_name
+from spinalroots.compute.device import choose_device, cpu_threads, device_name
 from spinalroots.compute.energy import EnergyMeter
 from spinalroots.pipeline import provenance, tracking
 from spinalroots.pipeline.params import Params
@@ -42,7 +42,10 @@ def main(params: Params, row: str | None = None) -> None:
     with tracking.run(
         model.name, kind="training", tags=tags, params=described, resume_key=key
     ) as run:
-        with EnergyMeter(training.country, state / "energy.json") as meter:
+        with (
+            EnergyMeter(training.country, state / "energy.json") as meter,
+            cpu_threads(params.nnunet.threads),
+        ):
             checkpoints = train(job, state, device, run.info.run_id)
         consumed = asdict(meter.total)
         mlflow.log_metrics(consumed)
