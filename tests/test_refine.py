@@ -185,6 +185,9 @@ def test_roots_that_the_entity_mask_or_the_sac_shows_are_kept_without_a_name(smo
     expected[5:7, 2, 5:18] = True
     refined = refine(annotation, smoke_params.refine)
     assert np.array_equal(unnamed(refined), expected)
+    marked = dataclasses.replace(annotation, tissues=np.where(expected, 4, annotation.tissues))
+    marked.tissues[3, 3, 5:18] = 0
+    assert np.array_equal(unnamed(refine(marked, smoke_params.refine)), expected)
     assert refined.counts["unnamed"] == expected.sum() == 6 + 2 * 13
     assert np.array_equal(refined.levels != 0, refined.individuals != 0)
 

@@ -9,7 +9,7 @@ from spinalroots.imaging.boxes import bounding_box, union_box, widened
 from spinalroots.imaging.volume import Box
 from spinalroots.refine.annotation import Annotation
 from spinalroots.refine.flood_fill import Filled, flood_fill
-from spinalroots.refine.sac import roots_left_out, shows_roots
+from spinalroots.refine.sac import roots_in_tissues, shows_roots
 from spinalroots.registry.anatomy import Scheme, Target, individuals_to_levels, levels_of
 from spinalroots.settings.dataset import Refine
 
@@ -104,10 +104,10 @@ def refine(annotation: Annotation, params: Refine) -> Refined | None:
 
 def all_roots(annotation: Annotation, box: Box) -> np.ndarray:
     """Mask (X, Y, Z) uint8, inside `box`, of what is or may be a root: labelled, in the entity
-    mask, or left out of the sac by the tissue map."""
+    mask, or shown by the tissue map."""
     roots, tissues = annotation.roots()[box], annotation.tissues
     if tissues is not None and shows_roots(tissues):
-        roots = roots | roots_left_out(tissues[box], roots, annotation.volume.spacing_mm)
+        roots = roots | roots_in_tissues(tissues[box], roots, annotation.volume.spacing_mm)
     return roots.astype(np.uint8)
 
 
