@@ -16,6 +16,10 @@ from spinalroots.imaging.anchors import (
 )
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Grid
+from spinalroots.phantom.case import cord_and_sac_middle, true_centreline
+from spinalroots.phantom.spine import build_curve
+from spinalroots.phantom.subject import draw_subject
+from spinalroots.registry.vertebrae import DISCS, position_of
 
 STRAIGHT = Centreline(np.array([[0.0, 0, z] for z in range(-100, 101, 2)]), "truth")
 
@@ -141,6 +145,26 @@ def test_positions_of_slices_from_two_anchors():
     middle = [[0, 0, 0], [0, 0, 16.75], [0, 0, 33.5], [0, 0, -16.75]]
     assert vertebral_positions(middle, STRAIGHT, anchors) == pytest.approx([0, 0.5, 1, -0.5])
     assert np.isnan(vertebral_positions(middle, STRAIGHT, [])).all()
+
+
+@pytest.mark.parametrize(
+    ("discs", "mean", "most"), [("L1/L2", 0.12, 0.5), ("T12/L1 L5/S1", 0.06, 0.3)]
+)
+def test_the_discs_of_phantoms_are_found_from_one_or_two_of_them(discs, mean, most):
+    apart = []
+    for seed in range(12):
+        subject = draw_subject(np.random.default_rng(seed))
+        curve = build_curve(subject)
+        line = true_centreline(subject, curve, np.arange(-600, 600.0))
+        names = [disc for disc in DISCS if -4 <= position_of(disc) <= 4]
+        heights = np.array([subject.discs_mm[disc.split("/")[0]] for disc in names])
+        middle = cord_and_sac_middle(subject, heights)
+        before = dict(zip(names, curve.to_world(middle + np.array([0, 12, 0])), strict=True))
+        anchors = [Anchor(disc, tuple(before[disc])) for disc in discs.split()]
+        found = vertebral_positions(curve.to_world(middle), line, anchors)
+        apart.append(np.abs(found - [position_of(disc) for disc in names]))
+    assert np.mean(apart) < mean
+    assert np.max(apart) < most
 
 
 def test_an_anchor_far_from_the_line_is_refused():
