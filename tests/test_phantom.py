@@ -19,7 +19,7 @@ from spinalroots.phantom.roots import lay_courses
 from spinalroots.phantom.sections import Sections
 from spinalroots.phantom.subject import draw_subject
 from spinalroots.registry.anatomy import REFINED_LEVELS, ROOTS, Root, Scheme, Side, Type
-from spinalroots.settings.phantom import Annotator, Phantom
+from spinalroots.settings.phantom import Annotator, Phantom, Rare
 
 SEED = 11
 MISTAKES = Annotator(
@@ -31,6 +31,15 @@ MISTAKES = Annotator(
     spill=0.06,
     swap_share=0.12,
     swap_mm=(4.0, 12.0),
+)
+
+COMMON = Rare(
+    low_conus=0.0,
+    stenosis=0.0,
+    scoliosis=0.0,
+    sleeves=0.0,
+    four_or_six_lumbar=0.0,
+    any_voxels=0.0,
 )
 
 
@@ -46,6 +55,7 @@ def settings(**changes) -> Phantom:
         "noise": (0.02, 0.02),
         "subvoxels": 3,
         "mask_coverage": 0.4,
+        "rare": COMMON,
         "annotator": MISTAKES,
     }
     return Phantom(**{**values, **changes})

@@ -3,14 +3,20 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from nibabel import orientations
 
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Grid
+from spinalroots.phantom.acquisition import (
+    Acquisition,
+    draw_acquisition,
+    draw_wider_acquisition,
+    lay_grid,
+)
 from spinalroots.phantom.artefacts import Faults, apply_faults, draw_faults, draw_wide_faults
 from spinalroots.phantom.contrast import Contrast, draw_contrast, draw_wide_contrast
+from spinalroots.phantom.rare import make_rare, sleeve_tubes
 from spinalroots.phantom.roots import Course, lay_courses
-from spinalroots.phantom.scene import Scene, paint
+from spinalroots.phantom.scene import Scene, paint, with_csf
 from spinalroots.phantom.sections import Sections
 from spinalroots.phantom.spine import Curve, build_curve
 from spinalroots.phantom.subject import Subject, draw_subject
@@ -24,17 +30,6 @@ ROOT, ROOT_OUTSIDE = (
     ROOT_TISSUE,
     5,
 )  # what the anatomy map has beside them: roots in the sac, and beyond it
-
-
-@dataclass(frozen=True)
-class Acquisition:
-    """Where the scanner looked: voxel edges in mm (RAS+ axes), field of view, stored axes."""
-
-    spacing_mm: tuple[float, float, float]
-    slice_axis: int
-    orientation: str
-    field_mm: tuple[float, float]
-    shift_mm: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -91,7 +86,7 @@ class Case:
 
 def generate(params: Phantom, seed: int, index: int) -> Case:
     """The `index`-th phantom of a seed. Same arguments, same bytes."""
-    streams = np.random.default_rng([seed, index]).spawn(6)
+    streams = np.random.default_rng([seed, index]).spawn(7)
     subject = draw_subject(streams[0])
     acquisition = draw_acquisition(params, streams[2])
     if is_randomised(params, index):
@@ -101,6 +96,7 @@ def generate(params: Phantom, seed: int, index: int) -> Case:
         contrast = draw_wide_contrast(wide, map(str, subject.diameters_mm))
         noise = (0.01, min(0.1, 0.25 * (1 - contrast.root)))  # roots stay to be seen
         faults = draw_wide_faults(wide, acquisition.slice_axis, noise)
+        subject, acquisition = make_rare(subject, acquisition, params, streams[6])
     else:
         faults = draw_faults(streams[2], acquisition.slice_axis, params.noise)
         contrast = draw_contrast(streams[3])
@@ -109,9 +105,12 @@ def generate(params: Phantom, seed: int, index: int) -> Case:
     shape, affine, native = lay_grid(subject, curve, acquisition)
     axes = [affine[k, 3] + affine[k, k] * np.arange(shape[k]) for k in range(3)]
     scene = paint(subject, contrast, curve.straighten(*axes), np.diag(affine)[:3], streams[4])
+    parts = acquisition.parts or (params.subvoxels,) * 3
+    if sleeves := sleeve_tubes(subject, courses, curve):
+        scene = with_csf(scene, fill(sleeves, shape, affine, parts).share)
     tubes = root_tubes(courses, curve)
-    roots = fill(tubes, shape, affine, params.subvoxels)
-    strings = fill([filum_tube(subject, curve)], shape, affine, params.subvoxels)
+    roots = fill(tubes, shape, affine, parts)
+    strings = fill([filum_tube(subject, curve)], shape, affine, parts)
     clean = scene.signal * (1 - strings.share) + strings.share * contrast.root
     clean = clean * (1 - roots.share) + roots.share * root_signals(contrast)[roots.owner]
     individuals = label_roots(roots, tubes, scene, affine, params.mask_coverage)
@@ -145,68 +144,6 @@ def root_signals(contrast: Contrast) -> np.ndarray:
     for name, factor in contrast.roots:
         signals[Root.parse(name).value] *= factor
     return signals
-
-
-def draw_acquisition(params: Phantom, rng: np.random.Generator) -> Acquisition:
-    """Voxel size and orientation, within the ranges of the parameters."""
-    in_plane = float(rng.uniform(*params.in_plane_mm))
-    thick = float(rng.uniform(*params.slice_mm))
-    sagittal = rng.random() < params.sagittal_share
-    in_plane, thick = round(in_plane, 3), round(thick, 3)
-    if sagittal:  # slices stacked from left to right, thinner so that roots stay visible
-        spacing = (round((in_plane + thick) / 2, 3), in_plane, in_plane)
-    else:
-        spacing = (in_plane, in_plane, thick)
-    return Acquisition(
-        spacing_mm=spacing,
-        slice_axis=0 if sagittal else 2,
-        orientation=str(rng.choice(params.orientations)),
-        field_mm=tuple(float(size * rng.uniform(0.97, 1.05)) for size in params.field_mm),
-        shift_mm=(float(rng.normal(0, 2)), float(rng.normal(0, 2))),
-    )
-
-
-def draw_wider_acquisition(acquisition: Acquisition, rng: np.random.Generator) -> Acquisition:
-    """The same scan with coarser or thicker voxels; in some the field of view cuts the sac."""
-    factor = np.full(3, rng.uniform(1.0, 1.3))
-    factor[acquisition.slice_axis] = rng.uniform(0.9, 1.8 if acquisition.slice_axis == 2 else 1.3)
-    field, shift = acquisition.field_mm, acquisition.shift_mm
-    if rng.random() < 0.3:
-        field = (float(rng.uniform(32.0, 50.0)), field[1])
-        shift = (float(rng.normal(0, 5.0)), shift[1])
-    return replace(
-        acquisition,
-        spacing_mm=tuple(
-            round(float(edge * by), 3)
-            for edge, by in zip(acquisition.spacing_mm, factor, strict=True)
-        ),
-        field_mm=field,
-        shift_mm=shift,
-    )
-
-
-def lay_grid(
-    subject: Subject, curve: Curve, acquisition: Acquisition
-) -> tuple[tuple[int, int, int], np.ndarray, Grid]:
-    """Shape and affine of the RAS+ grid from about T9 to S3, and the grid it is stored on."""
-    ends = (subject.discs_mm["T8"] - 6.0, subject.discs_mm["S3"] + 4.0)
-    inside = (curve.s >= ends[0]) & (curve.s <= ends[1])
-    side = float(curve.x[inside].mean()) + acquisition.shift_mm[0]
-    back, front = curve.y[inside].min(), curve.y[inside].max()
-    # The sac sits behind the middle of the picture: bodies in front of it, muscle behind.
-    middle = float((back + front) / 2) - 2.0 + acquisition.shift_mm[1]
-    size = np.array([*acquisition.field_mm, np.ptp(curve.z[inside])])
-    size[1] = max(size[1], front - back + 40.0)
-    spacing = np.array(acquisition.spacing_mm)
-    shape = tuple(int(n) for n in np.ceil(size / spacing))
-    affine = np.diag([*spacing, 1.0])
-    affine[:3, 3] = np.round([side - size[0] / 2, middle - size[1] / 2, curve.z[inside].min()], 3)
-    turn = orientations.ornt_transform(
-        orientations.axcodes2ornt("RAS"), orientations.axcodes2ornt(acquisition.orientation)
-    )
-    stored = tuple(shape[int(axis)] for axis in np.argsort(turn[:, 0]))
-    native = Grid(stored, affine @ orientations.inv_ornt_aff(turn, shape))
-    return shape, affine, native
 
 
 def root_tubes(courses: tuple[Course, ...], curve: Curve) -> list[Tube]:

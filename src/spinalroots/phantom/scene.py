@@ -91,6 +91,16 @@ def paint(
     return Scene(whole, *map(everywhere, (cord_share, sac_share, fat)))
 
 
+def with_csf(scene: Scene, part: np.ndarray) -> Scene:
+    """The scene with more CSF: `part` (X, Y, Z) of each voxel, which counts as sac."""
+    return Scene(
+        scene.signal * (1 - part) + part,
+        scene.cord,
+        np.maximum(scene.sac, part),
+        scene.fat * (1 - part),
+    )
+
+
 def _body(contrast: Contrast, u, v, s, strands, grain, edge: float) -> np.ndarray:
     """Back muscles with strands of fat, fat under the skin, skin, and the air behind it."""
     side = np.abs(u)

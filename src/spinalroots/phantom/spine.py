@@ -11,7 +11,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.spatial import cKDTree
 
-from spinalroots.phantom.subject import TILT_VERTEBRAE, Subject
+from spinalroots.phantom.subject import Subject
 
 _STEP_MM = 0.5
 _BEYOND_MM = 90.0  # the curve goes on straight beyond the modelled spine
@@ -67,7 +67,7 @@ class Curve:
 
 def build_curve(subject: Subject) -> Curve:
     """The subject's curve, with the disc T9/T10 at x = y = z = 0 (up to scoliosis)."""
-    discs = np.array([subject.discs_mm[name] for name in TILT_VERTEBRAE])
+    discs = np.array(subject.tilt_heights_mm)
     s = np.arange(discs[0] - _BEYOND_MM, discs[-1] + _BEYOND_MM, _STEP_MM)
     angle = PchipInterpolator(discs, np.radians(subject.tilt_deg))
     tilt = angle(np.clip(s, discs[0], discs[-1]))

@@ -1,6 +1,6 @@
 """One person: every anatomical number of a phantom, drawn once from the published spreads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,6 +43,22 @@ class Subject:
     def lordosis_deg(self) -> float:
         """Angle between the curve at T12/L1 and at L5/S1."""
         return self.tilt_deg[2] - self.tilt_deg[4]
+
+    @property
+    def last_lumbar(self) -> str:
+        """The vertebra above the sacrum, numbered from above: L5, unless there are four or six."""
+        return {4: "L4", 5: "L5", 6: "S1"}[self.variety.lumbar]
+
+    @property
+    def tilt_heights_mm(self) -> list[float]:
+        """Heights (7,) at which `tilt_deg` is given: the sacrum's bend goes with the sacrum."""
+        names = list(self.discs_mm)
+        lumbar = TILT_VERTEBRAE.index("L3")
+        moved = {name: name for name in TILT_VERTEBRAE[:lumbar]}
+        for name in TILT_VERTEBRAE[lumbar:]:
+            place = names.index(name) + self.variety.lumbar - 5
+            moved[name] = names[min(place, len(names) - 1)]
+        return [self.discs_mm[name] for name in moved.values()]
 
     @property
     def conus_vertebra(self) -> str:
@@ -94,6 +110,13 @@ def draw_subject(rng: np.random.Generator) -> Subject:
         degeneration={name: float(rng.beta(1.3, 2.5)) for name in discs},
         waviness_mm=float(rng.uniform(0.2, 0.5)),
     )
+
+
+def with_conus(subject: Subject, tip_mm: float, rng: np.random.Generator) -> Subject:
+    """The same person with the tip of the cord at `tip_mm`: segments and exits go with it."""
+    segments = _segments(rng, tip_mm, subject.size)
+    exits = _exits(rng, subject.size, subject.sac_end_mm, segments)
+    return replace(subject, conus_tip_mm=float(tip_mm), segments_mm=segments, exits_mm=exits)
 
 
 def _clipped(rng: np.random.Generator, mean_spread: tuple, limits: tuple) -> float:

@@ -28,13 +28,17 @@ class Filling:
 
 
 def fill(
-    tubes: Iterable[Tube], shape: tuple[int, int, int], affine: np.ndarray, subvoxels: int
+    tubes: Iterable[Tube],
+    shape: tuple[int, int, int],
+    affine: np.ndarray,
+    subvoxels: int | tuple[int, int, int],
 ) -> Filling:
     """Fill the voxels of a RAS+ grid with tubes.
 
-    Each voxel is cut into `subvoxels` parts along every axis; a part is filled according to the
-    distance between its centre and the nearest tube's wall, so that a tube thinner than a voxel
-    fills a fraction of it. A part belongs to one tube only: the one whose wall it is deepest in.
+    Each voxel is cut into `subvoxels` parts along every axis, or along each its own number; a part
+    is filled according to the distance between its centre and the nearest tube's wall, so that a
+    tube thinner than a voxel fills a fraction of it. A part belongs to one tube only: the one whose
+    wall it is deepest in.
     """
     tubes = list(tubes)
     share, owner = np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
@@ -42,7 +46,7 @@ def fill(
     part = tuple(stop.stop - stop.start for stop in box)
     if min(part) <= 0:
         return Filling(share, owner)
-    parts = _Parts(part, affine, [axis.start for axis in box], subvoxels)
+    parts = _Parts(part, affine, [axis.start for axis in box], np.broadcast_to(subvoxels, 3))
     near = parts.near(tubes)
     row = np.cumsum(near.ravel()) - 1  # of a voxel that a tube may touch
     gap = np.full((np.count_nonzero(near), parts.each), np.inf, np.float32)
@@ -55,7 +59,7 @@ def fill(
             np.minimum.at(flat_gap, index, distance)
             flat_nearest[index[flat_gap[index] == distance]] = tube.value
     filled = np.clip(0.5 - gap / float(parts.spacing.mean()), 0, 1)
-    share[box][near] = _mean(filled, subvoxels)
+    share[box][near] = _mean(filled, int(parts.count[2]))
     owner[box][near] = nearest[np.arange(len(gap)), gap.argmin(axis=1)]
     return Filling(share, owner)
 
@@ -89,20 +93,23 @@ def _pieces(tube: Tube, spacing: np.ndarray, length: int = 128):
 class _Parts:
     """The parts of a box of voxels, numbered voxel by voxel."""
 
-    def __init__(self, shape: tuple[int, ...], affine: np.ndarray, start: list[int], count: int):
+    def __init__(
+        self, shape: tuple[int, ...], affine: np.ndarray, start: list[int], count: np.ndarray
+    ):
         edges = np.diag(affine)[:3]
         self.shape, self.edges, self.first = shape, edges, affine[:3, 3] + edges * start
-        self.each = count**3
+        self.count, self.each = count, int(np.prod(count))
         self.spacing = edges / count
         self.origin = affine[:3, 3] + edges * start - edges / 2 + self.spacing / 2
         self.fine = np.array(shape) * count
         steps = self.each * np.array([shape[1] * shape[2], shape[2], 1])
+        inners = (count[1] * count[2], count[2], 1)
         small = np.prod(self.fine) < -_OUTSIDE
         self.numbers = [
-            np.add.outer(np.arange(size) * step, np.arange(count) * count**inner)
+            np.add.outer(np.arange(size) * step, np.arange(own) * inner)
             .ravel()
             .astype(np.int32 if small else np.int64)
-            for size, step, inner in zip(shape, steps, (2, 1, 0), strict=True)
+            for size, step, own, inner in zip(shape, steps, count, inners, strict=True)
         ]
 
     def near(self, tubes: list[Tube]) -> np.ndarray:
@@ -153,11 +160,14 @@ def _outer(axes: list[np.ndarray]) -> np.ndarray:
     return (axes[0][:, :, None] + axes[1][:, None, :])[..., None] + axes[2][:, None, None, :]
 
 
-def _mean(parts: np.ndarray, count: int) -> np.ndarray:
-    """Mean (N,) over a voxel's parts (N, count³), added in the order in which they lie."""
-    rows = parts.reshape(len(parts), count * count, count)
-    lines = sum(rows[:, :, k] for k in range(count))
-    return sum(lines[:, j] for j in range(count * count)) / np.float32(count**3)
+def _mean(parts: np.ndarray, last: int) -> np.ndarray:
+    """Mean (N,) over a voxel's parts (N, parts), `last` of them along the last axis.
+
+    They are added in the order in which they lie, so that no library chooses another.
+    """
+    rows = parts.reshape(len(parts), -1, last)
+    lines = sum(rows[:, :, k] for k in range(last))
+    return sum(lines[:, j] for j in range(rows.shape[1])) / np.float32(parts.shape[1])
 
 
 def _box(tubes, shape, affine) -> tuple[slice, ...]:

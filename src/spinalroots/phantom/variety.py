@@ -58,14 +58,26 @@ class Packing:
 
 
 @dataclass(frozen=True)
+class Sleeve:
+    """CSF that goes with every root beyond the sac: `length_mm` far, `rim_mm` wide about the root,
+    thinner towards its end."""
+
+    length_mm: float
+    rim_mm: float
+
+
+@dataclass(frozen=True)
 class Variety:
     """`blunt`: 0 a conus of published thickness, 1 as thick as the lumbar enlargement down to near
-    its tip."""
+    its tip. `lumbar`: how many vertebrae look lumbar; all are numbered from above, whatever they
+    look like, so that of six the last is called S1."""
 
     outline: tuple[Harmonic, ...] = ()
     narrowings: tuple[Narrowing, ...] = ()
     packing: Packing = Packing()
     blunt: float = 0.0
+    sleeve: Sleeve | None = None
+    lumbar: int = 5
 
 
 TEXTBOOK = Variety()

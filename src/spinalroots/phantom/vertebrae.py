@@ -46,8 +46,12 @@ def heights(subject: Subject, s: np.ndarray) -> Heights:
 
     def table(rows) -> np.ndarray:
         at, values = np.array(rows).T
-        return (subject.size * np.interp(s, subject.size * at, values)).astype(np.float32)
+        return (subject.size * np.interp(usual, subject.size * at, values)).astype(np.float32)
 
+    end = subject.discs_mm[subject.last_lumbar]
+    usual = s
+    if more := end - subject.discs_mm["L5"]:  # a vertebra more or less: what is L5/S1 otherwise
+        usual = s - more * smooth(subject.discs_mm["L2"], subject.discs_mm["L4"], s)
     degeneration = np.array([subject.degeneration[name] for name in names])
     fields = (
         np.abs(s - discs[nearest]),
@@ -58,7 +62,7 @@ def heights(subject: Subject, s: np.ndarray) -> Heights:
         turns,
         table(_HALF_WIDTH_MM),
         table(_DEPTH_MM),
-        smooth(subject.discs_mm["L5"] - 6, subject.discs_mm["L5"] + 12, s),
+        smooth(end - 6, end + 12, s),
         smooth(subject.discs_mm["T11"], subject.discs_mm["L1"], s),
     )
     return Heights(*(field.astype(np.float32) for field in fields))

@@ -38,6 +38,17 @@ class Annotator(Section):
     swap_mm: Range
 
 
+class Rare(Section):
+    """What few patients have: shares of the randomised phantoms."""
+
+    low_conus: Fraction
+    stenosis: Fraction
+    scoliosis: Fraction
+    sleeves: Fraction
+    four_or_six_lumbar: Fraction
+    any_voxels: Fraction
+
+
 class Phantom(Section):
     """Synthetic scans. A range is drawn from evenly, once per case."""
 
@@ -51,4 +62,5 @@ class Phantom(Section):
     noise: Range
     subvoxels: Count
     mask_coverage: Fraction
+    rare: Rare
     annotator: Annotator
