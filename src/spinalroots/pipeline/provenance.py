@@ -12,7 +12,7 @@ import ast
 import hashlib
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from importlib import metadata
 from importlib.util import resolve_name
@@ -102,9 +102,15 @@ def stage_deps(stage: str) -> list[str]:
 def libraries(roots: Iterable[str]) -> dict[str, str]:
     """Version of Python and of every distribution that the closure of `roots` imports itself."""
     names = set().union(*(imports(module)[1] for module in closure(roots)))
-    owners = metadata.packages_distributions()
+    owners = _owners()
     found = {owner: metadata.version(owner) for name in names for owner in owners.get(name, [])}
     return {"python": ".".join(map(str, sys.version_info[:2])), **dict(sorted(found.items()))}
+
+
+@cache
+def _owners() -> Mapping[str, list[str]]:
+    """Top-level package → the distributions that bring it; finding out takes most of a second."""
+    return metadata.packages_distributions()
 
 
 def code(roots: Iterable[str]) -> str:
