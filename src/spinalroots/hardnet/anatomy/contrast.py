@@ -7,7 +7,6 @@ newly drawn share of CSF's, the shift smoothed by about a voxel, so that partial
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional
 
 from spinalroots.hardnet.anatomy.classes import (
     CSF_LABEL,
@@ -60,15 +59,26 @@ def recoloured(
     means = tissue_means(image, anatomy)
     csf = means[:, [CSF_LABEL]]
     shift = (colours.wanted * csf - means).nan_to_num()
-    known = torch.arange(len(shift))[:, None]
-    change = shift[known, anatomy.flatten(1).long()]
-    own = (colours.each * csf).nan_to_num()[known, roots.flatten(1).long()]
-    change = change + own * (anatomy.flatten(1) == ROOT_LABEL)
-    kernel = torch.tensor([0.25, 0.5, 0.25])
-    smooth = functional.conv2d(
-        change.view(-1, 1, *image.shape[2:]), torch.outer(kernel, kernel)[None, None], padding=1
-    )
-    return (image + smooth.view_as(image)).clamp(min=0)
+    own = shift[:, [ROOT_LABEL]] + (colours.each * csf).nan_to_num()
+    # One table a sample: tissues first, then each root; one look-up a voxel.
+    table = torch.cat([shift, own], dim=1)
+    index = torch.where(anatomy == ROOT_LABEL, roots + LABELS, anatomy)
+    change = table.gather(1, index.flatten(1).long()).view_as(image)
+    return (image + smoothed(change)).clamp(min=0)
+
+
+def smoothed(values: torch.Tensor) -> torch.Tensor:
+    """Values (..., S, S) weighted 1 : 2 : 1 with their neighbours along both axes; 0 beyond.
+
+    By shifted sums: a convolution of one channel is ten times slower on a CPU.
+    """
+    for axis in (-1, -2):
+        ends = values.shape[axis] - 1
+        mean = 0.5 * values
+        mean.narrow(axis, 1, ends).add_(values.narrow(axis, 0, ends), alpha=0.25)
+        mean.narrow(axis, 0, ends).add_(values.narrow(axis, 1, ends), alpha=0.25)
+        values = mean
+    return values
 
 
 def tissue_means(image: torch.Tensor, anatomy: torch.Tensor) -> torch.Tensor:

@@ -43,6 +43,7 @@ class Recipe:
     gradient_norm: float = 5.0
     limits: Limits = field(default_factory=Limits)
 
+    bf16: bool = True
     naming: float = 0.3
     """Weight of the loss on names, beside that on tissues."""
 
@@ -75,8 +76,10 @@ def train(
             size=recipe.size,
             voxel_mm=recipe.voxel_mm,
         )
-        outputs = network.trunk(batch.image.contiguous(memory_format=torch.channels_last))
-        logits, features = parted(outputs)
+        image = batch.image.contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
+            outputs = network.trunk(image)
+        logits, features = parted(outputs.float())
         tissues = anatomy_loss(logits, batch.classes)
         names = naming_loss(network.head, features, batch.names, batch.codes)
         optimizer.zero_grad()
