@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from spinalroots.errors import InputError, require_file
+from spinalroots.settings.anatomy import Anatomy
 from spinalroots.settings.augment import Augment
 from spinalroots.settings.base import Count, Section, Whole
 from spinalroots.settings.dataset import CentrelineSearch, Check, Data, Refine, Split
@@ -39,6 +40,7 @@ class Params(Section):
     split: Split
     augment: Augment
     centreline: CentrelineSearch
+    anatomy: Anatomy
     nnunet: Nnunet
     hardnet: Hardnet
     tune: Tune

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -184,3 +184,16 @@ def _data_hashes(stage: str) -> dict[str, str]:
         if dependency["path"].startswith(("data/", "models/"))
     ]
     return {f"data.{path}": written.get(path, "") for path in needed or written}
+
+
+def resumed_log(name: str = "loss") -> Callable[[dict[str, float], int], None]:
+    """Logs steps that the active MLflow run does not have of the metric `name` yet."""
+    import mlflow
+
+    known = last_step(name)
+
+    def log(metrics: dict[str, float], epoch: int) -> None:
+        if epoch > known:
+            mlflow.log_metrics(metrics, step=epoch)
+
+    return log

@@ -11,6 +11,7 @@ from spinalroots.files import folder_in_one_piece
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image, write_probability, write_volume
 from spinalroots.inference.predictor import Predictor
+from spinalroots.registry.anatomy import Scheme
 
 
 def predict_cases(
@@ -38,6 +39,9 @@ def predict_cases(
             prediction = predictor.predict(scan, centreline)
             labels = written.labels(name, predictor.target.scheme)
             write_volume(labels, prediction.labels, native=scan.native)
+            if prediction.tissues is not None:
+                tissues = written.labels(name, Scheme.TISSUES)
+                write_volume(tissues, prediction.tissues, native=scan.native)
             foreground = written.map(name, FOREGROUND)
             write_probability(foreground, prediction.foreground, native=scan.native)
             if untrained and number == 0:

@@ -16,7 +16,7 @@ from spinalroots.predict.trained import CURVES, DESCRIPTION, WEIGHTS, TrainedMod
 from spinalroots.quality import appearance
 from spinalroots.settings.base import Section, read_record
 from spinalroots.settings.dataset import CentrelineSearch
-from spinalroots.settings.inference import HardnetInference, NnunetInference
+from spinalroots.settings.inference import AnyInference
 from spinalroots.settings.results import Postprocess
 
 FORMAT: Final = 1
@@ -30,7 +30,7 @@ class Settings(Section):
     """What decides a prediction besides the network."""
 
     centreline: CentrelineSearch
-    inference: HardnetInference | NnunetInference
+    inference: AnyInference
     postprocess: Postprocess
 
 

@@ -12,7 +12,7 @@ from spinalroots.errors import InputError, require_file
 from spinalroots.files import sha256
 from spinalroots.inference.predictor import Predictor
 from spinalroots.settings.base import read_record
-from spinalroots.settings.inference import HardnetInference, NnunetInference
+from spinalroots.settings.inference import AnyInference
 
 DESCRIPTION, WEIGHTS, CURVES = "model.json", "model.safetensors", "training.json"
 MAKE = "Run `dvc repro` or `dvc pull`, or restore the folder."
@@ -21,7 +21,7 @@ MAKE = "Run `dvc repro` or `dvc pull`, or restore the folder."
 class _Described(BaseModel):
     """What is asked of `model.json` here; its family reads the rest."""
 
-    family: Literal["hardnet", "nnunet"]
+    family: Literal["anatomy", "hardnet", "nnunet"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class TrainedModel:
     """The trained network in `folder`, and how it is to segment a scan."""
 
     folder: Path
-    inference: HardnetInference | NnunetInference
+    inference: AnyInference
 
     @cached_property
     def made_from(self) -> dict[str, str]:
@@ -51,6 +51,10 @@ class TrainedModel:
             from spinalroots.nnunet.predictor import NnunetPredictor
 
             load: Callable[..., Predictor] = NnunetPredictor.load
+        elif described.family == "anatomy":
+            from spinalroots.hardnet.anatomy.predictor import AnatomyPredictor
+
+            load = AnatomyPredictor.load
         else:
             from spinalroots.hardnet.predictor import HardnetPredictor
 

@@ -1,4 +1,5 @@
-"""The models that are trained and compared: the six rows of the paper's Table I, and HarDNet.
+"""The models that are trained and compared: the six rows of the paper's Table I, HarDNet, and the
+two-stage ones, which find all roots first and then tell which is which.
 
 The region rows come twice: as they are, and `alone`, to measure what the class `other roots` does.
 
@@ -17,7 +18,8 @@ from spinalroots.registry.anatomy import Region, Scheme, Target
 class Model:
     """One row of the comparison.
 
-    `name` is also the folder below models/ and data/predictions/; `family` is nnunet or hardnet.
+    `name` is also the folder below models/ and data/predictions/. `family`: nnunet, hardnet,
+    anatomy, or named, which is a combination of two and no network of its own.
     """
 
     name: str
@@ -61,6 +63,8 @@ MODELS: dict[str, Model] = {
         _nnunet("lumbar-levels-alone", Region.LUMBAR, Scheme.LEVELS, alone=True),
         _nnunet("thoracic-levels-alone", Region.THORACIC, Scheme.LEVELS, alone=True),
         Model("hardnet-all-levels", "hardnet", Region.ALL, Scheme.LEVELS, augmented=True),
+        Model("hardnet-anatomy", "anatomy", Region.ALL, Scheme.LEVELS, augmented=False),
+        Model("nnunet-named", "named", Region.ALL, Scheme.LEVELS, augmented=True),
     )
 }
 """Every model by name."""
@@ -69,7 +73,13 @@ HARDNET = MODELS["hardnet-all-levels"]
 """The one that is tuned and trained as HarDNet."""
 
 
-DEFAULT_MODEL = "hardnet-all-levels"
+ANATOMY = MODELS["hardnet-anatomy"]
+"""The one that learns the whole anatomy from phantoms of its own, and names what it finds."""
+
+NAMED = MODELS["nnunet-named"]
+"""Roots as nnU-Net's `all-levels` found them, names as the anatomy network gives them."""
+
+DEFAULT_MODEL = "hardnet-anatomy"
 """What `spinalroots predict` uses when nothing else is asked for."""
 
 

@@ -10,6 +10,8 @@ TRUTH = Path("data/truth")
 TRUTH_CENTRELINES = TRUTH / "centreline"
 REFINED, AUGMENTED = Path("data/refined"), Path("data/augmented")
 SPLIT = Path("data/split.json")
+ANATOMY, ANATOMY_SLICES = Path("data/anatomy"), "slices.npz"
+"""Phantoms that the anatomy network learns from, as straightened slices."""
 CENTRELINES = Path("data/centreline")
 """Of refined and augmented cases, from their masks."""
 SCAN_CENTRELINES = CENTRELINES / "raw"

@@ -29,7 +29,12 @@ TABLE_TWO = (
 )
 """Table II: model, precision, size in MB, inference time in s, binary Dice."""
 
-FAMILIES = {"nnunet": "nnU-Net", "hardnet": "HarDNet"}
+FAMILIES = {
+    "nnunet": "nnU-Net",
+    "hardnet": "HarDNet",
+    "anatomy": "HarDNet, anatomy first",
+    "named": "nnU-Net, named by the anatomy network",
+}
 TARGETS = {"individuals": "individuals", "levels": "spinal levels", "entity": "one entity"}
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from spinalroots.settings.base import Count, Fraction, NonNegative, Section
+from spinalroots.settings.base import Count, Fraction, NonNegative, Positive, Section
 
 Decoding = Literal["entity_first", "argmax"]
 """`entity_first`: root where all roots together beat the background, then the likeliest root."""
@@ -19,9 +19,12 @@ class HardnetInference(Section):
 
 
 class AnatomyInference(Section):
-    """The anatomy network."""
+    """The anatomy network, slice by slice of the straightened scan."""
 
     mirroring: bool  # average with the mirrored scan: twice the time, a steadier cord
+    voxel_mm: Positive  # in plane; a little finer than in training
+    along_mm: NonNegative  # spread of the window in which a thread's voxels agree on its name
+    across_mm: NonNegative
 
 
 class NnunetInference(Section):
@@ -33,8 +36,12 @@ class NnunetInference(Section):
     margin_mm: NonNegative  # in-plane, around the centreline
 
 
-class Inference(Section):
-    """Both families."""
+AnyInference = AnatomyInference | HardnetInference | NnunetInference
 
+
+class Inference(Section):
+    """All families."""
+
+    anatomy: AnatomyInference
     hardnet: HardnetInference
     nnunet: NnunetInference

@@ -1,7 +1,6 @@
 """Stage: train HarDNet on the refined and augmented cases → models/trained/hardnet-all-levels."""
 
 import os
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
@@ -78,7 +77,7 @@ def main(params: Params) -> None:
                 device=device,
                 devices=hardnet.devices,
                 loader_workers=hardnet.loader_workers,
-                log=resumed_log() if first else None,
+                log=tracking.resumed_log() if first else None,
             )
         if not first:
             return
@@ -106,19 +105,6 @@ def main(params: Params) -> None:
         if trained.dice is not None:
             totals["best_validation_dice"] = trained.dice
         mlflow.log_metrics(totals, step=trained.epochs)
-
-
-def resumed_log() -> Callable[[dict[str, float], int], None]:
-    """Logs epochs that the active MLflow run does not have yet."""
-    import mlflow
-
-    known = tracking.last_step("loss")
-
-    def log(metrics: dict[str, float], epoch: int) -> None:
-        if epoch > known:
-            mlflow.log_metrics(metrics, step=epoch)
-
-    return log
 
 
 def _is_first_process() -> bool:

@@ -1,76 +1,109 @@
-"""From samples of the phantoms to what the network sees: all changes on the fly, in batches."""
-
-from dataclasses import dataclass
+"""From samples of the phantoms to what the networks see: all changes on the fly, in batches."""
 
 import torch
+from torch.nn import functional
 
 from spinalroots.hardnet.anatomy import contrast, geometry, greys
-from spinalroots.hardnet.anatomy.classes import OF_LABEL, ROOT, UNKNOWN
-from spinalroots.hardnet.anatomy.draws import chosen, normal
-from spinalroots.hardnet.anatomy.limits import Limits
+from spinalroots.hardnet.anatomy.classes import (
+    CSF_LABEL,
+    OF_LABEL,
+    ROOT,
+    ROOT_LABEL,
+    ROOT_OUTSIDE,
+    ROOT_OUTSIDE_LABEL,
+    UNKNOWN,
+    WHITE_MATTER_LABEL,
+)
+from spinalroots.hardnet.anatomy.draws import chosen, normal, uniform
 from spinalroots.hardnet.anatomy.naming import Names, names_of
+from spinalroots.hardnet.anatomy.network import maps
 from spinalroots.hardnet.anatomy.normalise import normalised
-from spinalroots.hardnet.anatomy.positions import encoded
-from spinalroots.hardnet.anatomy.sampling import Samples
+from spinalroots.hardnet.anatomy.positions import encoded, planes
+from spinalroots.hardnet.anatomy.sampling import Samples, neighbour_offsets
+from spinalroots.settings.anatomy import Anatomy, Limits
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What the network sees and should say: `image` (B, C, S, S) float32, `classes` (B, S, S) long,
-    `names` (B, S, S) and `codes` (B, CODES), see :mod:`.naming` and :mod:`.positions`."""
-
-    image: torch.Tensor
-    classes: torch.Tensor
-    names: Names
-    codes: torch.Tensor
-
-
-def augmented(
-    samples: Samples,
-    limits: Limits,
-    generator: torch.Generator,
-    *,
-    offsets: torch.Tensor,
-    size: int,
-    voxel_mm: float,
-) -> Batch:
-    """Network inputs and what they show, of samples changed.
-
-    :param offsets: (C,) distances in slices of the channels from the middle one.
-    :param size: edge S in voxels, smaller than the samples' own.
-    """
+def tissue_batch(
+    samples: Samples, settings: Anatomy, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Slices (B, C, S, S) float32 and the middle one's classes (B, S, S) long."""
+    limits, size, voxel_mm = settings.limits, settings.size_vox, settings.voxel_mm
     batch, middle = len(samples.image), samples.image.shape[1] // 2
     colours = contrast.draw_colours(limits, generator, batch)
     image = contrast.recoloured(samples.image, samples.anatomy, samples.roots, colours)
     where = geometry.draw_map(limits, generator, batch, size, voxel_mm)
     image = geometry.bent(image, where, voxel_mm)
     labels = geometry.bent_labels(samples.anatomy[:, middle], where, voxel_mm)
-    roots = geometry.nearest(samples.roots[:, middle], where, voxel_mm)
     inside = geometry.bent(samples.inside.float(), where, voxel_mm) > 0.5
     inside = inside & geometry.draw_field(limits, generator, batch, size, voxel_mm)
+    offsets = torch.from_numpy(neighbour_offsets(settings.neighbours))
     image = greys.spoiled(limits, generator, image, offsets, voxel_mm)
     classes = torch.from_numpy(OF_LABEL).long()[labels]
-    classes = torch.where(inside[:, 0], classes, UNKNOWN)
-    roots = torch.where(classes == ROOT, roots, 0)
-    return Batch(
-        normalised(image, inside, voxel_mm),
-        classes,
-        names_of(roots, geometry.mirrored(where)),
-        encoded(*draw_positions(limits, generator, samples.heights_mm, samples.places)),
-    )
+    return normalised(image, inside, voxel_mm), torch.where(inside[:, 0], classes, UNKNOWN)
 
 
-def draw_positions(
-    limits: Limits, generator: torch.Generator, heights_mm: torch.Tensor, places: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Coordinates (B,) as a prediction will know them: not to the millimetre, and not always."""
-    batch = len(heights_mm)
-    heights_mm = heights_mm + limits.height_mm * normal(generator, batch)
-    places = places * (1 + limits.place_stretch * normal(generator, batch))
-    places = places + limits.place * normal(generator, batch)
-    without_end = chosen(generator, limits.unknown_height_share, batch)
-    without_anchor = chosen(generator, limits.unknown_place_share, batch)
+def naming_batch(
+    samples: Samples, settings: Anatomy, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor, Names]:
+    """Maps (B, C, S, S), codes (B, CODES) and the middle slice's names (B, S, S)."""
+    limits, size, voxel_mm = settings.limits, settings.size_vox, settings.voxel_mm
+    batch, middle = len(samples.image), samples.image.shape[1] // 2
+    where = geometry.draw_map(limits, generator, batch, size, voxel_mm)
+    anatomy, individuals = samples.anatomy, samples.roots
+    in_sac = anatomy == ROOT_LABEL
+    cord = anatomy == WHITE_MATTER_LABEL
+    sac = cord | in_sac | (anatomy == CSF_LABEL)
+    root = in_sac | (anatomy == ROOT_OUTSIDE_LABEL)
+    root = root & ~draw_lost(limits, generator, individuals)
+    stacked = torch.cat([root, sac, cord], dim=1).float()
+    root, sac, cord = geometry.bent(stacked, where, voxel_mm).chunk(3, dim=1)
+    labels = geometry.bent_labels(anatomy[:, middle], where, voxel_mm)
+    seen = torch.isin(torch.from_numpy(OF_LABEL)[labels], torch.tensor([ROOT, ROOT_OUTSIDE]))
+    roots = geometry.nearest(individuals[:, middle], where, voxel_mm)
+    known = draw_coordinates(limits, generator, samples.coordinates)
     return (
-        heights_mm.masked_fill(without_end, torch.nan),
-        places.masked_fill(without_anchor, torch.nan),
+        maps(draw_seen(limits, generator, root), sac, cord, planes(known)),
+        encoded(known),
+        names_of(torch.where(seen, roots, 0), geometry.mirrored(where)),
     )
+
+
+def draw_lost(
+    limits: Limits, generator: torch.Generator, individuals: torch.Tensor
+) -> torch.Tensor:
+    """Voxels (B, C, S, S) bool of roots that another network would miss as a whole."""
+    batch = len(individuals)
+    share = uniform(generator, 0, limits.lost_roots, batch, 1)
+    lost = torch.rand(batch, 256, generator=generator) < share
+    lost[:, 0] = False
+    return lost.gather(1, individuals.flatten(1).long()).view_as(individuals)
+
+
+def draw_seen(limits: Limits, generator: torch.Generator, root: torch.Tensor) -> torch.Tensor:
+    """Chances (B, C, S, S) as another network would give them: thicker, thinner, with gaps."""
+    shape = (len(root), 1, 1, 1)
+    edge = uniform(generator, *limits.root_edge, *shape)
+    steep = uniform(generator, 3, 12, *shape)
+    spread = uniform(generator, 0, limits.root_noise, *shape)
+    noise = torch.randn(root.shape, generator=generator)
+    noise = functional.avg_pool2d(noise, 3, stride=1, padding=1) * spread
+    return torch.sigmoid((root + noise * (root > 0.05) - edge) * steep) * (root > 0.02)
+
+
+def draw_coordinates(
+    limits: Limits, generator: torch.Generator, coordinates: torch.Tensor
+) -> torch.Tensor:
+    """Coordinates (B, 3) as a prediction will know them: not to the millimetre, and not always."""
+    batch = len(coordinates)
+    cord, sac, place = coordinates.unbind(1)
+    cord = cord + limits.height_mm * normal(generator, batch)
+    sac = sac + limits.height_mm * normal(generator, batch)
+    place = place * (1 + limits.place_stretch * normal(generator, batch))
+    place = place + limits.place * normal(generator, batch)
+    unknown = (
+        chosen(generator, limits.unknown_cord_share, batch),
+        chosen(generator, limits.unknown_sac_share, batch),
+        chosen(generator, limits.unknown_place_share, batch),
+    )
+    columns = zip((cord, sac, place), unknown, strict=True)
+    return torch.stack([one.masked_fill(hidden, torch.nan) for one, hidden in columns], dim=1)

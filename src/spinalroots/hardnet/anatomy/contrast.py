@@ -16,7 +16,7 @@ from spinalroots.hardnet.anatomy.classes import (
     WHITE_MATTER_LABEL,
 )
 from spinalroots.hardnet.anatomy.draws import chosen, normal, uniform
-from spinalroots.hardnet.anatomy.limits import Limits
+from spinalroots.settings.anatomy import Limits
 
 RANGES = {WHITE_MATTER_LABEL: (0.18, 0.85), ROOT_LABEL: (0.15, 0.8), FAT_LABEL: (0.25, 1.15)}
 """Signal over CSF's. Measured on real scans: root 0.36–0.82, cord 0.22–0.79, in any order."""

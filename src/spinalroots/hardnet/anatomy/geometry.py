@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from spinalroots.hardnet.anatomy.classes import LABELS
 from spinalroots.hardnet.anatomy.draws import chosen, normal, uniform
-from spinalroots.hardnet.anatomy.limits import Limits
+from spinalroots.settings.anatomy import Limits
 
 REACH_MM = 9.0
 """Distance over which the taper is given: about the radius of a sac."""

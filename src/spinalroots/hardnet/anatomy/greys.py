@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from spinalroots.hardnet.anatomy.draws import chosen, normal, uniform
 from spinalroots.hardnet.anatomy.geometry import plane
-from spinalroots.hardnet.anatomy.limits import Limits
+from spinalroots.settings.anatomy import Limits
 
 FIELD_MM = 18.0
 """Distance over which the slopes of the field are given."""

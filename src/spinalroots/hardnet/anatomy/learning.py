@@ -1,96 +1,127 @@
-"""The training: a fixed number of steps on samples drawn anew for each, and an average of the
+"""The trainings: a fixed number of steps on samples drawn anew for each, and an average of the
 weights on the way. Same slices, settings and seed on the same machine: the same network."""
 
 import copy
+import io
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
-from spinalroots.hardnet.anatomy.augmentation import augmented
-from spinalroots.hardnet.anatomy.limits import Limits
-from spinalroots.hardnet.anatomy.losses import anatomy_loss, naming_loss
-from spinalroots.hardnet.anatomy.network import AnatomyNetwork, config, parted
-from spinalroots.hardnet.anatomy.sampling import Slices, draw_rows, neighbour_offsets, take
+from spinalroots.compute.device import resolved_precision
+from spinalroots.files import write_bytes
+from spinalroots.hardnet.anatomy.augmentation import naming_batch, tissue_batch
+from spinalroots.hardnet.anatomy.losses import naming_loss, tissue_loss
+from spinalroots.hardnet.anatomy.network import naming_network, tissue_network
+from spinalroots.hardnet.anatomy.sampling import Samples, Slices, draw_rows, take
+from spinalroots.settings.anatomy import Anatomy
+
+PARTS = ("tissues", "names")
+"""The two networks, each trained by itself from the same slices."""
+OFTEN = 50
+"""Steps between two states on disk, and of a point of the curve."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What was chosen. `size` voxels of `voxel_mm` are the edge of a square, `slice_mm` apart;
-    the slices learned from are `cut_size` wide, so that they can be turned and shifted."""
+class Training:
+    """Network, optimizer, average and random numbers of one part; `curve`: mean loss every `OFTEN`
+    steps."""
 
-    preset: str = "small"
-    size: int = 40
-    cut_size: int = 60
-    voxel_mm: float = 0.9
-    predict_voxel_mm: float = 0.8
-    """Voxels at prediction. A little finer than in training, within the scales drawn there: on two
-    real scans, roots gained 0.02–0.08 Dice, sac and cord up to 0.02."""
-    slice_mm: float = 1.2
-    mirroring: bool = True
-    """Average with the mirrored scan at prediction: twice the time, a steadier cord."""
-    neighbours: int = 5
-    steps: int = 800
-    batch: int = 16
-    learning_rate: float = 4e-3
-    weight_decay: float = 0.01
-    warm_up: float = 0.05
-    """Share of the steps until the learning rate is reached; it then falls as a cosine."""
-    average: float = 0.99
-    """Share of the averaged weights that each step keeps."""
-    gradient_norm: float = 5.0
-    limits: Limits = field(default_factory=Limits)
+    def __init__(self, part: str, settings: Anatomy, seed: int, device: str = "cpu") -> None:
+        torch.manual_seed(seed)
+        self.part, self.settings, self.device = part, settings, device
+        self.steps = settings.steps if part == "tissues" else settings.naming_steps
+        self.rows, self.generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+        network = tissue_network(settings) if part == "tissues" else naming_network(settings)
+        self.network = network.to(device, memory_format=torch.channels_last).train()
+        self.averaged = copy.deepcopy(self.network)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+        )
+        precision = resolved_precision(settings.precision, device)
+        self.half = torch.bfloat16 if precision == "bf16-mixed" else None
+        self.done, self.curve, self._sum = 0, list[float](), 0.0
 
-    bf16: bool = True
-    naming: float = 0.3
-    """Weight of the loss on names, beside that on tissues."""
+    def step(self, slices: Slices) -> None:
+        """Take one step."""
+        own = self.settings
+        for group in self.optimizer.param_groups:
+            group["lr"] = own.learning_rate * schedule(self.done / self.steps, own.warm_up)
+        rows = draw_rows(slices, own.batch, own.neighbours, self.rows)
+        with torch.autocast(self.device, self.half, enabled=self.half is not None):
+            loss = self._loss(take(slices, rows))
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), own.largest_gradient)
+        self.optimizer.step()
+        # Follows closely at first: early weights are worth nothing in the average.
+        kept = min(own.average, (self.done + 1) / (self.done + 10))
+        move_average(self.averaged, self.network, kept)
+        self.done += 1
+        self._sum += loss.item()
+        if self.done % OFTEN == 0:
+            self.curve.append(self._sum / OFTEN)
+            self._sum = 0.0
 
-    def network(self) -> AnatomyNetwork:
-        """An untrained network."""
-        return AnatomyNetwork(config(self.preset, self.neighbours))
+    def _loss(self, samples: Samples) -> torch.Tensor:
+        if self.part == "tissues":
+            image, classes = tissue_batch(samples, self.settings, self.generator)
+            return tissue_loss(self.network(_laid_out(image, self.device)), classes.to(self.device))
+        maps, codes, names = naming_batch(samples, self.settings, self.generator)
+        maps, codes = _laid_out(maps, self.device), codes.to(self.device)
+        return naming_loss(self.network, maps, codes, names.to(self.device))
+
+    def write(self, path: Path) -> None:
+        """Everything that a step depends on, as tensors and plain values."""
+        stream = io.BytesIO()
+        state = {name: getattr(self, name).state_dict() for name in _MODULES}
+        state |= {name: getattr(self, name) for name in _VALUES}
+        state |= {"rows": self.rows.bit_generator.state, "draws": self.generator.get_state()}
+        torch.save(state, stream)
+        write_bytes(path, stream.getvalue())
+
+    def read(self, path: Path) -> None:
+        """Go on from what :meth:`write` wrote; nothing is unpickled but tensors and numbers."""
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        for name in _MODULES:
+            getattr(self, name).load_state_dict(state[name])
+        for name in _VALUES:
+            setattr(self, name, state[name])
+        self.rows.bit_generator.state = state["rows"]
+        self.generator.set_state(state["draws"].cpu())
+
+
+_MODULES, _VALUES = ("network", "averaged", "optimizer"), ("done", "curve", "_sum")
 
 
 def train(
-    slices: Slices, recipe: Recipe, seed: int, report: Callable[[int, dict], None] | None = None
-) -> AnatomyNetwork:
-    """A trained network in eval mode; `report(step, losses)` is called after each step."""
-    torch.manual_seed(seed)
-    rows, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-    offsets = torch.from_numpy(neighbour_offsets(recipe.neighbours))
-    network = recipe.network().to(memory_format=torch.channels_last).train()
-    averaged = copy.deepcopy(network)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
-    for step in range(recipe.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * schedule(step / recipe.steps, recipe.warm_up)
-        samples = take(slices, draw_rows(slices, recipe.batch, recipe.neighbours, rows))
-        batch = augmented(
-            samples,
-            recipe.limits,
-            generator,
-            offsets=offsets,
-            size=recipe.size,
-            voxel_mm=recipe.voxel_mm,
-        )
-        image = batch.image.contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
-            outputs = network.trunk(image)
-        logits, features = parted(outputs.float())
-        tissues = anatomy_loss(logits, batch.classes)
-        names = naming_loss(network.head, features, batch.names, batch.codes)
-        optimizer.zero_grad()
-        (tissues + recipe.naming * names).backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.gradient_norm)
-        optimizer.step()
-        # Follows closely at first: early weights are worth nothing in the average.
-        move_average(averaged, network, min(recipe.average, (step + 1) / (step + 10)))
-        if report:
-            report(step, {"tissues": tissues.item(), "names": names.item()})
-    return averaged.eval()
+    part: str,
+    slices: Slices,
+    settings: Anatomy,
+    seed: int,
+    folder: Path | None = None,
+    *,
+    device: str = "cpu",
+) -> tuple[torch.nn.Module, list[float]]:
+    """The averaged network of one of `PARTS`, in eval mode on the CPU, and its curve.
+
+    :param folder: of this very training; one that was killed goes on from what it left there.
+    """
+    training = Training(part, settings, seed, device)
+    state = folder / f"{part}.ckpt" if folder else None
+    if state and state.is_file():
+        training.read(state)
+    with tqdm(total=training.steps, initial=training.done, desc=part, unit="step") as bar:
+        while training.done < training.steps:
+            training.step(slices)
+            bar.update()
+            if state and training.done % OFTEN == 0:
+                training.write(state)
+                bar.set_postfix_str(f"loss {training.curve[-1]:.3f}")
+    return training.averaged.to("cpu").eval(), training.curve
 
 
 def schedule(done: float, warm_up: float) -> float:
@@ -110,3 +141,7 @@ def move_average(averaged: torch.nn.Module, network: torch.nn.Module, keep: floa
     for mean, value in pairs:
         if mean.dtype.is_floating_point:
             mean.lerp_(value, 1 - keep)
+
+
+def _laid_out(values: torch.Tensor, device: str) -> torch.Tensor:
+    return values.to(device).contiguous(memory_format=torch.channels_last)

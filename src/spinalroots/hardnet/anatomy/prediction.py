@@ -1,7 +1,7 @@
 """A straightened scan in, tissues and names of all voxels out.
 
-First the trunk, which sees the anatomy; then, knowing where the cord ends, the names. Both once
-more on the mirrored scan, if asked for.
+First the tissues, once more on the mirrored scan if asked for; then, knowing where cord and sac
+end, the names.
 """
 
 from collections.abc import Iterator
@@ -12,101 +12,131 @@ import torch
 from scipy import ndimage
 from scipy.special import log_softmax, softmax
 
-from spinalroots.hardnet.anatomy.classes import CORD, NAMES, ROOT
-from spinalroots.hardnet.anatomy.naming import FEATURES, LEVEL_CLASSES, NamingHead
+from spinalroots.hardnet.anatomy.classes import CORD, CSF, ROOT
+from spinalroots.hardnet.anatomy.naming import LEVEL_CLASSES
+from spinalroots.hardnet.anatomy.network import NamingNetwork, maps
 from spinalroots.hardnet.anatomy.normalise import normalised
-from spinalroots.hardnet.anatomy.positions import cord_end, encoded, heights_mm
+from spinalroots.hardnet.anatomy.positions import encoded, planes
 from spinalroots.hardnet.anatomy.sampling import neighbour_offsets
 from spinalroots.inference.predictor import Runner
 
 SLICES_AT_ONCE = 16
 ASKED = 0.05
 """Chance of root from which a voxel's name is asked for."""
-ALONG_MM, ACROSS_MM = 8.0, 0.6
-"""Spread of the window in which the root voxels of a thread agree on its name."""
-SLOTS = 4
-"""Names of a level: dorsal left, dorsal right, ventral left, ventral right."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """Of a straightened scan: chances of `tissues` (classes, S, S, Z) and, given that it is root,
-    of `levels` (LEVEL_CLASSES, S, S, Z), `ventral` and `right` (S, S, Z); `end`: the slice at which
-    the cord ends, None where it is not in view."""
+class Names:
+    """Of a straightened scan, given that a voxel is root: chances of `levels` (LEVEL_CLASSES, S, S,
+    Z), `ventral` and `right` (S, S, Z); 0 where no name was asked for."""
 
-    tissues: np.ndarray
     levels: np.ndarray
     ventral: np.ndarray
     right: np.ndarray
-    end: int | None
 
 
-def find(
+def find_tissues(
     values: np.ndarray,
     inside: np.ndarray,
     run: Runner,
-    head: NamingHead,
     *,
     voxel_mm: float,
-    slice_mm: float,
     neighbours: int,
-    mirroring: bool = False,
-    places: np.ndarray | None = None,
-) -> Found:
-    """Tissues and names of a straightened scan.
+    mirroring: bool,
+) -> np.ndarray:
+    """Chances (classes, S, S, Z) of the tissues of a straightened scan.
 
     :param values: (S, S, Z) in any grey-value scale.
     :param inside: (S, S, Z) or (S, S, 1) bool, what is not padding.
-    :param run: the trunk.
-    :param places: (Z,) among the vertebrae, where anchors tell.
     """
     offsets = neighbour_offsets(neighbours)
-    ways = [1, -1] if mirroring else [1]
-    outputs = [
-        _outputs(values[::way], inside[::way], run, offsets, voxel_mm)[:, ::way] for way in ways
-    ]
-    tissues = np.mean([softmax(one[: len(NAMES)], axis=0) for one in outputs], axis=0)
-    end = cord_end(largest_cord(tissues) == CORD, voxel_mm)
-    slices = values.shape[2]
-    heights = heights_mm(end, slices, slice_mm)
-    places = np.full(slices, np.nan, np.float32) if places is None else places.astype(np.float32)
-    with torch.inference_mode():
-        codes = encoded(torch.from_numpy(heights), torch.from_numpy(places))
-    asked = np.nonzero(tissues[ROOT] > ASKED)
+    found = []
+    for way in [1, -1] if mirroring else [1]:
+        batches = inputs(values[::way], inside[::way], offsets, voxel_mm)
+        logits = np.concatenate([run(batch) for batch in batches]).transpose(1, 2, 3, 0)
+        found.append(softmax(logits, axis=0)[:, ::way])
+    return np.mean(found, axis=0)
+
+
+def find_names(
+    tissues: np.ndarray,
+    network: NamingNetwork,
+    coordinates: np.ndarray,
+    *,
+    neighbours: int,
+    window: tuple[float, float],
+) -> Names:
+    """Names of all voxels that may be root.
+
+    :param tissues: chances (classes, S, S, Z).
+    :param coordinates: (Z, 3), see :mod:`.positions`.
+    :param window: in which the voxels of a thread agree on its name: its spread across and along,
+        in voxels.
+    """
+    root = tissues[ROOT:].sum(axis=0)
+    asked = np.nonzero(root > ASKED)
     logits = np.zeros((LEVEL_CLASSES + 2, len(asked[0])), np.float32)
-    for way, one in zip(ways, outputs, strict=True):
-        features = one[(slice(len(NAMES), None), *asked)].T
-        with torch.inference_mode():
-            named = head(torch.from_numpy(np.ascontiguousarray(features)), codes[asked[2]])
-        named = named.numpy().T.copy()
-        named[-1] *= way
-        logits += named / len(ways)
-    agreed = _agreed(logits, asked, tissues[ROOT], (ACROSS_MM / voxel_mm, ALONG_MM / slice_mm))
-    levels = np.zeros((LEVEL_CLASSES, *tissues.shape[1:]), np.float32)
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        known = torch.from_numpy(coordinates)
+        codes = encoded(known).to(device)
+        for rows in _batches(np.unique(asked[2])):
+            seen = _maps(tissues, root, rows, neighbour_offsets(neighbours), planes(known))
+            features = network.trunk(seen.to(device)).float()
+            mine = np.flatnonzero((asked[2] >= rows[0]) & (asked[2] <= rows[-1]))
+            x, y, z = (axis[mine] for axis in asked)
+            named = network(features[np.searchsorted(rows, z), :, x, y], codes[z])
+            logits[:, mine] = named.T.cpu().numpy()
+    agreed = _agreed(logits, asked, root, window)
+    levels = np.zeros((LEVEL_CLASSES, *root.shape), np.float32)
     levels[(slice(None), *asked)] = softmax(agreed[:LEVEL_CLASSES], axis=0)
-    ventral, right = np.zeros((2, *tissues.shape[1:]), np.float32)
+    ventral, right = np.zeros((2, *root.shape), np.float32)
     ventral[asked], right[asked] = 1 / (1 + np.exp(-agreed[LEVEL_CLASSES:]))
-    return Found(tissues.astype(np.float32), levels, ventral, right, end)
+    return Names(levels, ventral, right)
+
+
+def _batches(slices: np.ndarray) -> Iterator[np.ndarray]:
+    """At most `SLICES_AT_ONCE` of the slices at a time."""
+    for start in range(0, len(slices), SLICES_AT_ONCE):
+        yield slices[start : start + SLICES_AT_ONCE]
+
+
+def _maps(
+    tissues: np.ndarray,
+    root: np.ndarray,
+    rows: np.ndarray,
+    offsets: np.ndarray,
+    places: torch.Tensor,
+) -> torch.Tensor:
+    """What the naming network sees of the slices `rows`; ends repeat."""
+    around = np.clip(rows[:, None] + offsets, 0, root.shape[2] - 1)
+
+    def taken(chances: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(chances[..., around].transpose(2, 3, 0, 1)))
+
+    sac = tissues[CSF : ROOT + 1].sum(axis=0)
+    return maps(taken(root), taken(sac), taken(tissues[CORD]), places[rows])
 
 
 def _agreed(
-    logits: np.ndarray, asked: tuple, root: np.ndarray, spread: tuple[float, float]
+    logits: np.ndarray, asked: tuple, root: np.ndarray, window: tuple[float, float]
 ) -> np.ndarray:
-    """Evidence (names, N) of voxels averaged along their threads, weighted by the chance of root.
-
-    :param spread: of the window, in voxels across and along.
-    """
-    across, along = spread
+    """Evidence (names, N) of voxels averaged along their threads, weighted by chance."""
+    across, along = window
+    if along == 0:
+        return logits
     parts = np.concatenate([log_softmax(logits[:LEVEL_CLASSES], axis=0), logits[LEVEL_CLASSES:]])
-    widths = (across, across, along)
     weight = np.zeros(root.shape, np.float32)
     weight[asked] = root[asked]
-    total = ndimage.gaussian_filter(weight, widths, truncate=2.5)[asked]
-    agreed = np.empty_like(parts)
+
+    def spread(values: np.ndarray) -> np.ndarray:
+        return ndimage.gaussian_filter(values, (across, across, along), truncate=2.5)[asked]
+
+    total, agreed = spread(weight), np.empty_like(parts)
     for number, part in enumerate(parts):
-        spreading = np.zeros(root.shape, np.float32)
-        spreading[asked] = part * weight[asked]
-        agreed[number] = ndimage.gaussian_filter(spreading, widths, truncate=2.5)[asked] / total
+        evidence = np.zeros(root.shape, np.float32)
+        evidence[asked] = part * weight[asked]
+        agreed[number] = spread(evidence) / total
     return agreed
 
 
@@ -124,16 +154,6 @@ def largest_cord(chances: np.ndarray) -> np.ndarray:
         rest[CORD] = -1
         classes[apart] = rest.argmax(axis=0)
     return classes
-
-
-def _outputs(
-    values: np.ndarray, inside: np.ndarray, run: Runner, offsets: np.ndarray, voxel_mm: float
-) -> np.ndarray:
-    """What the trunk says (tissues + FEATURES, S, S, Z) of a straightened scan."""
-    found = [run(image) for image in inputs(values, inside, offsets, voxel_mm)]
-    outputs = np.concatenate(found).transpose(1, 2, 3, 0)
-    assert len(outputs) == len(NAMES) + FEATURES
-    return outputs
 
 
 def inputs(

@@ -4,38 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import torch
+from scipy.ndimage import distance_transform_edt
 
-from spinalroots.hardnet.anatomy.classes import ROOT
+from spinalroots.files import write_json
+from spinalroots.hardnet.anatomy.classes import NAMES, ROOT, ROOT_OUTSIDE
 from spinalroots.hardnet.anatomy.naming import BELOW
 from spinalroots.hardnet.anatomy.network import AnatomyNetwork
-from spinalroots.hardnet.anatomy.prediction import Found, find, inputs, largest_cord
+from spinalroots.hardnet.anatomy.positions import Ends, coordinates, ends
+from spinalroots.hardnet.anatomy.prediction import (
+    Names,
+    find_names,
+    find_tissues,
+    inputs,
+    largest_cord,
+)
 from spinalroots.hardnet.anatomy.sampling import neighbour_offsets
 from spinalroots.hardnet.data.straighten import InputSpec, Placement, bend_back, plan, straighten
 from spinalroots.hardnet.network.segmentation import SegmentationHardnet
 from spinalroots.imaging.anchors import Anchor, vertebral_positions
 from spinalroots.imaging.centreline import Centreline
-from spinalroots.imaging.volume import Volume
+from spinalroots.imaging.volume import Box, Volume
 from spinalroots.inference.predictor import Prediction, Runner, torch_runner, uncertainty
+from spinalroots.inference.stored import FORMAT, load_weights, read_description, save_weights
 from spinalroots.registry.anatomy import ROOT_TISSUE, Scheme, Target
+from spinalroots.settings.anatomy import Squares
 from spinalroots.settings.inference import AnatomyInference
 
-TISSUE_OF = np.array([0, 2, 1, ROOT_TISSUE], np.uint8)
-"""Stored tissue label of each class."""
+TISSUE_OF = np.array([0, 2, 1, ROOT_TISSUE, 0], np.uint8)
+"""Stored tissue label of each class: a root beyond the sac is none of its tissues."""
 
 
 @dataclass
 class AnatomyPredictor:
     """Implements :class:`spinalroots.inference.predictor.Predictor`; see there.
 
-    `neighbours`: slices on either side that the trunk sees, their distances doubling.
+    `whole`: eval mode; `squares`: what it sees; `inference`: how a scan is segmented.
     """
 
     name: str
     whole: AnatomyNetwork
-    spec: InputSpec
-    neighbours: int
+    squares: Squares
     inference: AnatomyInference
 
     @property
@@ -45,45 +57,58 @@ class AnatomyPredictor:
 
     @property
     def network(self) -> SegmentationHardnet:
-        """The trunk: what an export replaces."""
-        return self.whole.trunk
+        """The one that sees tissues: what an export replaces."""
+        return self.whole.tissues
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         """(C, S, S) of one slice with its neighbours."""
-        return (2 * self.neighbours + 1, self.spec.size_vox, self.spec.size_vox)
+        return (2 * self.squares.neighbours + 1, self.squares.size_vox, self.squares.size_vox)
+
+    @property
+    def spec(self) -> InputSpec:
+        """The squares of a prediction."""
+        voxel_mm = self.inference.voxel_mm
+        return InputSpec(self.squares.size_vox * voxel_mm, voxel_mm, self.squares.slice_mm)
 
     def inputs(self, scan: Volume, centreline: Centreline) -> Iterator[np.ndarray]:
         """The network inputs (C, S, S) float32 that the scan is cut into."""
         placement = plan(scan.grid, centreline, self.spec)
         values = straighten(scan.data.astype(np.float32, copy=False), placement)
-        offsets = neighbour_offsets(self.neighbours)
+        offsets = neighbour_offsets(self.squares.neighbours)
         for batch in inputs(values, placement.squares.inside(), offsets, self.spec.voxel_mm):
             yield from batch
 
-    def find(
-        self,
-        scan: Volume,
-        centreline: Centreline,
-        runner: Runner | None = None,
-        anchors: Sequence[Anchor] = (),
-    ) -> tuple[Found, Placement]:
-        """What there is, on the straightened grid, and the way back."""
+    def find_tissues(
+        self, scan: Volume, centreline: Centreline, runner: Runner | None = None
+    ) -> tuple[np.ndarray, Placement]:
+        """Chances (classes, S, S, Z) on the straightened grid, and the way back."""
         placement = plan(scan.grid, centreline, self.spec)
-        middles_mm = _middles_mm(placement, centreline)
-        values = straighten(scan.data.astype(np.float32, copy=False), placement)
-        found = find(
-            values,
+        found = find_tissues(
+            straighten(scan.data.astype(np.float32, copy=False), placement),
             placement.squares.inside(),
             runner or torch_runner(self.network),
-            self.whole.head,
-            voxel_mm=self.spec.voxel_mm,
-            slice_mm=float(placement.squares.grid.spacing_mm[2]),
-            neighbours=self.neighbours,
+            voxel_mm=self.inference.voxel_mm,
+            neighbours=self.squares.neighbours,
             mirroring=self.inference.mirroring,
-            places=vertebral_positions(middles_mm, centreline, anchors),
         )
         return found, placement
+
+    def find_names(
+        self, tissues: np.ndarray, found: Ends, places: np.ndarray | None = None
+    ) -> Names:
+        """Names of the roots among `tissues`, which end as `found` says.
+
+        :param places: (Z,) vertebral positions, where anchors tell.
+        """
+        slice_mm, window = self.squares.slice_mm, self.inference
+        return find_names(
+            tissues,
+            self.whole.names,
+            coordinates(found, tissues.shape[-1], slice_mm, places),
+            neighbours=self.squares.neighbours,
+            window=(window.across_mm / window.voxel_mm, window.along_mm / slice_mm),
+        )
 
     def predict(
         self, scan: Volume, centreline: Centreline, runner: Runner | None = None
@@ -98,35 +123,100 @@ class AnatomyPredictor:
         runner: Runner | None,
         anchors: Sequence[Anchor],
     ) -> Prediction:
-        """As :meth:`predict`, the names resting on discs that were seen."""
-        found, placement = self.find(scan, centreline, runner, anchors)
-        box = placement.box
-        own = found.tissues[ROOT] * found.levels[1:BELOW] * (1 - found.ventral)
-        chances = bend_back(np.concatenate([found.tissues[1:], own]), placement)
-        tissues = np.concatenate([1 - chances[:3].sum(axis=0, keepdims=True), chances[:3]])
-        classes = largest_cord(tissues)
-        named = chances[3:]
-        root = classes == ROOT
-        rest = np.maximum(tissues[ROOT] - named.sum(axis=0), 0)
+        """As :meth:`predict`, with names that rest on discs that were seen."""
+        seen, placement = self.find_tissues(scan, centreline, runner)
+        middles = _middles(placement, centreline)
+        found = ends(largest_cord(seen), self.inference.voxel_mm)
+        places = vertebral_positions(middles, centreline, anchors) if anchors else None
+        names = self.find_names(seen, found, places)
+        own = seen[ROOT:].sum(axis=0) * names.levels[1:BELOW] * (1 - names.ventral)
+        chances = bend_back(np.concatenate([seen[1:], own]), placement)
+        tissues, named = chances[: len(NAMES) - 1], chances[len(NAMES) - 1 :]
+        tissues = np.concatenate([1 - tissues.sum(axis=0, keepdims=True), tissues])
+        classes, root = largest_cord(tissues), tissues[ROOT:].sum(axis=0)
+        rest = np.maximum(root - named.sum(axis=0), 0)
         best = named.argmax(axis=0).astype(np.uint8) + np.uint8(1)
-        labels = self.target.decode(np.where(root & (named.sum(axis=0) > rest), best, np.uint8(0)))
-        doubt = uncertainty(np.concatenate([1 - tissues[[ROOT]], named, rest[None]]))
-        return Prediction(
-            _whole(scan, labels, box),
-            _whole(scan, tissues[ROOT], box),
-            _whole(scan, doubt, box),
-            _whole(scan, TISSUE_OF[classes], box),
-            conus_mm=None if found.end is None else _middles_mm(placement, centreline)[found.end],
+        known = np.isin(classes, (ROOT, ROOT_OUTSIDE)) & (named.sum(axis=0) > rest)
+        labels = self.target.decode(np.where(known, best, np.uint8(0)))
+        doubt = uncertainty(np.concatenate([1 - root[None], named, rest[None]]))
+        parts = (labels, root, doubt, TISSUE_OF[classes])
+        end = None if found.cord is None else middles[found.cord]
+        return Prediction(*(_whole(scan, part, placement.box) for part in parts), conus_mm=end)
+
+    def name_roots(self, roots: Volume, scan: Volume, centreline: Centreline) -> Volume:
+        """Level map of dorsal `roots` (X, Y, Z) that another network has found in the scan.
+
+        Where this network sees no root, the nearest name that it gives counts.
+        """
+        tissues, placement = self.find_tissues(scan, centreline)
+        names = self.find_names(tissues, ends(largest_cord(tissues), self.inference.voxel_mm))
+        levels = bend_back(tissues[ROOT:].sum(axis=0) * names.levels[1:BELOW], placement)
+        named = levels.max(axis=0) > 0
+        labels = np.zeros(roots.data.shape, np.uint8)
+        if named.any():
+            best = levels.argmax(axis=0).astype(np.uint8) + np.uint8(1)
+            nearest = distance_transform_edt(
+                ~named, sampling=scan.spacing_mm, return_distances=False, return_indices=True
+            )
+            labels[placement.box] = self.target.decode(best[tuple(nearest)])
+        return roots.with_data(np.where(roots.data > 0, labels, np.uint8(0)))
+
+    def save(self, folder: Path, **more) -> None:
+        """Write model.safetensors and model.json, which carries every number that a prediction
+        takes; `more` is added to the latter as it is."""
+        save_weights(self.whole, Path(folder) / "model.safetensors")
+        write_json(
+            Path(folder) / "model.json",
+            {
+                "family": "anatomy",
+                "format": FORMAT,
+                "name": self.name,
+                "target": self.target.as_dict(),
+                "classes": list(self.target.class_names),
+                "parameters": sum(p.numel() for p in self.whole.parameters()),
+                "input": self.squares.model_dump(mode="json"),
+                **more,
+            },
+        )
+
+    @classmethod
+    def of(
+        cls, network: AnatomyNetwork, squares: Squares, inference: AnatomyInference, name: str
+    ) -> AnatomyPredictor:
+        """A network as it was trained; `squares` may know more than that."""
+        seen = {key: getattr(squares, key) for key in Squares.model_fields}
+        return cls(name, network, Squares(**seen), inference)
+
+    @classmethod
+    def load(
+        cls, folder: Path, device: str = "cpu", inference: AnatomyInference | None = None
+    ) -> AnatomyPredictor:
+        """Read what :meth:`save` wrote.
+
+        :param inference: how to segment; None: as model.json says under `inference`.
+        :raises InputError: the weights are missing or belong to another network, or model.json is
+            of another format.
+        """
+        record = read_description(folder, "an anatomy network")
+        squares = Squares.model_validate(record["input"])
+        network = AnatomyNetwork(squares)
+        load_weights(network, Path(folder) / "model.safetensors")
+        return cls(
+            record["name"],
+            network.to(torch.device(device)).eval(),
+            squares,
+            inference or AnatomyInference.model_validate(record["inference"]),
         )
 
 
-def _middles_mm(placement: Placement, centreline: Centreline) -> np.ndarray:
-    """Where the centreline crosses each slice (Z,) of the stack: (Z, 3) in RAS+ mm."""
+def _middles(placement: Placement, centreline: Centreline) -> np.ndarray:
+    """Where the centreline crosses the squares, RAS+ mm (Z, 3)."""
     grid = placement.squares.grid
-    return grid.to_mm(np.column_stack([centreline.in_slices(grid), np.arange(grid.shape[2])]))
+    crossings = centreline.in_slices(grid)
+    return grid.to_mm(np.column_stack([crossings, np.arange(len(crossings))]))
 
 
-def _whole(scan: Volume, part: np.ndarray, box) -> Volume:
+def _whole(scan: Volume, part: np.ndarray, box: Box) -> Volume:
     whole = np.zeros(scan.data.shape, part.dtype)
     whole[box] = part
     return scan.with_data(whole)

@@ -1,10 +1,14 @@
 """Straightened slices of many cases in one table, and samples drawn from it."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+
+UNIT = 100
+"""Grey value of CSF in stored slices; noise is coarser than one part of it."""
 
 STRETCH = 1.7
 """Neighbours lie up to this factor closer together or further apart than in the scan."""
@@ -13,17 +17,16 @@ STRETCH = 1.7
 class Stack(NamedTuple):
     """A case's straightened slices.
 
-    `image` (S, S, Z): CSF at about 1. `anatomy` (S, S, Z): values of :mod:`.classes`. `roots`
-    (S, S, Z): label value of the root, 0 for none. `inside` (S, S, Z): not padding. `heights_mm`
-    and `places` (Z,): see :mod:`.positions`.
+    `image` (S, S, Z) uint8: CSF at about UNIT. `anatomy` (S, S, Z): values of :mod:`.classes`.
+    `roots` (S, S, Z): label value of the root, 0 for none. `inside` (S, S, Z): not padding.
+    `coordinates` (3, Z): see :mod:`.positions`.
     """
 
     image: np.ndarray
     anatomy: np.ndarray
     roots: np.ndarray
     inside: np.ndarray
-    heights_mm: np.ndarray
-    places: np.ndarray
+    coordinates: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -37,27 +40,21 @@ class Slices:
     anatomy: np.ndarray
     roots: np.ndarray
     inside: np.ndarray
-    heights_mm: np.ndarray
-    places: np.ndarray
+    coordinates: np.ndarray
     first: np.ndarray
     last: np.ndarray
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """All of it by name, for a file."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True)
 class Samples:
     """A batch: `image` (B, C, S, S) float32, `anatomy` and `roots` (B, C, S, S) uint8 of the same
-    slices; of the middle one `inside` (B, 1, S, S) bool, `heights_mm` and `places` (B,)."""
+    slices; of the middle one `inside` (B, 1, S, S) bool and `coordinates` (B, 3)."""
 
     image: torch.Tensor
     anatomy: torch.Tensor
     roots: torch.Tensor
     inside: torch.Tensor
-    heights_mm: torch.Tensor
-    places: torch.Tensor
+    coordinates: torch.Tensor
 
 
 def gather(stacks: list[Stack]) -> Slices:
@@ -69,6 +66,17 @@ def gather(stacks: list[Stack]) -> Slices:
         for part in zip(*stacks, strict=True)
     ]
     return Slices(*columns, np.repeat(ends - counts, counts), np.repeat(ends - 1, counts))
+
+
+def write_slices(path: Path, slices: Slices) -> None:
+    """Write them as a compressed npz; :func:`read_slices` reads it."""
+    np.savez_compressed(path, **vars(slices))
+
+
+def read_slices(path: Path) -> Slices:
+    """What :func:`write_slices` wrote; nothing is unpickled."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return Slices(**arrays)
 
 
 def draw_rows(slices: Slices, batch: int, neighbours: int, rng: np.random.Generator) -> np.ndarray:
@@ -84,12 +92,11 @@ def take(slices: Slices, rows: np.ndarray) -> Samples:
     """The samples whose slices are `rows` (B, C)."""
     middle = rows[:, rows.shape[1] // 2]
     return Samples(
-        torch.from_numpy(slices.image[rows].astype(np.float32)),
+        torch.from_numpy(slices.image[rows].astype(np.float32) / UNIT),
         torch.from_numpy(slices.anatomy[rows]),
         torch.from_numpy(slices.roots[rows]),
         torch.from_numpy(slices.inside[middle][:, None]),
-        torch.from_numpy(slices.heights_mm[middle]),
-        torch.from_numpy(slices.places[middle]),
+        torch.from_numpy(slices.coordinates[middle]),
     )
 
 

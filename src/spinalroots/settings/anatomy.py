@@ -1,0 +1,68 @@
+"""The anatomy network: the phantoms that it learns from, the network, its training."""
+
+from typing import Literal
+
+from spinalroots.settings.base import Count, Fraction, NonNegative, Positive, Range, Section, Whole
+from spinalroots.settings.hardnet import Precision, Preset
+
+
+class Limits(Section):
+    """How far the changes on the fly may go. `…_share`: of the samples that one happens to; 0
+    leaves it out."""
+
+    recolour_share: Fraction
+    root_spread: NonNegative  # of single roots' signals over their mean
+    rotation_deg: NonNegative
+    scale_log: NonNegative
+    anisotropy_log: NonNegative
+    shift_vox: NonNegative
+    warp_share: Fraction
+    taper: tuple[float, float]  # how much narrower a sample gets per 9 mm towards the back
+    sink_mm: NonNegative  # how far the middle sinks back
+    elastic_vox: NonNegative  # spread of 5 × 5 control points' displacement
+    gamma_log: NonNegative
+    curve_share: Fraction  # of a random monotone grey-value curve, mixed half and half
+    bias: NonNegative  # spread of the log field's slopes from the middle to 18 mm
+    blur_share: Fraction
+    blur_vox: NonNegative
+    low_resolution_share: Fraction
+    noise: NonNegative  # largest spread over CSF's signal
+    cut_share: Fraction  # of a field of view that ends within the square
+    height_mm: NonNegative  # spread of the error with which the end of the cord is known
+    place: NonNegative  # spread of an anchor's error, in vertebrae
+    place_stretch: NonNegative  # spread of the stretch that one anchor is carried along with
+    unknown_cord_share: Fraction
+    unknown_sac_share: Fraction
+    unknown_place_share: Fraction
+    lost_roots: Fraction  # largest share of a sample's roots that its map lacks as a whole
+    root_edge: Range  # chance of root at which a map's edge lies
+    root_noise: NonNegative
+
+
+class Squares(Section):
+    """What the network sees, and how it is built."""
+
+    preset: Preset
+    size_vox: Count  # edge of a square
+    voxel_mm: Positive  # in plane, in training
+    slice_mm: Positive
+    neighbours: Whole  # slices on either side, their distances doubling
+
+
+class Anatomy(Squares):
+    """All of it."""
+
+    phantoms: Count  # made for this network alone, with every root known
+    randomised_share: Fraction
+    cut_vox: Count  # edge of the squares that samples are cut from, turned and shifted
+    steps: Count  # of the network that sees tissues
+    naming_steps: Count  # of the one that names roots
+    batch: Count
+    learning_rate: Positive
+    weight_decay: NonNegative
+    warm_up: Fraction  # share of the steps until the learning rate is reached
+    average: Fraction  # share of the averaged weights that each step keeps
+    largest_gradient: Positive
+    precision: Precision
+    device: Literal["auto", "cpu", "cuda"]
+    limits: Limits

@@ -1,0 +1,38 @@
+"""Stage `anatomy_phantoms`: phantoms that the anatomy network learns from → data/anatomy."""
+
+from spinalroots.compute.parallel import each
+from spinalroots.files import folder_in_one_piece, write_json
+from spinalroots.hardnet.anatomy.reading import stack
+from spinalroots.hardnet.anatomy.sampling import Stack, gather, write_slices
+from spinalroots.imaging.volume import Volume
+from spinalroots.phantom.case import generate
+from spinalroots.pipeline.params import Params
+from spinalroots.registry import paths
+from spinalroots.registry.vertebrae import position_of
+from spinalroots.settings.anatomy import Anatomy
+from spinalroots.settings.phantom import Phantom
+
+FIRST = 10_000
+"""Number of the first of them: no phantom of data/raw is among them."""
+
+
+def main(params: Params) -> None:
+    """Make them, straighten them around their cord and sac, and keep the squares."""
+    own = params.anatomy
+    phantom = params.phantom.model_copy(update={"randomised_share": own.randomised_share})
+    jobs = [(phantom, own, params.seed, FIRST + number) for number in range(own.phantoms)]
+    stacks: list[Stack] = each(_stack, jobs, params.workers, "anatomy phantoms")
+    with folder_in_one_piece(paths.ANATOMY) as folder:
+        write_slices(folder / paths.ANATOMY_SLICES, gather(stacks))
+        write_json(
+            folder / "phantoms.json", {"seed": params.seed, "numbers": [one[3] for one in jobs]}
+        )
+
+
+def _stack(phantom: Phantom, anatomy: Anatomy, seed: int, number: int) -> Stack:
+    case = generate(phantom, seed, number)
+    discs = sorted(
+        (float(place[2]), float(position_of(name))) for name, place in case.discs_ras_mm.items()
+    )
+    scan = Volume(case.image, case.affine)
+    return stack(scan, case.anatomy, case.individuals, case.centreline, discs, anatomy)

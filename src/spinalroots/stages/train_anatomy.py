@@ -1,0 +1,74 @@
+"""Stage: train the anatomy network on its phantoms → models/trained/hardnet-anatomy."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from spinalroots.compute.device import choose_device, device_name
+from spinalroots.compute.energy import EnergyMeter
+from spinalroots.compute.parallel import each
+from spinalroots.files import folder_in_one_piece, write_json
+from spinalroots.pipeline import provenance, tracking
+from spinalroots.pipeline.params import Params
+from spinalroots.registry import paths
+from spinalroots.registry.models import ANATOMY
+from spinalroots.settings.anatomy import Anatomy
+
+MADE_BY = ["spinalroots.hardnet.anatomy.learning"]
+"""The modules whose code decides the outcome."""
+
+
+def main(params: Params) -> None:
+    """Train, or go on with a training that was killed, and publish the averaged weights."""
+    import mlflow
+
+    from spinalroots.hardnet.anatomy.learning import OFTEN, PARTS
+    from spinalroots.hardnet.anatomy.network import AnatomyNetwork
+    from spinalroots.hardnet.anatomy.predictor import AnatomyPredictor
+
+    own = params.anatomy
+    settings = {"seed": params.seed, **own.model_dump(mode="json", exclude={"device"})}
+    slices = paths.ANATOMY / paths.ANATOMY_SLICES
+    key = provenance.key(MADE_BY, settings, [slices])
+    state = tracking.repository_root() / ".cache" / "anatomy" / key
+    device = choose_device(own.device, "anatomy.device")
+    tags = tracking.tags_of(ANATOMY, params.scale)
+    country = params.nnunet.training.country
+    with tracking.run(
+        ANATOMY.name, kind="training", tags=tags, params=settings, resume_key=f"anatomy-{key}"
+    ):
+        with EnergyMeter(country, state / "energy.json") as meter:
+            # Two small networks side by side take less time than one after the other on all cores.
+            jobs = [(part, slices, own, params.seed, state, device) for part in PARTS]
+            workers = min(params.workers, len(PARTS)) if device == "cpu" else 1
+            trained = dict(zip(PARTS, each(_train, jobs, workers, ANATOMY.name), strict=True))
+        network = AnatomyNetwork(own)
+        network.tissues, network.names = (trained[part][0] for part in PARTS)
+        totals = asdict(meter.total)
+        with folder_in_one_piece(paths.TRAINED / ANATOMY.name) as folder:
+            AnatomyPredictor.of(network, own, params.inference.anatomy, ANATOMY.name).save(
+                folder,
+                trained_on={"phantoms": own.phantoms, "randomised_share": own.randomised_share},
+                provenance={"key": key, "code": provenance.code(MADE_BY), "seed": params.seed},
+            )
+            write_json(
+                folder / "training.json",
+                {
+                    **totals,
+                    "country": country,
+                    "device": device_name(device),
+                    "losses": {part: trained[part][1] for part in PARTS},
+                    "settings": settings,
+                },
+            )
+        for part in PARTS:
+            log = tracking.resumed_log(f"{part}_loss")
+            for number, loss in enumerate(trained[part][1], start=1):
+                log({f"{part}_loss": loss}, number * OFTEN)
+        mlflow.log_metrics(totals, step=own.steps)
+
+
+def _train(part: str, slices: Path, settings: Anatomy, seed: int, state: Path, device: str):
+    from spinalroots.hardnet.anatomy.learning import train
+    from spinalroots.hardnet.anatomy.sampling import read_slices
+
+    return train(part, read_slices(slices), settings, seed, state, device=device)
