@@ -1,6 +1,6 @@
 """The anatomy network's samples and their changes on the fly, against closed forms."""
 
-from dataclasses import replace
+import itertools
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import torch
 from test_phantom import COARSE
 
 from spinalroots.hardnet.anatomy import contrast, geometry, greys, losses
-from spinalroots.hardnet.anatomy.augmentation import augmented
+from spinalroots.hardnet.anatomy.augmentation import tissue_batch
 from spinalroots.hardnet.anatomy.classes import (
     CORD,
     CSF,
@@ -17,21 +17,44 @@ from spinalroots.hardnet.anatomy.classes import (
     OF_LABEL,
     ROOT,
     ROOT_LABEL,
+    ROOT_OUTSIDE,
     ROOT_OUTSIDE_LABEL,
     UNKNOWN,
     WHITE_MATTER_LABEL,
 )
-from spinalroots.hardnet.anatomy.learning import Recipe, train
-from spinalroots.hardnet.anatomy.limits import NONE, Limits
+from spinalroots.hardnet.anatomy.learning import train
+from spinalroots.hardnet.anatomy.network import tissue_network
 from spinalroots.hardnet.anatomy.normalise import normalised
-from spinalroots.hardnet.anatomy.prediction import decoded, inputs, stack_chances
+from spinalroots.hardnet.anatomy.prediction import find_tissues, inputs, largest_cord
 from spinalroots.hardnet.anatomy.reading import stack
-from spinalroots.hardnet.anatomy.sampling import draw_rows, gather, neighbour_offsets, take
+from spinalroots.hardnet.anatomy.sampling import (
+    UNIT,
+    Stack,
+    draw_rows,
+    gather,
+    neighbour_offsets,
+    read_slices,
+    take,
+    write_slices,
+)
 from spinalroots.imaging.volume import Volume
 from spinalroots.inference.predictor import torch_runner
 from spinalroots.phantom.case import generate
+from spinalroots.pipeline import params
+from spinalroots.settings.anatomy import Limits
 
 VOXEL_MM = 0.9
+SETTINGS = params.load().anatomy
+LIMITS = SETTINGS.limits
+NONE = LIMITS.model_copy(
+    update={name: 0.0 for name in Limits.model_fields if name not in ("taper", "root_edge")}
+)
+"""No change but the mirror."""
+
+
+def settings(**changes):
+    """The project's own, with changes."""
+    return SETTINGS.model_copy(update=changes)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -47,10 +70,12 @@ def disc_stack(slices: int = 30, size: int = 60):
     anatomy[np.hypot(u, v - 3) < 3] = WHITE_MATTER_LABEL
     anatomy[np.hypot(u, v + 5) < 2] = ROOT_LABEL
     anatomy[np.hypot(u - 15, v) < 2] = ROOT_OUTSIDE_LABEL
-    image = np.array([0.1, 0.5, 1.0, 0.7, 0.3, 0.4], np.float32)[anatomy]
+    image = (UNIT * np.array([0.1, 0.5, 1.0, 0.7, 0.3, 0.4])[anatomy]).astype(np.uint8)
     roots = np.where(anatomy == ROOT_LABEL, 9, 0).astype(np.uint8)
     inside = np.ones_like(anatomy, bool)
-    return tuple(np.repeat(part[..., None], slices, 2) for part in (image, anatomy, roots, inside))
+    parts = [np.repeat(part[..., None], slices, 2) for part in (image, anatomy, roots, inside)]
+    heights = np.arange(slices, dtype=np.float32)
+    return Stack(*parts, np.stack([heights, heights + 100, heights / 30]))
 
 
 @pytest.fixture
@@ -60,30 +85,28 @@ def samples():
 
 
 def changed(samples, limits, seed: int = 0):
-    return augmented(
-        samples,
-        limits,
-        generator(seed),
-        offsets=torch.from_numpy(neighbour_offsets(5)),
-        size=40,
-        voxel_mm=VOXEL_MM,
-    )
+    return tissue_batch(samples, settings(limits=limits), generator(seed))
 
 
 def test_a_phantom_becomes_straight_slices_with_its_cord_in_the_middle():
     case = generate(COARSE, 3, 1)
     scan = Volume(case.image.astype(np.float32), case.affine)
-    image, anatomy, roots, inside = stack(
-        scan, case.anatomy, case.individuals, case.centreline, Recipe()
+    discs = [(-1000.0, -10.0), (1000.0, 10.0)]
+    image, anatomy, roots, inside, coordinates = stack(
+        scan, case.anatomy, case.individuals, case.centreline, discs, SETTINGS
     )
     assert image.shape == anatomy.shape == roots.shape == inside.shape
     assert image.shape[:2] == (60, 60)
-    assert set(np.unique(roots[anatomy != ROOT_LABEL])) == {0}
+    assert set(np.unique(roots[~np.isin(anatomy, (ROOT_LABEL, ROOT_OUTSIDE_LABEL))])) == {0}
     cord = np.argwhere(anatomy == WHITE_MATTER_LABEL)[:, :2].mean(axis=0)
     assert np.abs(cord - 29.5).max() < 3
-    assert 0.5 < np.median(image[anatomy == CSF_LABEL]) < 1.3
-    assert (anatomy[..., 0] > 0).any()
+    assert 0.5 * UNIT < np.median(image[anatomy == CSF_LABEL]) < 1.3 * UNIT
     assert (anatomy[..., -1] > 0).any()
+    np.testing.assert_allclose(np.diff(coordinates[0]), SETTINGS.slice_mm, rtol=1e-4)
+    np.testing.assert_allclose(np.diff(coordinates[2]), SETTINGS.slice_mm / 100, rtol=1e-3)
+    at = np.flatnonzero(np.abs(coordinates[0]) < SETTINGS.slice_mm / 2)[0]
+    area = (anatomy == WHITE_MATTER_LABEL).sum(axis=(0, 1)) * SETTINGS.voxel_mm**2
+    assert area[at] >= 25 > area[at - 1]
 
 
 def test_rows_stay_within_their_case_and_the_middle_one_is_even():
@@ -104,11 +127,11 @@ def test_without_changes_the_classes_are_those_of_the_labels(samples):
     expected = torch.from_numpy(OF_LABEL)[samples.anatomy[:, 5, 10:50, 10:50].long()]
     mirrored = (classes == expected.flip(1)).flatten(1).all(dim=1)
     assert ((classes == expected).flatten(1).all(dim=1) | mirrored).all()
-    assert set(classes.unique().tolist()) == {0, CSF, CORD, ROOT, UNKNOWN}
+    assert set(classes.unique().tolist()) == {0, CSF, CORD, ROOT, ROOT_OUTSIDE}
 
 
 def test_the_same_generator_gives_the_same_samples_another_gives_others(samples):
-    first, again, other = (changed(samples, Limits(), seed) for seed in (3, 3, 4))
+    first, again, other = (changed(samples, LIMITS, seed) for seed in (3, 3, 4))
     assert all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
     assert not torch.equal(first[0], other[0])
     assert first[0].isfinite().all()
@@ -128,10 +151,9 @@ def test_normalising_undoes_gain_and_offset_and_leaves_padding_nought():
 
 
 def test_a_fading_scan_looks_the_same_at_both_ends():
-    image, _, _, inside = disc_stack(80)
+    image, _, _, inside, _ = disc_stack(80)
     faded = image * np.exp(-np.linspace(0, 1.5, 80))
-    recipe = Recipe(size=60)
-    tiles = np.concatenate(list(inputs(faded, inside, recipe)))[:, 5]
+    tiles = np.concatenate(list(inputs(faded, inside, neighbour_offsets(5), 0.8)))[:, 5]
     csf = tiles[:, 30, 36]  # in the middle of the sac, beside cord and root
     assert csf[20:60].std() < 0.1 * csf[20:60].mean()
 
@@ -160,13 +182,15 @@ def test_single_roots_get_signals_of_their_own(samples):
 
 def test_without_csf_nothing_is_recoloured(samples):
     anatomy = torch.where(samples.anatomy == CSF_LABEL, 0, samples.anatomy)
-    colours = contrast.draw_colours(Limits(recolour_share=1.0), generator(), 6)
+    colours = contrast.draw_colours(
+        LIMITS.model_copy(update={"recolour_share": 1.0}), generator(), 6
+    )
     new = contrast.recoloured(samples.image, anatomy, samples.roots, colours)
     assert torch.equal(new, samples.image)
 
 
 def test_image_and_labels_are_bent_alike(samples):
-    where = geometry.draw_map(Limits(), generator(2), 6, 40, VOXEL_MM)
+    where = geometry.draw_map(LIMITS, generator(2), 6, 40, VOXEL_MM)
     labels = geometry.bent_labels(samples.anatomy[:, 5], where, VOXEL_MM)
     cord = (samples.anatomy[:, 5:6] == WHITE_MATTER_LABEL).float()
     share = geometry.bent(cord, where, VOXEL_MM)[:, 0]
@@ -174,14 +198,16 @@ def test_image_and_labels_are_bent_alike(samples):
 
 
 def test_a_tapered_sample_is_narrower_behind():
-    limits = replace(NONE, warp_share=1.0, taper=(0.4, 0.4), sink_mm=0.0, elastic_vox=0.0)
+    limits = NONE.model_copy(update={"warp_share": 1.0, "taper": (0.4, 0.4)})
     where = geometry.draw_map(limits, generator(), 1, 41, 1.0)[0]
     reach = where[-1, :, 0].abs()  # where the right edge comes from
     assert reach[5] > 1.5 * reach[35]
 
 
 def test_a_cut_field_leaves_the_middle_more_or_less():
-    shown = geometry.draw_field(replace(NONE, cut_share=1.0), generator(), 400, 40, VOXEL_MM)
+    shown = geometry.draw_field(
+        NONE.model_copy(update={"cut_share": 1.0}), generator(), 400, 40, VOXEL_MM
+    )
     assert shown.float().mean() < 0.95
     assert shown[:, 0, 20, 20].float().mean() > 0.9
     assert geometry.draw_field(NONE, generator(), 4, 40, VOXEL_MM).all()
@@ -201,62 +227,116 @@ def test_curves_rise_and_blur_keeps_the_sum():
 
 
 def test_noise_has_the_spread_that_was_asked_for_at_most():
-    noise = greys.draw_noise(replace(NONE, noise=0.1), generator(), torch.Size([200, 3, 40, 40]))
+    noise = greys.draw_noise(
+        NONE.model_copy(update={"noise": 0.1}), generator(), torch.Size([200, 3, 40, 40])
+    )
     spread = noise.std(dim=(1, 2, 3))
     assert 0.04 < spread.mean() < 0.06
     assert spread.max() < 0.11
 
 
 def test_a_right_answer_costs_nothing_and_unknown_voxels_do_not_count():
-    classes = torch.randint(0, 4, (2, 8, 8), generator=generator())
-    right = 30.0 * torch.nn.functional.one_hot(classes, 4).permute(0, 3, 1, 2)
-    assert losses.anatomy_loss(right, classes) == pytest.approx(0.0, abs=1e-4)
+    classes = torch.randint(0, 5, (2, 8, 8), generator=generator())
+    right = 30.0 * torch.nn.functional.one_hot(classes, 5).permute(0, 3, 1, 2)
+    assert losses.tissue_loss(right, classes) == pytest.approx(0.0, abs=1e-4)
     hidden = classes.clone()
     hidden[:, :4] = UNKNOWN
     wrong = right.clone()
     wrong[:, :, :4] = right.flip(1)[:, :, :4]
-    assert losses.anatomy_loss(wrong, classes) > 1
-    assert losses.anatomy_loss(wrong, hidden) == pytest.approx(0.0, abs=1e-4)
+    assert losses.tissue_loss(wrong, classes) > 1
+    assert losses.tissue_loss(wrong, hidden) == pytest.approx(0.0, abs=1e-4)
+
+
+def test_the_smoothing_is_a_convolution():
+    values = torch.rand(3, 2, 9, 9, generator=generator())
+    kernel = torch.outer(*[torch.tensor([0.25, 0.5, 0.25])] * 2)[None, None]
+    expected = torch.nn.functional.conv2d(values.view(6, 1, 9, 9), kernel, padding=1)
+    torch.testing.assert_close(contrast.smoothed(values), expected.view(3, 2, 9, 9))
+
+
+def chances_of(network, image, inside, neighbours, mirroring=True):
+    options = {"voxel_mm": VOXEL_MM, "neighbours": neighbours, "mirroring": mirroring}
+    return find_tissues(image, inside, torch_runner(network), **options)
 
 
 def test_a_mirrored_scan_gives_the_mirrored_answer():
-    image, _, _, inside = (part[10:50, 10:50] for part in disc_stack(3))
-    image = image + np.linspace(0, 0.3, 40)[:, None, None]
-    recipe = Recipe(preset="tiny", neighbours=1)
-    run = torch_runner(recipe.network().eval())
-    plain, mirrored = (stack_chances(one, inside, run, recipe) for one in (image, image[::-1]))
+    image, _, _, inside, _ = disc_stack(3)
+    image, inside = image[10:50, 10:50], inside[10:50, 10:50]
+    image = image + np.linspace(0, 30, 40)[:, None, None]
+    network = tissue_network(settings(preset="tiny", neighbours=1)).eval()
+    plain, mirrored = (chances_of(network, one, inside, 1) for one in (image, image[::-1]))
     np.testing.assert_allclose(mirrored[:, ::-1], plain, atol=1e-5)
+    once = chances_of(network, image, inside, 1, mirroring=False)
+    assert np.abs(once - plain).max() > 1e-5
 
 
 def test_there_is_one_cord_and_what_lies_apart_takes_its_next_likely_class():
-    chances = np.zeros((4, 9, 9, 20), np.float32)
+    chances = np.zeros((5, 9, 9, 20), np.float32)
     chances[CSF] = 0.3
     chances[CORD, 2:5, 2:5, :12] = 0.6
     chances[CORD, 7, 7, 18] = 0.6
     chances[ROOT, 7, 7, 18] = 0.35
-    classes = decoded(chances)
+    classes = largest_cord(chances)
     assert (classes == CORD).sum() == 9 * 12
     assert classes[7, 7, 18] == ROOT
     assert classes[0, 0, 0] == CSF
 
 
-def test_the_same_seed_trains_the_same_network():
-    recipe = Recipe(preset="tiny", steps=3, batch=2, neighbours=1)
-    one, two = (train(gather([disc_stack(6)]), recipe, 1) for _ in range(2))
+SHORT = {"preset": "tiny", "batch": 2, "neighbours": 1, "precision": "32"}
+
+
+@pytest.mark.parametrize("part", ["tissues", "names"])
+def test_the_same_seed_trains_the_same_network(part):
+    short = settings(**SHORT, steps=3, naming_steps=3)
+    one, two = (train(part, gather([disc_stack(6)]), short, 1)[0] for _ in range(2))
     for first, second in zip(one.state_dict().values(), two.state_dict().values(), strict=True):
         assert torch.equal(first, second)
 
 
-def test_a_short_training_learns_the_disc():
+@pytest.mark.parametrize("part", ["tissues", "names"])
+def test_a_training_that_was_killed_goes_on_as_if_nothing_had_been(part, tmp_path, monkeypatch):
+    from spinalroots.hardnet.anatomy import learning
+
+    monkeypatch.setattr(learning, "OFTEN", 2)
+    short, slices = settings(**SHORT, steps=6, naming_steps=6), gather([disc_stack(6)])
+    whole, curve = train(part, slices, short, 1)
+    step, counter = learning.Training.step, itertools.count(1)
+
+    def killed(self, slices):
+        if next(counter) == 4:
+            raise KeyboardInterrupt
+        step(self, slices)
+
+    monkeypatch.setattr(learning.Training, "step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(part, slices, short, 1, tmp_path)
+    monkeypatch.setattr(learning.Training, "step", step)
+    resumed, same_curve = train(part, slices, short, 1, tmp_path)
+    assert same_curve == pytest.approx(curve)
+    pairs = zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
+    assert all(torch.equal(one, two) for one, two in pairs)
+
+
+def test_slices_are_read_as_they_were_written(tmp_path):
+    slices = gather([disc_stack(6), disc_stack(4)])
+    write_slices(tmp_path / "slices.npz", slices)
+    again = read_slices(tmp_path / "slices.npz")
+    for name, value in vars(slices).items():
+        np.testing.assert_array_equal(getattr(again, name), value)
+
+
+def test_a_short_training_learns_the_disc(monkeypatch):
+    from spinalroots.hardnet.anatomy import learning
+
+    monkeypatch.setattr(learning, "OFTEN", 5)
     slices = gather([disc_stack()])
-    recipe = Recipe(
-        preset="tiny", steps=50, batch=4, neighbours=1, learning_rate=0.02, limits=NONE, average=0.7
-    )
-    seen = []
-    network = train(slices, recipe, 1, lambda _, loss: seen.append(loss))
-    assert np.mean(seen[-5:]) < 0.6 * np.mean(seen[:5])
-    image, anatomy, _, inside = (part[10:50, 10:50] for part in disc_stack())
-    chances = stack_chances(image, inside, torch_runner(network), recipe)
+    more = {"steps": 50, "learning_rate": 0.02, "limits": NONE, "average": 0.7}
+    network, curve = train("tissues", slices, settings(**SHORT | {"batch": 4}, **more), 1)
+    assert curve[-1] < 0.6 * curve[0]
+    image, anatomy, _, inside, _ = disc_stack()
+    image, anatomy, inside = (part[10:50, 10:50] for part in (image, anatomy, inside))
+    chances = chances_of(network, image, inside, 1)
     np.testing.assert_allclose(chances.sum(axis=0), 1, atol=1e-4)
-    found, sac = chances.argmax(axis=0) > 0, np.isin(OF_LABEL[anatomy], (CSF, CORD, ROOT))
-    assert 2 * (found & sac).sum() / (found.sum() + sac.sum()) > 0.8
+    sac = (CSF, CORD, ROOT)
+    found, true = np.isin(chances.argmax(axis=0), sac), np.isin(OF_LABEL[anatomy], sac)
+    assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.8

@@ -1,0 +1,197 @@
+"""Names of roots: what they hang on, how they are learnt, and how threads agree on them."""
+
+import numpy as np
+import pytest
+import torch
+from test_hardnet_anatomy import NONE, SETTINGS, SHORT, disc_stack, generator, settings
+
+from spinalroots.hardnet.anatomy import positions
+from spinalroots.hardnet.anatomy.augmentation import draw_coordinates, draw_lost, naming_batch
+from spinalroots.hardnet.anatomy.classes import BACKGROUND, CORD, CSF, ROOT
+from spinalroots.hardnet.anatomy.learning import train
+from spinalroots.hardnet.anatomy.losses import naming_loss
+from spinalroots.hardnet.anatomy.naming import ABOVE, BELOW, NO_NAME, Names, names_of
+from spinalroots.hardnet.anatomy.network import AnatomyNetwork, naming_network
+from spinalroots.hardnet.anatomy.positions import Ends
+from spinalroots.hardnet.anatomy.prediction import find_names
+from spinalroots.hardnet.anatomy.predictor import AnatomyPredictor
+from spinalroots.hardnet.anatomy.sampling import draw_rows, gather, take
+from spinalroots.imaging.anchors import Anchor
+from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.volume import Volume
+from spinalroots.pipeline import params
+from spinalroots.registry.anatomy import REFINED_LEVELS, Root
+
+INFERENCE = params.load().inference.anatomy
+
+
+def tapering(slices: int = 40, size: int = 40):
+    """Classes of a sac that ends at slice 5, with a cord that ends at slice 20."""
+    classes = np.full((size, size, slices), BACKGROUND)
+    u = np.arange(size) - size / 2 + 0.5
+    radius = np.hypot(u[:, None], u[None, :])
+    classes[radius < 8, 5:] = CSF
+    classes[radius < 4, 20:] = CORD
+    return classes
+
+
+def test_cord_and_sac_end_where_they_do():
+    classes = tapering()
+    assert positions.ends(classes, 1.0) == Ends(20, 5)
+    classes[3, 3, 8] = CORD  # a speck apart
+    assert positions.ends(classes, 1.0) == Ends(20, 5)
+    # 45 voxels of 0.5 mm are less than what counts
+    assert positions.ends(classes, 0.5) == Ends(None, 5)
+    assert positions.ends(classes[..., 22:], 1.0) == Ends(None, None)
+    assert positions.ends(np.zeros((9, 9, 9), int), 1.0) == Ends(None, None)
+
+
+def test_coordinates_are_heights_above_the_ends_and_nan_where_there_is_none():
+    found = positions.coordinates(Ends(4, None), 6, 1.5)
+    np.testing.assert_allclose(found[:, 0], [-6, -4.5, -3, -1.5, 0, 1.5])
+    assert np.isnan(found[:, 1:]).all()
+    places = np.linspace(0, 1, 6)
+    np.testing.assert_allclose(positions.coordinates(Ends(4, 1), 6, 1.5, places)[:, 2], places)
+
+
+def test_codes_tell_neighbouring_heights_apart_and_nothing_of_unknown_ones():
+    known = torch.tensor([[0.0, torch.nan, torch.nan], [15.0, torch.nan, torch.nan]])
+    codes = positions.encoded(known)
+    assert codes.shape == (2, positions.CODES)
+    first = len(positions.CENTRES[0])
+    assert codes[0, :first].argmax() + 1 == codes[1, :first].argmax()
+    assert (codes[:, first:] == 0).all()
+    planes = positions.planes(known)
+    assert planes[1].tolist() == pytest.approx([0.15, 0, 0, 1, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("root", "level"), [("T9_D_L", ABOVE), ("T10_V_R", 1), ("S3_D_R", 11), ("S4_D_L", BELOW)]
+)
+def test_a_roots_name_in_numbers(root, level):
+    root = Root.parse(root)
+    names = names_of(torch.tensor([[[root.value, 0]]]), torch.tensor([False]))
+    assert names.level.flatten().tolist() == [level, NO_NAME]
+    assert names.ventral.flatten().tolist() == [root.type == "V", NO_NAME]
+    assert names.right.flatten().tolist() == [root.side == "R", NO_NAME]
+    turned = names_of(torch.tensor([[[root.value, 0]]]), torch.tensor([True]))
+    assert turned.right.flatten().tolist() == [root.side == "L", NO_NAME]
+
+
+def test_a_whole_root_is_lost_or_none_of_it():
+    roots = torch.zeros(50, 3, 8, 8, dtype=torch.uint8)
+    roots[..., :4], roots[..., 4:7] = 5, 9
+    lost = draw_lost(NONE.model_copy(update={"lost_roots": 1.0}), generator(), roots)
+    for value in (5, 9):
+        share = lost[roots == value].view(50, -1).float().mean(dim=1)
+        assert set(share.tolist()) == {0.0, 1.0}
+    assert not lost[roots == 0].any()
+
+
+def test_coordinates_are_blurred_and_hidden_as_often_as_asked():
+    given = torch.zeros(4000, 3)
+    limits = NONE.model_copy(update={"height_mm": 4.0, "unknown_cord_share": 0.25})
+    drawn = draw_coordinates(limits, generator(), given)
+    hidden = drawn.isnan().float().mean(dim=0)
+    assert hidden[0] == pytest.approx(0.25, abs=0.03)
+    assert hidden[1:].sum() == 0
+    assert drawn[:, 1].std() == pytest.approx(4.0, abs=0.2)
+
+
+def test_voxels_without_a_name_teach_nothing():
+    network = naming_network(settings(preset="tiny", neighbours=1))
+    maps = torch.rand(2, 12, 16, 16, requires_grad=True)
+    codes = torch.rand(2, positions.CODES)
+    nothing = torch.full((2, 16, 16), NO_NAME, dtype=torch.uint8)
+    loss = naming_loss(network, maps, codes, Names(nothing, nothing, nothing))
+    loss.backward()
+    assert loss == 0
+    assert (maps.grad == 0).all()
+
+
+def test_a_short_training_tells_levels_by_height(monkeypatch):
+    from spinalroots.hardnet.anatomy import learning
+
+    monkeypatch.setattr(learning, "OFTEN", 20)
+    stacks = []
+    for level in ("L1", "L5"):
+        one = disc_stack(30)
+        roots = np.where(one.roots > 0, Root.parse(f"{level}_D_L").value, 0).astype(np.uint8)
+        heights = one.coordinates + (0 if level == "L1" else -100)
+        stacks.append(one._replace(roots=roots, coordinates=heights))
+    slices = gather(stacks)
+    more = {"naming_steps": 60, "learning_rate": 0.02, "limits": NONE, "average": 0.7}
+    network, _ = train("names", slices, settings(**SHORT, **more), 1)
+    rows = draw_rows(slices, 20, 1, np.random.default_rng(0))
+    own = settings(**SHORT, limits=NONE)
+    maps, codes, names = naming_batch(take(slices, rows), own, generator())
+    sample, row, column = torch.nonzero(names.level != NO_NAME, as_tuple=True)
+    with torch.inference_mode():
+        logits = network(network.trunk(maps)[sample, :, row, column], codes[sample])
+    right = logits[:, : BELOW + 1].argmax(dim=1) == names.level[sample, row, column]
+    assert right.float().mean() > 0.95
+    assert len(names.level[names.level != NO_NAME].unique()) == 2
+
+
+def test_a_thread_agrees_on_one_name():
+    """Two threads; the evidence of single slices is noise, that of a window is not."""
+    tissues = np.zeros((5, 16, 16, 40), np.float32)
+    tissues[ROOT, 3, 3], tissues[ROOT, 8, 8] = 0.9, 0.9
+    tissues[0] = 1 - tissues[ROOT]
+    network = naming_network(settings(preset="tiny", neighbours=1)).eval()
+    coordinates = np.random.default_rng(0).normal(0, 50, (40, 3)).astype(np.float32)
+    alone, agreed = (
+        find_names(tissues, network, coordinates, neighbours=1, window=window).levels
+        for window in ((0.5, 0.0), (0.5, 8.0))
+    )
+    np.testing.assert_allclose(agreed[:, 3, 3].sum(axis=0), 1, atol=1e-5)
+    changes = [np.abs(np.diff(one[:, 3, 3], axis=1)).sum() for one in (alone, agreed)]
+    assert changes[1] < 0.3 * changes[0]
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory):
+    """An untrained network, written and read back."""
+    torch.manual_seed(0)
+    own = SETTINGS.model_copy(update={"preset": "tiny"})
+    made = AnatomyPredictor.of(AnatomyNetwork(own).eval(), own, INFERENCE, "hardnet-anatomy")
+    folder = tmp_path_factory.mktemp("model")
+    made.save(folder)
+    return made, AnatomyPredictor.load(folder, inference=INFERENCE)
+
+
+@pytest.fixture(scope="module")
+def scan():
+    """A bright tube along an oblique axis, and the line through it."""
+    affine = np.diag([1.0, 1.0, 3.0, 1.0])
+    data = np.random.default_rng(0).uniform(0, 0.2, (40, 40, 20)).astype(np.float32)
+    data[14:26, 14:26] += 1
+    line = Centreline(np.array([[20.0, 20.0, 0.0], [20.0, 20.0, 57.0]]), "test")
+    return Volume(data, affine), line
+
+
+def test_a_model_that_was_written_predicts_the_same(predictor, scan):
+    first, second = (one.predict(*scan) for one in predictor)
+    for name in ("labels", "foreground", "uncertainty", "tissues"):
+        one, two = getattr(first, name), getattr(second, name)
+        assert one.data.shape == scan[0].data.shape
+        np.testing.assert_array_equal(one.data, two.data)
+
+
+def test_an_anchor_changes_names_and_nothing_else(predictor, scan, monkeypatch):
+    one = predictor[1]
+    plain = one.predict(*scan)
+    anchored = one.predict_anchored(*scan, None, [Anchor("L5/S1", (20.0, 25.0, 30.0))])
+    np.testing.assert_array_equal(plain.tissues.data, anchored.tissues.data)
+    np.testing.assert_array_equal(plain.foreground.data, anchored.foreground.data)
+    assert not np.array_equal(plain.uncertainty.data, anchored.uncertainty.data)
+
+
+def test_roots_of_another_network_are_named_and_kept(predictor, scan):
+    volume, line = scan
+    roots = volume.with_data(np.zeros(volume.data.shape, np.uint8))
+    roots.data[18:20, 18:20, 4:16] = 25
+    named = predictor[1].name_roots(roots, volume, line)
+    np.testing.assert_array_equal(named.data > 0, roots.data > 0)
+    refined = {one.level_index + 1 for one in map(Root.parse, (f"{x}_D_L" for x in REFINED_LEVELS))}
+    assert set(np.unique(named.data[roots.data > 0])) <= refined
