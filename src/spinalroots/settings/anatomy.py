@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from spinalroots.settings.base import Count, Fraction, NonNegative, Positive, Range, Section, Whole
 from spinalroots.settings.hardnet import Precision, Preset
 
@@ -11,6 +13,7 @@ class Limits(Section):
     leaves it out."""
 
     recolour_share: Fraction
+    stretch_log: NonNegative  # neighbours lie closer together or further apart
     root_spread: NonNegative  # of single roots' signals over their mean
     rotation_deg: NonNegative
     scale_log: NonNegative
@@ -32,7 +35,6 @@ class Limits(Section):
     place: NonNegative  # spread of an anchor's error, in vertebrae
     place_stretch: NonNegative  # spread of the stretch that one anchor is carried along with
     unknown_cord_share: Fraction
-    unknown_sac_share: Fraction
     unknown_place_share: Fraction
     lost_roots: Fraction  # largest share of a sample's roots that its map lacks as a whole
     root_edge: Range  # chance of root at which a map's edge lies
@@ -43,6 +45,7 @@ class Squares(Section):
     """What the network sees, and how it is built."""
 
     preset: Preset
+    naming_preset: Preset
     size_vox: Count  # edge of a square
     voxel_mm: Positive  # in plane, in training
     slice_mm: Positive
@@ -58,7 +61,9 @@ class Anatomy(Squares):
     steps: Count  # of the network that sees tissues
     naming_steps: Count  # of the one that names roots
     batch: Count
+    naming_batch: Count
     learning_rate: Positive
+    naming_learning_rate: Positive
     weight_decay: NonNegative
     warm_up: Fraction  # share of the steps until the learning rate is reached
     average: Fraction  # share of the averaged weights that each step keeps
@@ -66,3 +71,15 @@ class Anatomy(Squares):
     precision: Precision
     device: Literal["auto", "cpu", "cuda"]
     limits: Limits
+    naming_overrides: dict[str, float]  # of `limits`, for the network that names roots
+
+    @model_validator(mode="after")
+    def _known_limits(self) -> "Anatomy":
+        """A typo among the overrides shows at once."""
+        assert self.naming_limits
+        return self
+
+    @property
+    def naming_limits(self) -> Limits:
+        """Limits of the changes to what the naming network learns from: names hang on shape."""
+        return Limits.model_validate({**self.limits.model_dump(), **self.naming_overrides})

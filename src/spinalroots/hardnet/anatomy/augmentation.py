@@ -7,10 +7,7 @@ from spinalroots.hardnet.anatomy import contrast, geometry, greys
 from spinalroots.hardnet.anatomy.classes import (
     CSF_LABEL,
     OF_LABEL,
-    ROOT,
     ROOT_LABEL,
-    ROOT_OUTSIDE,
-    ROOT_OUTSIDE_LABEL,
     UNKNOWN,
     WHITE_MATTER_LABEL,
 )
@@ -46,25 +43,22 @@ def naming_batch(
     samples: Samples, settings: Anatomy, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, Names]:
     """Maps (B, C, S, S), codes (B, CODES) and the middle slice's names (B, S, S)."""
-    limits, size, voxel_mm = settings.limits, settings.size_vox, settings.voxel_mm
+    limits, size, voxel_mm = settings.naming_limits, settings.size_vox, settings.voxel_mm
     batch, middle = len(samples.image), samples.image.shape[1] // 2
     where = geometry.draw_map(limits, generator, batch, size, voxel_mm)
     anatomy, individuals = samples.anatomy, samples.roots
-    in_sac = anatomy == ROOT_LABEL
-    cord = anatomy == WHITE_MATTER_LABEL
-    sac = cord | in_sac | (anatomy == CSF_LABEL)
-    root = in_sac | (anatomy == ROOT_OUTSIDE_LABEL)
+    root, cord = anatomy == ROOT_LABEL, anatomy == WHITE_MATTER_LABEL
+    sac = cord | root | (anatomy == CSF_LABEL)
     root = root & ~draw_lost(limits, generator, individuals)
     stacked = torch.cat([root, sac, cord], dim=1).float()
     root, sac, cord = geometry.bent(stacked, where, voxel_mm).chunk(3, dim=1)
     labels = geometry.bent_labels(anatomy[:, middle], where, voxel_mm)
-    seen = torch.isin(torch.from_numpy(OF_LABEL)[labels], torch.tensor([ROOT, ROOT_OUTSIDE]))
     roots = geometry.nearest(individuals[:, middle], where, voxel_mm)
     known = draw_coordinates(limits, generator, samples.coordinates)
     return (
         maps(draw_seen(limits, generator, root), sac, cord, planes(known)),
         encoded(known),
-        names_of(torch.where(seen, roots, 0), geometry.mirrored(where)),
+        names_of(torch.where(labels == ROOT_LABEL, roots, 0), geometry.mirrored(where)),
     )
 
 
@@ -95,15 +89,18 @@ def draw_coordinates(
 ) -> torch.Tensor:
     """Coordinates (B, 3) as a prediction will know them: not to the millimetre, and not always."""
     batch = len(coordinates)
-    cord, sac, place = coordinates.unbind(1)
-    cord = cord + limits.height_mm * normal(generator, batch)
-    sac = sac + limits.height_mm * normal(generator, batch)
+    thin, tip, place = coordinates.unbind(1)
+    error = limits.height_mm * normal(generator, batch)
+    thin, tip = thin + error, tip + error + limits.height_mm * normal(generator, batch)
     place = place * (1 + limits.place_stretch * normal(generator, batch))
     place = place + limits.place * normal(generator, batch)
-    unknown = (
-        chosen(generator, limits.unknown_cord_share, batch),
-        chosen(generator, limits.unknown_sac_share, batch),
-        chosen(generator, limits.unknown_place_share, batch),
+    without_cord = chosen(generator, limits.unknown_cord_share, batch)
+    without_anchor = chosen(generator, limits.unknown_place_share, batch)
+    return torch.stack(
+        [
+            thin.masked_fill(without_cord, torch.nan),
+            tip.masked_fill(without_cord, torch.nan),
+            place.masked_fill(without_anchor, torch.nan),
+        ],
+        dim=1,
     )
-    columns = zip((cord, sac, place), unknown, strict=True)
-    return torch.stack([one.masked_fill(hidden, torch.nan) for one, hidden in columns], dim=1)

@@ -2,12 +2,10 @@
 
 import numpy as np
 
-BACKGROUND, CSF, CORD, ROOT, ROOT_OUTSIDE = range(5)
-NAMES = ("background", "csf", "cord", "root", "root outside")
-"""Roots beyond the sac, on their way to the foramen, are a class of their own: who draws the
-sac leaves them out, who draws roots does not."""
+BACKGROUND, CSF, CORD, ROOT = range(4)
+NAMES = ("background", "csf", "cord", "root")
 UNKNOWN = 255
-"""A voxel that no loss counts: outside the scan."""
+"""A voxel that no loss counts: outside the scan, or a root beyond the sac, which few draw."""
 
 WHITE_MATTER_LABEL, CSF_LABEL, FAT_LABEL, ROOT_LABEL, ROOT_OUTSIDE_LABEL = range(1, 6)
 """Values of an anatomy map: the tissue map's, roots in the sac, and roots beyond it."""
@@ -15,5 +13,5 @@ WHITE_MATTER_LABEL, CSF_LABEL, FAT_LABEL, ROOT_LABEL, ROOT_OUTSIDE_LABEL = range
 LABELS = 6
 """Number of values of an anatomy map, background included."""
 
-OF_LABEL = np.array([BACKGROUND, CORD, CSF, BACKGROUND, ROOT, ROOT_OUTSIDE], np.uint8)
+OF_LABEL = np.array([BACKGROUND, CORD, CSF, BACKGROUND, ROOT, UNKNOWN], np.uint8)
 """Class of each value of an anatomy map."""

@@ -31,14 +31,19 @@ class Training:
     def __init__(self, part: str, settings: Anatomy, seed: int, device: str = "cpu") -> None:
         torch.manual_seed(seed)
         self.part, self.settings, self.device = part, settings, device
-        self.steps = settings.steps if part == "tissues" else settings.naming_steps
+        if part == "tissues":
+            self.steps, self.batch, self.limits = settings.steps, settings.batch, settings.limits
+            self.learning_rate = settings.learning_rate
+        else:
+            self.steps, self.batch = settings.naming_steps, settings.naming_batch
+            self.limits, self.learning_rate = settings.naming_limits, settings.naming_learning_rate
         self.rows, self.generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
         network = tissue_network(settings) if part == "tissues" else naming_network(settings)
         self.network = network.to(device, memory_format=torch.channels_last).train()
         self.averaged = copy.deepcopy(self.network)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(),
-            lr=settings.learning_rate,
+            lr=self.learning_rate,
             weight_decay=settings.weight_decay,
         )
         precision = resolved_precision(settings.precision, device)
@@ -49,8 +54,8 @@ class Training:
         """Take one step."""
         own = self.settings
         for group in self.optimizer.param_groups:
-            group["lr"] = own.learning_rate * schedule(self.done / self.steps, own.warm_up)
-        rows = draw_rows(slices, own.batch, own.neighbours, self.rows)
+            group["lr"] = self.learning_rate * schedule(self.done / self.steps, own.warm_up)
+        rows = draw_rows(slices, self.batch, own.neighbours, self.limits.stretch_log, self.rows)
         with torch.autocast(self.device, self.half, enabled=self.half is not None):
             loss = self._loss(take(slices, rows))
         self.optimizer.zero_grad()

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional
 
-from spinalroots.hardnet.anatomy.classes import BACKGROUND, CSF, ROOT, UNKNOWN
+from spinalroots.hardnet.anatomy.classes import BACKGROUND, ROOT, UNKNOWN
 from spinalroots.hardnet.anatomy.naming import LEVEL_CLASSES, NO_NAME, Names
 from spinalroots.hardnet.anatomy.network import NamingNetwork
 
@@ -26,9 +26,8 @@ def tissue_loss(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
     index = torch.where(known, classes.unsqueeze(1), BACKGROUND)
     truth = torch.zeros_like(logits).scatter_(1, index, 1.0) * known
     tissues = dice(chances[:, 1:], truth[:, 1:]).mean()
-    inner = slice(CSF, ROOT + 1)
-    sac = dice(chances[:, inner].sum(1, keepdim=True), truth[:, inner].sum(1, keepdim=True)).mean()
-    roots = dice(chances[:, ROOT:].sum(1), truth[:, ROOT:].sum(1), axes=(1, 2)).mean()
+    sac = dice(chances[:, 1:].sum(1, keepdim=True), truth[:, 1:].sum(1, keepdim=True)).mean()
+    roots = dice(chances[:, ROOT], truth[:, ROOT], axes=(1, 2)).mean()
     return cross_entropy + (1 - tissues) + SAC_WEIGHT * (1 - sac) + THIN_WEIGHT * (1 - roots)
 
 

@@ -60,9 +60,8 @@ def tissue_network(squares: Squares) -> SegmentationHardnet:
 def naming_network(squares: Squares) -> NamingNetwork:
     """An untrained network from maps to names."""
     channels = MAPS * (2 * squares.neighbours + 1) + PLANES
-    return NamingNetwork(
-        NetworkConfig.of(squares.preset, dim=2, channels=channels, classes=FEATURES)
-    )
+    config = NetworkConfig.of(squares.naming_preset, dim=2, channels=channels, classes=FEATURES)
+    return NamingNetwork(config)
 
 
 def maps(

@@ -73,7 +73,7 @@ def find_names(
     :param window: in which the voxels of a thread agree on its name: its spread across and along,
         in voxels.
     """
-    root = tissues[ROOT:].sum(axis=0)
+    root = tissues[ROOT]
     asked = np.nonzero(root > ASKED)
     logits = np.zeros((LEVEL_CLASSES + 2, len(asked[0])), np.float32)
     device = next(network.parameters()).device
@@ -114,7 +114,7 @@ def _maps(
     def taken(chances: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(chances[..., around].transpose(2, 3, 0, 1)))
 
-    sac = tissues[CSF : ROOT + 1].sum(axis=0)
+    sac = tissues[CSF:].sum(axis=0)
     return maps(taken(root), taken(sac), taken(tissues[CORD]), places[rows])
 
 

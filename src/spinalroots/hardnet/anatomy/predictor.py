@@ -11,7 +11,7 @@ import torch
 from scipy.ndimage import distance_transform_edt
 
 from spinalroots.files import write_json
-from spinalroots.hardnet.anatomy.classes import NAMES, ROOT, ROOT_OUTSIDE
+from spinalroots.hardnet.anatomy.classes import NAMES, ROOT
 from spinalroots.hardnet.anatomy.naming import BELOW
 from spinalroots.hardnet.anatomy.network import AnatomyNetwork
 from spinalroots.hardnet.anatomy.positions import Ends, coordinates, ends
@@ -34,8 +34,8 @@ from spinalroots.registry.anatomy import ROOT_TISSUE, Scheme, Target
 from spinalroots.settings.anatomy import Squares
 from spinalroots.settings.inference import AnatomyInference
 
-TISSUE_OF = np.array([0, 2, 1, ROOT_TISSUE, 0], np.uint8)
-"""Stored tissue label of each class: a root beyond the sac is none of its tissues."""
+TISSUE_OF = np.array([0, 2, 1, ROOT_TISSUE], np.uint8)
+"""Stored tissue label of each class."""
 
 
 @dataclass
@@ -97,7 +97,7 @@ class AnatomyPredictor:
     def find_names(
         self, tissues: np.ndarray, found: Ends, places: np.ndarray | None = None
     ) -> Names:
-        """Names of the roots among `tissues`, which end as `found` says.
+        """Names of the roots among `tissues`, whose cord ends as `found` says.
 
         :param places: (Z,) vertebral positions, where anchors tell.
         """
@@ -129,18 +129,18 @@ class AnatomyPredictor:
         found = ends(largest_cord(seen), self.inference.voxel_mm)
         places = vertebral_positions(middles, centreline, anchors) if anchors else None
         names = self.find_names(seen, found, places)
-        own = seen[ROOT:].sum(axis=0) * names.levels[1:BELOW] * (1 - names.ventral)
+        own = seen[ROOT] * names.levels[1:BELOW] * (1 - names.ventral)
         chances = bend_back(np.concatenate([seen[1:], own]), placement)
         tissues, named = chances[: len(NAMES) - 1], chances[len(NAMES) - 1 :]
         tissues = np.concatenate([1 - tissues.sum(axis=0, keepdims=True), tissues])
-        classes, root = largest_cord(tissues), tissues[ROOT:].sum(axis=0)
+        classes, root = largest_cord(tissues), tissues[ROOT]
         rest = np.maximum(root - named.sum(axis=0), 0)
         best = named.argmax(axis=0).astype(np.uint8) + np.uint8(1)
-        known = np.isin(classes, (ROOT, ROOT_OUTSIDE)) & (named.sum(axis=0) > rest)
+        known = (classes == ROOT) & (named.sum(axis=0) > rest)
         labels = self.target.decode(np.where(known, best, np.uint8(0)))
         doubt = uncertainty(np.concatenate([1 - root[None], named, rest[None]]))
         parts = (labels, root, doubt, TISSUE_OF[classes])
-        end = None if found.cord is None else middles[found.cord]
+        end = None if found[-1] is None else middles[found[-1]]
         return Prediction(*(_whole(scan, part, placement.box) for part in parts), conus_mm=end)
 
     def name_roots(self, roots: Volume, scan: Volume, centreline: Centreline) -> Volume:
@@ -150,7 +150,7 @@ class AnatomyPredictor:
         """
         tissues, placement = self.find_tissues(scan, centreline)
         names = self.find_names(tissues, ends(largest_cord(tissues), self.inference.voxel_mm))
-        levels = bend_back(tissues[ROOT:].sum(axis=0) * names.levels[1:BELOW], placement)
+        levels = bend_back(tissues[ROOT] * names.levels[1:BELOW], placement)
         named = levels.max(axis=0) > 0
         labels = np.zeros(roots.data.shape, np.uint8)
         if named.any():

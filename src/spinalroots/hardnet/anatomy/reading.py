@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spinalroots.hardnet.anatomy.classes import OF_LABEL, ROOT_LABEL, ROOT_OUTSIDE_LABEL
+from spinalroots.hardnet.anatomy.classes import OF_LABEL, ROOT_LABEL
 from spinalroots.hardnet.anatomy.positions import coordinates, ends
 from spinalroots.hardnet.anatomy.sampling import UNIT, Stack
 from spinalroots.hardnet.data.straighten import InputSpec, plan, straighten
@@ -46,7 +46,7 @@ def stack(
     seen = np.flatnonzero((tissues[middle, middle] > 0).any(axis=(0, 1)))
     part = slice(max(0, seen[0] - round(BELOW_MM / slice_mm)), seen[-1] + 1)
     bright = np.percentile(image[middle, middle, part], 98)
-    roots = np.where(np.isin(tissues, (ROOT_LABEL, ROOT_OUTSIDE_LABEL)), roots, 0)
+    roots = np.where(tissues == ROOT_LABEL, roots, 0)
     return Stack(
         (image[..., part] * (UNIT / bright)).round().clip(0, 255).astype(np.uint8),
         tissues[..., part],

@@ -10,9 +10,6 @@ import torch
 UNIT = 100
 """Grey value of CSF in stored slices; noise is coarser than one part of it."""
 
-STRETCH = 1.7
-"""Neighbours lie up to this factor closer together or further apart than in the scan."""
-
 
 class Stack(NamedTuple):
     """A case's straightened slices.
@@ -79,11 +76,14 @@ def read_slices(path: Path) -> Slices:
         return Slices(**arrays)
 
 
-def draw_rows(slices: Slices, batch: int, neighbours: int, rng: np.random.Generator) -> np.ndarray:
+def draw_rows(
+    slices: Slices, batch: int, neighbours: int, stretch_log: float, rng: np.random.Generator
+) -> np.ndarray:
     """Rows (B, 2 neighbours + 1) of as many samples: a slice and those around it, see
-    :func:`spinalroots.hardnet.data.channels.neighbour_slices`, their distances stretched."""
+    :func:`spinalroots.hardnet.data.channels.neighbour_slices`, their distances
+    stretched by a factor within exp(± `stretch_log`)."""
     middle = rng.integers(len(slices.image), size=batch)[:, None]
-    stretch = np.exp(rng.uniform(-np.log(STRETCH), np.log(STRETCH), (batch, 1)))
+    stretch = np.exp(rng.uniform(-stretch_log, stretch_log, (batch, 1)))
     rows = middle + np.rint(neighbour_offsets(neighbours) * stretch).astype(int)
     return np.clip(rows, slices.first[middle], slices.last[middle])
 
