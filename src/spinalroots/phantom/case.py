@@ -14,7 +14,7 @@ from spinalroots.phantom.acquisition import (
 )
 from spinalroots.phantom.artefacts import Faults, apply_faults, draw_faults, draw_wide_faults
 from spinalroots.phantom.contrast import Contrast, draw_contrast, draw_wide_contrast
-from spinalroots.phantom.rare import make_rare, sleeve_tubes
+from spinalroots.phantom.rare import make_rare, sleeve_tubes, throw
 from spinalroots.phantom.roots import Course, lay_courses
 from spinalroots.phantom.scene import Scene, paint, with_csf
 from spinalroots.phantom.sections import Sections
@@ -96,7 +96,9 @@ def generate(params: Phantom, seed: int, index: int) -> Case:
         contrast = draw_wide_contrast(wide, map(str, subject.diameters_mm))
         noise = (0.01, min(0.1, 0.25 * (1 - contrast.root)))  # roots stay to be seen
         faults = draw_wide_faults(wide, acquisition.slice_axis, noise)
-        subject, acquisition = make_rare(subject, acquisition, params, streams[6])
+        subject, acquisition = make_rare(
+            subject, acquisition, params, throw(seed, index), streams[6]
+        )
     else:
         faults = draw_faults(streams[2], acquisition.slice_axis, params.noise)
         contrast = draw_contrast(streams[3])

@@ -16,32 +16,38 @@ from spinalroots.phantom.spine import Curve
 from spinalroots.phantom.subject import Subject, with_conus
 from spinalroots.phantom.tubes import Tube
 from spinalroots.phantom.variety import Narrowing, Sleeve
-from spinalroots.settings.phantom import Phantom
+from spinalroots.settings.phantom import Phantom, Rare
 
 COBB_DEG = (12.0, 30.0)
 """A curve is called scoliosis from 10 degrees between the steepest vertebrae on."""
+_GOLDEN = 0.6180339887
 _ROOM_BESIDE_MM = 12.0  # of the sac's middle that a field of view keeps where the spine is crooked
 
 
+def throw(seed: int, index: int) -> dict[str, float]:
+    """A number between 0 and 1 for each rarity, by name: below its share, the phantom has it.
+
+    They follow a low-discrepancy sequence over `index`, so that even a handful of phantoms has
+    each about as often as it is meant.
+    """
+    starts = np.random.default_rng([seed, 2]).random(len(Rare.model_fields))
+    return {
+        name: float((start + index * _GOLDEN) % 1.0)
+        for name, start in zip(Rare.model_fields, starts, strict=True)
+    }
+
+
 def make_rare(
-    subject: Subject, acquisition: Acquisition, params: Phantom, rng: np.random.Generator
+    subject: Subject,
+    acquisition: Acquisition,
+    params: Phantom,
+    dice: dict[str, float],
+    rng: np.random.Generator,
 ) -> tuple[Subject, Acquisition]:
-    """Person and scan with what the dice give them; each rarity has a stream of its own."""
-    shares, streams = params.rare, rng.spawn(6)
+    """Person and scan with what the `dice` give them; each rarity has a stream of its own."""
+    streams = rng.spawn(len(dice))
     conus, stenosis, scoliosis, sleeves, lumbar, voxels = (
-        stream.random() < share
-        for stream, share in zip(
-            streams,
-            (
-                shares.low_conus,
-                shares.stenosis,
-                shares.scoliosis,
-                shares.sleeves,
-                shares.four_or_six_lumbar,
-                shares.any_voxels,
-            ),
-            strict=True,
-        )
+        dice[name] < share for name, share in params.rare.model_dump().items()
     )
     if conus:
         subject = low_conus(subject, streams[0])

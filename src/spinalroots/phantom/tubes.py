@@ -139,9 +139,7 @@ class _Parts:
             step = np.arange(-reach[k], reach[k] + 1)
             spread = tuple(-1 if axis == k else 1 for axis in range(3))
             square = square + ((step * spacing[k]) ** 2).reshape(spread)
-            squares.append(
-                (shift[:, k, None] + (step * spacing[k]).astype(np.float32)) ** np.float32(2)
-            )
+            squares.append(np.square(shift[:, k, None] + (step * spacing[k]).astype(np.float32)))
             place = centre[:, k, None] + step
             inside = (place >= 0) & (place < self.fine[k])
             numbers.append(np.where(inside, self.numbers[k].take(place, mode="clip"), _OUTSIDE))

@@ -39,7 +39,7 @@ class Annotator(Section):
 
 
 class Rare(Section):
-    """What few patients have: shares of the randomised phantoms."""
+    """What few patients have: shares of the randomised phantoms; spinalroots.phantom.rare."""
 
     low_conus: Fraction
     stenosis: Fraction
