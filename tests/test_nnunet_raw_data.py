@@ -14,6 +14,7 @@ from spinalroots.dataset.selection import training_cases
 from spinalroots.errors import InputError
 from spinalroots.files import read_json
 from spinalroots.imaging.volume import read_labels, write_volume
+from spinalroots.nnunet.preprocess import Preprocessor
 from spinalroots.nnunet.raw_data import fold_splits, write_raw_dataset
 from spinalroots.registry.anatomy import Scheme, Target
 
@@ -49,7 +50,6 @@ def test_labels_become_consecutive_classes_on_the_image_grid(datasets, tmp_path)
 
 
 def test_roots_without_a_name_are_ignored_and_no_patch_is_placed_on_them(datasets, tmp_path):
-    from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
     from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
     training = training_cases(TRAINING, datasets[:1])
@@ -66,10 +66,12 @@ def test_roots_without_a_name_are_ignored_and_no_patch_is_placed_on_them(dataset
     assert len(cases["sub-01"]["voxels"]) == 5
     labels = LabelManager(read_json(folder / "dataset.json")["labels"], None)
     assert (labels.ignore_label, labels.num_segmentation_heads) == (5, 5)
-    places = DefaultPreprocessor._sample_foreground_locations(
-        classes[None], labels.foreground_labels
-    )
-    assert set(places) == {1, 2, 3, 4}
+    annotated = (-1, *labels.all_labels)
+    wanted = [*labels.foreground_labels, list(annotated)]
+    places = Preprocessor._sample_foreground_locations(classes[None], wanted)
+    assert set(places) == {1, 2, 3, 4, annotated}
+    assert 9000 < len(places[annotated]) < 10_000
+    assert not (classes[tuple(places[annotated][:, 1:].T)] == 5).any()
     for value in (1, 2):
         assert (classes[tuple(places[value][:, 1:].T)] == value).all()
 

@@ -15,6 +15,7 @@ from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor impo
     DatasetFingerprintExtractor,
 )
 from nnunetv2.imageio.nibabel_reader_writer import NibabelIO
+from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
@@ -24,6 +25,24 @@ from spinalroots.files import read_json, write_json
 
 _FOREGROUND_SAMPLES = 10_000_000
 """Voxels, over all cases, from which intensity statistics are made."""
+_ANNOTATED_SAMPLES = 10_000
+"""Voxels of a case that stand for all that are not ignored."""
+
+
+class Preprocessor(DefaultPreprocessor):
+    """nnU-Net's own. Beside an `ignore` label it also asks for places of "anything annotated", for
+    which its own sorts all voxels of a scan; chance gives the same at once."""
+
+    @staticmethod
+    def _sample_foreground_locations(seg, classes_or_regions, seed=1234, **others):
+        """Class or region → voxels (n, 4) of `seg` (1, *spatial) where patches may be placed."""
+        single = [one for one in classes_or_regions if not isinstance(one, (tuple, list))]
+        places = DefaultPreprocessor._sample_foreground_locations(seg, single, seed, **others)
+        for region in classes_or_regions[len(single) :]:
+            drawn = np.random.default_rng(seed).integers(seg.size, size=_ANNOTATED_SAMPLES)
+            drawn = drawn[np.isin(seg.ravel()[drawn], region)]
+            places[tuple(region)] = np.stack(np.unravel_index(drawn, seg.shape), axis=1)
+        return places
 
 
 def write_fingerprint(
@@ -91,7 +110,7 @@ def _preprocess(
 ) -> None:
     manager = PlansManager(plans)
     chosen = manager.get_configuration(configuration)
-    chosen.preprocessor_class(verbose=False).run_case_save(
+    Preprocessor(verbose=False).run_case_save(
         str(folder / name),
         files["images"],
         files["label"],
