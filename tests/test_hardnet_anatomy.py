@@ -281,7 +281,14 @@ def test_there_is_one_cord_and_what_lies_apart_takes_its_next_likely_class():
     assert classes[0, 0, 0] == CSF
 
 
-SHORT = {"preset": "tiny", "batch": 2, "naming_batch": 2, "neighbours": 1, "precision": "32"}
+SHORT = {
+    "preset": "tiny",
+    "batch": 2,
+    "naming_batch": 2,
+    "naming_size_vox": 40,
+    "neighbours": 1,
+    "precision": "32",
+}
 
 
 @pytest.mark.parametrize("part", ["tissues", "names"])

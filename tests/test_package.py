@@ -28,7 +28,7 @@ from spinalroots.imaging.volume import Volume, write_volume
 from spinalroots.predict.trained import TrainedModel
 from spinalroots.registry import paths
 from spinalroots.registry.anatomy import Scheme, level_value
-from spinalroots.registry.models import DEFAULT_MODEL
+from spinalroots.registry.models import HARDNET
 
 SHAPE, AFFINE = (30, 30, 36), np.diag([1.2, 1.2, 1.5, 1.0])
 LINE = Centreline(np.array([[18.0, 18, 0], [18, 18, 52.5]]), "truth")
@@ -87,14 +87,14 @@ def project(tmp_path_factory):
             workers=1,
             data={"source": "ingested"},
             hardnet={"epochs": 1, "epoch_megavoxels": 0.05, "accelerator": "cpu"},
-            quantize={"models": [DEFAULT_MODEL], "max_dice_loss": 1.0},
+            quantize={"models": [HARDNET.name], "max_dice_loss": 1.0},
         )
         write_json(paths.SPLIT, {"train": ["sub-1"], "validation": ["sub-2"], "test": ["sub-3"]})
         for seed, name in enumerate(("sub-1", "sub-2", "sub-3")):
             write_case(name, seed)
         for stage in ("appearance", "train_hardnet", "quantize", "package"):
             command("stage", stage)
-        shutil.copytree(paths.MODELS / DEFAULT_MODEL, "first")
+        shutil.copytree(paths.MODELS / HARDNET.name, "first")
         change(seed=77)
         command("stage", "train_hardnet")
     return root
@@ -152,7 +152,7 @@ def test_a_model_predicts_where_there_is_nothing_else(scan, model, tmp_path):
     assert done.returncode == 0, done.stderr
     assert [path.name for path in empty.iterdir()] == ["out"]
     said = read_json(empty / "out" / "scan_prediction.json")
-    assert said["model"] == DEFAULT_MODEL
+    assert said["model"] == HARDNET.name
     assert said["weights_sha256"] == sha256(model / "model.safetensors")
     assert said["export"].startswith("openvino-")
     assert "1 training scans" in said["appearance_compared"]
@@ -161,22 +161,22 @@ def test_a_model_predicts_where_there_is_nothing_else(scan, model, tmp_path):
 def test_a_name_is_a_folder_below_models(project, scan, model, monkeypatch, capsys):
     monkeypatch.chdir(project)
     out = scan.parent / "named"
-    command("predict", scan, "-o", out, "--device", "cpu")
+    command("predict", scan, "-o", out, "-m", HARDNET.name, "--device", "cpu")
     command("predict", scan, "-o", scan.parent / "other", "-m", "copied", "--models", model.parent)
-    assert read_json(out / "scan_prediction.json")["model"] == DEFAULT_MODEL
+    assert read_json(out / "scan_prediction.json")["model"] == HARDNET.name
     assert cli.main(["predict", str(scan), "-o", str(out), "-m", "hardnet"]) == 2
-    assert f"models has {DEFAULT_MODEL}" in capsys.readouterr().err
+    assert f"models has {HARDNET.name}" in capsys.readouterr().err
 
 
 def test_after_another_training_the_old_export_is_not_packaged(project, scan, monkeypatch, capsys):
     monkeypatch.chdir(project)
     command("stage", "package")
     assert "without an export" in "".join(capsys.readouterr())
-    fresh = project / paths.MODELS / DEFAULT_MODEL
+    fresh = project / paths.MODELS / HARDNET.name
     assert not (fresh / "export").exists()
     said, volumes = predict(scan, fresh)
     assert said["weights_sha256"] == sha256(
-        project / paths.TRAINED / DEFAULT_MODEL / "model.safetensors"
+        project / paths.TRAINED / HARDNET.name / "model.safetensors"
     )
     assert volumes == by_network(scan, shutil.copytree(fresh, scan.parent / "fresh"))
 
@@ -184,7 +184,7 @@ def test_after_another_training_the_old_export_is_not_packaged(project, scan, mo
 def test_an_export_of_other_weights_never_answers_for_a_model(project, scan, model, capsys):
     exported = predict(scan, model)[1]
     for name in ("model.safetensors", "model.json"):
-        shutil.copy(project / paths.TRAINED / DEFAULT_MODEL / name, model)
+        shutil.copy(project / paths.TRAINED / HARDNET.name / name, model)
     said, volumes = predict(scan, model)
     assert "another model.safetensors" in said["export_not_used"]
     assert "The network ran, and not its export" in capsys.readouterr().err
@@ -193,8 +193,8 @@ def test_an_export_of_other_weights_never_answers_for_a_model(project, scan, mod
 
 
 def test_an_export_of_other_weights_is_not_measured_either(project):
-    folder = next((project / paths.EXPORTS / DEFAULT_MODEL).iterdir())
-    retrained = TrainedModel(project / paths.TRAINED / DEFAULT_MODEL, None)
+    folder = next((project / paths.EXPORTS / HARDNET.name).iterdir())
+    retrained = TrainedModel(project / paths.TRAINED / HARDNET.name, None)
     with pytest.raises(InputError, match="present weights"):
         read_description(folder, retrained.made_from)
 

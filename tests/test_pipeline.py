@@ -158,6 +158,13 @@ def test_a_second_run_has_nothing_to_do(project):
             {"tune_hardnet", "train_hardnet", "train_nnunet"},
         ),
         (
+            "inference.anatomy.mirroring",
+            False,
+            {"predict_anatomy", "name_nnunet", "package"},
+            {"anatomy_phantoms", "train_anatomy", "predict_nnunet"},
+        ),
+        ("anatomy.steps", 7, {"train_anatomy"}, {"anatomy_phantoms", "train_hardnet"}),
+        (
             "inference.nnunet.decoding",
             "argmax",
             {"predict_nnunet"},
@@ -197,6 +204,13 @@ def test_a_parameter_reruns_what_depends_on_it_and_nothing_else(
             "hardnet/training/losses.py",
             "return sum(",
             "return 0 * sum(",
+        ),
+        (
+            "train_anatomy",
+            "hardnet-anatomy",
+            "hardnet/anatomy/losses.py",
+            "return cross_entropy + (1 - tissues)",
+            "return 0 * cross_entropy",
         ),
         (
             "train_nnunet",

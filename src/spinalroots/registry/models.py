@@ -63,7 +63,7 @@ MODELS: dict[str, Model] = {
         _nnunet("lumbar-levels-alone", Region.LUMBAR, Scheme.LEVELS, alone=True),
         _nnunet("thoracic-levels-alone", Region.THORACIC, Scheme.LEVELS, alone=True),
         Model("hardnet-all-levels", "hardnet", Region.ALL, Scheme.LEVELS, augmented=True),
-        Model("hardnet-anatomy", "anatomy", Region.ALL, Scheme.LEVELS, augmented=False),
+        Model("hardnet-anatomy", "anatomy", Region.ALL, Scheme.LEVELS, augmented=True),
         Model("nnunet-named", "named", Region.ALL, Scheme.LEVELS, augmented=True),
     )
 }

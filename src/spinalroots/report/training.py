@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from spinalroots.registry import paths
-from spinalroots.registry.models import MODELS
+from spinalroots.registry.models import ANATOMY, MODELS
 from spinalroots.report import blocks, paper
 from spinalroots.report.blocks import Drawing, Folded, Table, cell, missing, number
 from spinalroots.report.charts import curves
@@ -14,7 +14,8 @@ from spinalroots.report.methods import pictures, table_of
 @blocks.section("training", "Training")
 def section(inputs: Inputs) -> Iterator:
     """How the networks were planned, tuned and trained, and what that took."""
-    for family, title in paper.FAMILIES.items():
+    for family in ("nnunet", "hardnet", "anatomy"):
+        title = paper.FAMILIES[family]
         yield _networks(inputs, family) or missing(f"trained {title}", f"train_{family}")
     yield from pictures(inputs, "tune_hardnet", "tuning picture", paths.TUNING, "**/*.png")
     for path in inputs.files(paths.TUNING, "*trials*.csv"):
@@ -74,7 +75,7 @@ def _shown(values: list[float]) -> tuple[str, str, str]:
 
 
 def _learning_curves(inputs: Inputs) -> Iterator[Drawing]:
-    """nnU-Net's validation loss by epoch, a line per row."""
+    """nnU-Net's validation loss by epoch, a line per row; the anatomy networks' training loss."""
     lines = {}
     for name, model in MODELS.items():
         folds = (inputs.json(paths.MODELS / name / "training.json") or {}).get("folds") or []
@@ -84,6 +85,13 @@ def _learning_curves(inputs: Inputs) -> Iterator[Drawing]:
         yield Drawing(
             curves(lines, "epoch", "validation loss"),
             "Validation loss of the first fold by epoch (lower is better).",
+        )
+    record = inputs.json(paths.MODELS / ANATOMY.name / "training.json") or {}
+    if record.get("losses"):
+        yield Drawing(
+            curves(record["losses"], "fifty steps", "training loss"),
+            "The two networks of the anatomy model: what they learn from is made anew for each "
+            "step, so that no sample comes twice.",
         )
 
 

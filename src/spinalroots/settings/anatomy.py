@@ -62,6 +62,7 @@ class Anatomy(Squares):
     naming_steps: Count  # of the one that names roots
     batch: Count
     naming_batch: Count
+    naming_size_vox: Count  # edge of its samples: the sac is enough for names
     learning_rate: Positive
     naming_learning_rate: Positive
     weight_decay: NonNegative

@@ -43,7 +43,8 @@ def naming_batch(
     samples: Samples, settings: Anatomy, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, Names]:
     """Maps (B, C, S, S), codes (B, CODES) and the middle slice's names (B, S, S)."""
-    limits, size, voxel_mm = settings.naming_limits, settings.size_vox, settings.voxel_mm
+    limits, voxel_mm = settings.naming_limits, settings.voxel_mm
+    size = settings.naming_size_vox
     batch, middle = len(samples.image), samples.image.shape[1] // 2
     where = geometry.draw_map(limits, generator, batch, size, voxel_mm)
     anatomy, individuals = samples.anatomy, samples.roots
