@@ -10,7 +10,8 @@ import time
 
 import psutil
 
-from spinalroots.compute.energy import Consumption
+from spinalroots.compute.energy import Consumption, EnergyMeter
+from spinalroots.compute.environment import variables
 from spinalroots.compute.parallel import at_once, each
 from spinalroots.pipeline import params as parameters
 from spinalroots.registry.models import MODELS
@@ -66,6 +67,13 @@ def test_processes_end_with_the_one_that_is_killed(tmp_path):
 
 def test_energy_is_shared_and_time_is_not():
     assert Consumption(60.0, 3.0, 1.5).shared(3) == Consumption(60.0, 1.0, 0.5)
+
+
+def test_a_meter_counts_its_own_workers_whole_and_shares_with_those_beside_it():
+    own = EnergyMeter("CHE")
+    assert each(lambda: EnergyMeter("CHE").shared_by, [(), ()], 2, "work") == [2, 2]
+    with variables({"SPINALROOTS_AT_ONCE": 2}):  # as while its workers run
+        assert own.shared_by == 1
 
 
 def test_a_stage_without_a_row_does_every_row_and_with_one_that_row_alone(

@@ -54,6 +54,7 @@ class EnergyMeter:
         from codecarbon import OfflineEmissionsTracker
 
         self.journal = journal
+        self.shared_by = at_once()  # now: workers that this process starts later are its own
         found = read_json(journal) if journal and journal.is_file() else {}
         self.before = Consumption(**found)
         self.tracker = OfflineEmissionsTracker(
@@ -83,7 +84,7 @@ class EnergyMeter:
         self.tracker.flush()
         now = self.tracker._prepare_emissions_data()
         here = Consumption(now.duration, now.energy_consumed, now.emissions)
-        self.total = self.before + here.shared(at_once())
+        self.total = self.before + here.shared(self.shared_by)
         if self.journal:
             write_json(self.journal, asdict(self.total))
 
