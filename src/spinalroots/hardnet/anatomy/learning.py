@@ -119,7 +119,15 @@ def train(
     state = folder / f"{part}.ckpt" if folder else None
     if state and state.is_file():
         training.read(state)
-    with tqdm(total=training.steps, initial=training.done, desc=part, unit="step") as bar:
+    with tqdm(
+        total=training.steps,
+        initial=training.done,
+        desc=part,
+        unit="step",
+        position=1 + PARTS.index(part),  # a line of its own: both train at once
+        mininterval=2,
+        disable=False,
+    ) as bar:
         while training.done < training.steps:
             training.step(slices)
             bar.update()
