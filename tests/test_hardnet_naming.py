@@ -197,3 +197,14 @@ def test_roots_of_another_network_are_named_and_kept(predictor, scan):
     np.testing.assert_array_equal(named.data > 0, roots.data > 0)
     refined = {one.level_index + 1 for one in map(Root.parse, (f"{x}_D_L" for x in REFINED_LEVELS))}
     assert set(np.unique(named.data[roots.data > 0])) <= refined
+
+
+def test_without_a_root_there_is_nothing_to_name():
+    tissues = np.zeros((4, 16, 16, 5), np.float32)
+    tissues[CSF] = 1
+    network = naming_network(settings(neighbours=1)).eval()
+    unknown = np.full((5, 3), np.nan, np.float32)
+    names = find_names(tissues, network, unknown, neighbours=1, window=(0.5, 3.0))
+    assert names.levels.shape == (BELOW + 1, 16, 16, 5)
+    assert not names.levels.any()
+    assert not names.ventral.any()
