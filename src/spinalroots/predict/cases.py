@@ -10,7 +10,7 @@ from spinalroots.errors import require_file
 from spinalroots.files import folder_in_one_piece
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image, write_probability, write_volume
-from spinalroots.inference.predictor import Predictor
+from spinalroots.inference.predictor import Predictor, Runner
 from spinalroots.registry.anatomy import Scheme
 
 
@@ -21,6 +21,7 @@ def predict_cases(
     folder: Path,
     *,
     untrained: Predictor | None = None,
+    runner: Runner | None = None,
 ) -> None:
     """Labels and root probability of every case, on the grid of its own scan.
 
@@ -29,6 +30,7 @@ def predict_cases(
     :param folder: replaced whole; it is the pipeline's own.
     :param untrained: the same network as it was before it learnt anything; its labels of the first
         case lie beside the prediction.
+    :param runner: runs the trained network in place of the predictor.
     """
     with folder_in_one_piece(folder) as staging:
         written = Dataset(staging)
@@ -36,7 +38,7 @@ def predict_cases(
             tqdm(cases.items(), desc=predictor.name, unit="scan")
         ):
             scan, centreline = read_image(source.image(name)), _read(centrelines / f"{name}.json")
-            prediction = predictor.predict(scan, centreline)
+            prediction = predictor.predict(scan, centreline, runner)
             labels = written.labels(name, predictor.target.scheme)
             write_volume(labels, prediction.labels, native=scan.native)
             if prediction.tissues is not None:
