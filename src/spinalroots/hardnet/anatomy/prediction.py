@@ -89,7 +89,7 @@ def find_names(
             logits[:, mine] = named.T.cpu().numpy()
     agreed = _agreed(logits, asked, root, window)
     levels = np.zeros((LEVEL_CLASSES, *root.shape), np.float32)
-    levels[(slice(None), *asked)] = softmax(agreed[:LEVEL_CLASSES], axis=0)
+    levels[:, asked[0], asked[1], asked[2]] = softmax(agreed[:LEVEL_CLASSES], axis=0)
     ventral, right = np.zeros((2, *root.shape), np.float32)
     ventral[asked], right[asked] = 1 / (1 + np.exp(-agreed[LEVEL_CLASSES:]))
     return Names(levels, ventral, right)

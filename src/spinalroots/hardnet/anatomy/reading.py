@@ -39,7 +39,8 @@ def stack(
     inside = np.broadcast_to(placement.squares.inside(), image.shape)
     grid = placement.squares.grid
     z = grid.affine[2, 3] + grid.affine[2, 2] * np.arange(image.shape[2])
-    places = np.interp(z, *zip(*discs, strict=True))
+    heights_mm, positions = np.array(discs).T
+    places = np.interp(z, heights_mm, positions)
     found = ends(OF_LABEL[tissues], settings.voxel_mm)
     half, reach = settings.cut_vox // 2, round(MIDDLE_MM / settings.voxel_mm)
     middle = slice(half - reach, half + reach)

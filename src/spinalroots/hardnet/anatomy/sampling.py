@@ -58,11 +58,13 @@ def gather(stacks: list[Stack]) -> Slices:
     """One table of several cases."""
     ends = np.cumsum([stack.image.shape[2] for stack in stacks])
     counts = np.diff(ends, prepend=0)
-    columns = [
-        np.concatenate([np.moveaxis(one, -1, 0) for one in part])
-        for part in zip(*stacks, strict=True)
-    ]
-    return Slices(*columns, np.repeat(ends - counts, counts), np.repeat(ends - 1, counts))
+    columns = {
+        name: np.concatenate([np.moveaxis(getattr(one, name), -1, 0) for one in stacks])
+        for name in Stack._fields
+    }
+    return Slices(
+        **columns, first=np.repeat(ends - counts, counts), last=np.repeat(ends - 1, counts)
+    )
 
 
 def write_slices(path: Path, slices: Slices) -> None:
