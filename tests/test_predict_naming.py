@@ -11,9 +11,10 @@ from test_predict import AFFINE, SHAPE, STORED, NotAsked, Stub, tube
 from spinalroots import cli
 from spinalroots.errors import InputError
 from spinalroots.hardnet.anatomy import predictor as anatomy
-from spinalroots.hardnet.anatomy.network import AnatomyNetwork, config
-from spinalroots.hardnet.anatomy.prediction import Found
-from spinalroots.hardnet.data.straighten import InputSpec
+from spinalroots.hardnet.anatomy.classes import CORD
+from spinalroots.hardnet.anatomy.naming import LEVEL_CLASSES
+from spinalroots.hardnet.anatomy.network import AnatomyNetwork
+from spinalroots.hardnet.anatomy.prediction import Names
 from spinalroots.imaging.anchors import Anchor
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, write_volume
@@ -22,7 +23,6 @@ from spinalroots.predict.load import Model
 from spinalroots.predict.package import Settings
 from spinalroots.registry.anatomy import level_value
 from spinalroots.report import figures
-from spinalroots.settings.inference import AnatomyInference
 
 MIDDLE = (18.0, 19.0, 30.0)
 """A point in the middle of the scan, RAS+ mm, that counts as a disc here."""
@@ -181,28 +181,31 @@ def test_the_command_line_gives_discs_on(tmp_path, monkeypatch, capsys):
     assert cli.main(["predict", "s", "-o", "o", "-m", str(tmp_path), "--anchor", "L9=1"]) == 2
 
 
-@pytest.mark.parametrize("slice_mm", [None, 3.0])
-def test_the_anatomy_network_is_told_where_each_slice_lies(monkeypatch, slice_mm):
-    spec = InputSpec(30.0, 1.2, slice_mm)
-    network = AnatomyNetwork(config("small", 2))
-    predictor = anatomy.AnatomyPredictor("a", network, spec, 2, AnatomyInference(mirroring=False))
+@pytest.mark.parametrize("slice_mm", [1.5, 3.0])
+def test_the_anatomy_network_is_told_where_each_slice_lies(monkeypatch, smoke_params, slice_mm):
+    squares = smoke_params.anatomy.model_copy(update={"slice_mm": slice_mm})
+    predictor = anatomy.AnatomyPredictor.of(
+        AnatomyNetwork(squares), squares, smoke_params.inference.anatomy, "a"
+    )
     told = {}
 
-    def find(values, inside, *_, places, **more):
-        told["places"], told["end"] = places, 8
-        size = (*values.shape,)
-        tissues = np.zeros((4, *size), np.float32)
-        tissues[0] = 1
-        levels = np.zeros((13, *size), np.float32)
-        return Found(tissues, levels, *np.zeros((2, *size), np.float32), told["end"])
+    def find_tissues(values, *_, **__):
+        tissues = np.zeros((4, *values.shape), np.float32)
+        tissues[0], tissues[:, 8:-8, 8:-8, 8:] = 1, np.eye(4)[CORD][:, None, None, None]
+        return tissues
 
-    monkeypatch.setattr(anatomy, "find", find)
+    def find_names(tissues, network, coordinates, **_):
+        told["places"] = coordinates[:, -1]
+        levels = np.zeros((LEVEL_CLASSES, *tissues.shape[1:]), np.float32)
+        return Names(levels, *np.zeros((2, *tissues.shape[1:]), np.float32))
+
+    monkeypatch.setattr(anatomy, "find_tissues", find_tissues)
+    monkeypatch.setattr(anatomy, "find_names", find_names)
     scan = Volume(tube(), AFFINE)
     line = Centreline(np.array([[18.0, 19.0, z] for z in range(0, 59, 2)]), "truth")
     found = predictor.predict_anchored(scan, line, None, [Anchor("L1/L2", (18, 30, 30))])
-    thickness = slice_mm or 1.5
-    heights = -0.75 + thickness / 2 + thickness * np.arange(len(told["places"]))
-    assert len(heights) == SHAPE[2] * 1.5 / thickness
+    heights = -0.75 + slice_mm / 2 + slice_mm * np.arange(len(told["places"]))
+    assert len(heights) == SHAPE[2] * 1.5 / slice_mm
     assert told["places"] == pytest.approx((heights - 30) / 33.5)  # all within a vertebra of it
     assert found.conus_mm == pytest.approx([18, 19, heights[8]])
     predictor.predict(scan, line)
