@@ -362,6 +362,9 @@ def test_the_truth_never_changes_what_is_refined(annotated_phantoms, smoke_param
     blind = refine_dataset(cases, tmp_path / "without", Dataset(tmp_path), smoke_params.refine)
     assert seen[0].gain is not None
     assert blind[0].gain is None
+    looks = Dataset(tmp_path / "with").participants()["look"]
+    known = cases[0].dataset.participants()["look"]
+    assert looks.to_dict() == known.loc[looks.index].to_dict()
     files = sorted(path.relative_to(tmp_path / "with") for path in (tmp_path / "with").rglob("*.*"))
     for path in files:
         assert (tmp_path / "with" / path).read_bytes() == (tmp_path / "without" / path).read_bytes()
