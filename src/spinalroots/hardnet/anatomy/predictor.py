@@ -128,7 +128,8 @@ class AnatomyPredictor:
         middles = _middles(placement, centreline)
         found = ends(largest_cord(seen), self.inference.voxel_mm)
         places = vertebral_positions(middles, centreline, anchors) if anchors else None
-        names = self.find_names(seen, found, places)
+        # Whoever gives a disc wants names to rest on it, wherever this person's cord may end.
+        names = self.find_names(seen, (None, None) if anchors else found, places)
         own = seen[ROOT] * names.levels[1:BELOW] * (1 - names.ventral)
         chances = bend_back(np.concatenate([seen[1:], own]), placement)
         tissues, named = chances[: len(NAMES) - 1], chances[len(NAMES) - 1 :]
