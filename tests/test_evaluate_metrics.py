@@ -15,7 +15,12 @@ from spinalroots.metrics.effort import (
     correction_effort_per_label,
 )
 from spinalroots.metrics.instances import detect_roots, side_accuracy
-from spinalroots.metrics.levels import entry_error_mm, level_error_mm
+from spinalroots.metrics.levels import (
+    entry_error_mm,
+    level_accuracy,
+    level_error_mm,
+    type_accuracy,
+)
 from spinalroots.metrics.overlap import dice, dice_per_label, mean_present, overlap_table
 from spinalroots.metrics.surface import SurfaceDistances, surface
 from spinalroots.metrics.topology import cl_dice, skeleton
@@ -365,3 +370,23 @@ def test_well_calibrated_probabilities_have_no_calibration_error():
     truth = generator.random(200_000) < probability
     assert reliability(probability, truth).expected_error < 0.01
     assert reliability(probability, ~truth).expected_error > 0.3
+
+
+def test_the_right_level_is_counted_among_voxels_that_both_name():
+    reference, prediction = np.zeros((2, 4, 4, 4), np.uint8)
+    reference[0, 0], reference[1, 0] = 20, 21
+    prediction[0, 0], prediction[1, 0, :1], prediction[3] = 20, 20, 25
+    assert level_accuracy(reference, prediction) == pytest.approx(4 / 5)
+    assert np.isnan(level_accuracy(reference, np.zeros_like(reference)))
+
+
+def test_dorsal_and_ventral_are_told_apart_by_who_gets_a_name():
+    truth, named, found = np.zeros((3, 4, 4, 4), np.uint8)
+    truth[0], truth[1] = Root.parse("L3_D_L").value, Root.parse("L3_V_L").value
+    named[0, :2] = 23  # half of the dorsal root
+    found[0, :3] = 1  # of the rest some is found without a name
+    named[1, 0] = 23  # a quarter of the ventral one is called dorsal
+    found[1, :2] = 1
+    named[3] = 23  # what lies on no root does not count
+    assert type_accuracy(truth, named, found) == pytest.approx((8 + 4) / (12 + 8))
+    assert np.isnan(type_accuracy(np.zeros_like(truth), named, found))

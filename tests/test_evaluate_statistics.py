@@ -3,8 +3,10 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from spinalroots.metrics import tables
 from spinalroots.metrics.statistics import bootstrap_interval, compare, summarise
 
 DRAWS = {"seed": 7, "resamples": 2000}
@@ -62,3 +64,17 @@ def test_pairs_with_a_missing_value_are_left_out():
     result = compare(np.array([0.3, np.nan, 0.5]), np.array([0.2, 0.9, np.nan]), **DRAWS)
     assert result.n == 1
     assert result.mean_difference == pytest.approx(0.1)
+
+
+def test_looks_are_averaged_apart_and_cases_without_one_left_out():
+    rows = [
+        ("hardnet-anatomy", case, "phantom", "binary_dice", label, value)
+        for case, value in (("a", 0.8), ("b", 0.6), ("c", 0.2), ("d", 0.9))
+        for label in ("all", "sacral")
+    ]
+    cases = pd.DataFrame(rows, columns=list(tables.CASE_COLUMNS))
+    looks = {"a": "physical", "b": "physical", "c": "randomised"}
+    table = tables.by_look(cases, looks).set_index("look")
+    assert table["binary_dice"].to_dict() == pytest.approx({"physical": 0.7, "randomised": 0.2})
+    assert table["n_cases"].to_dict() == {"physical": 2, "randomised": 1}
+    assert table["level_accuracy"].isna().all()

@@ -90,6 +90,11 @@ class Dataset:
         table = pd.read_csv(path, sep="\t", dtype={"participant_id": str})
         return table.set_index("participant_id")
 
+    def looks(self) -> dict[str, str]:
+        """Case → how a synthetic one was drawn, `physical` or `randomised`; of others nothing."""
+        table = self.participants()
+        return dict(table["look"].dropna()) if "look" in table else {}
+
     def write_description(self, name: str, participants: pd.DataFrame | None = None) -> None:
         """Write dataset_description.json, the look-up tables, and participants.tsv if given."""
         write_json(

@@ -51,6 +51,27 @@ def entry_error_mm(
     )
 
 
+def level_accuracy(reference: np.ndarray, prediction: np.ndarray) -> float:
+    """Share of the voxels with a level in both maps (X, Y, Z) that have the same one: how well
+    roots are told apart, whatever share of them is found. NaN if there is none."""
+    both = (reference > 0) & (prediction > 0)
+    return float((reference == prediction)[both].mean()) if both.any() else float("nan")
+
+
+def type_accuracy(individuals: np.ndarray, named: np.ndarray, found: np.ndarray) -> float:
+    """Share of the found root voxels whose name says rightly whether they are dorsal.
+
+    :param individuals: true individual map (X, Y, Z) of every root; only the levels that occur in
+        dorsal and ventral roots to be told apart should be in it.
+    :param named: where the prediction names a (dorsal) root.
+    :param found: where it sees any root.
+    :return: over voxels found on a true root; NaN if there is none.
+    """
+    asked = (individuals > 0) & ((named > 0) | (found > 0))
+    ventral = (individuals.astype(int) - 1) % 4 >= 2
+    return float(((named > 0) != ventral)[asked].mean()) if asked.any() else float("nan")
+
+
 def _difference_mm(
     reference: np.ndarray,
     prediction: np.ndarray,

@@ -10,7 +10,7 @@ from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Box, Volume
 from spinalroots.metrics.effort import Effort, correction_effort_per_label
 from spinalroots.metrics.instances import detect_roots, side_accuracy
-from spinalroots.metrics.levels import entry_error_mm, level_error_mm
+from spinalroots.metrics.levels import entry_error_mm, level_accuracy, level_error_mm
 from spinalroots.metrics.overlap import dice, dice_per_label, mean_present
 from spinalroots.metrics.root_maps import RootMaps
 from spinalroots.metrics.surface import SurfaceDistances
@@ -101,6 +101,7 @@ def _per_level(
     scores = dice_per_label(truth, found, values)
     yield from (Measurement("level_dice", names[v], score) for v, score in scores.items())
     yield Measurement("level_dice_mean", str(region), mean_present(scores.values()))
+    yield Measurement("level_accuracy", str(region), level_accuracy(truth, found))
     of_truth, of_found = label_boxes(truth), label_boxes(found)
     boxes = {value: union_box(of_truth.get(value), of_found.get(value)) for value in values}
     for metric, error in (("level_error_mm", level_error_mm), ("entry_error_mm", entry_error_mm)):

@@ -26,6 +26,11 @@ _COMPARISON_COLUMNS = (
 _OF_A_CASE = (
     *(BINARY_DICE, UNTRAINED, "cl_dice", "surface_dice", "level_dice_mean", "root_dice_mean"),
     *("instance_precision", "instance_recall", "instance_f1", "side_accuracy", SIMULATED_SCORE),
+    *("level_accuracy", "type_accuracy"),
+)
+OF_A_LOOK = (
+    *(BINARY_DICE, "level_dice_mean", "level_accuracy", "type_accuracy", "side_accuracy"),
+    *("instance_f1", SIMULATED_SCORE),
 )
 _DISTANCES = ("hd95_mm", "level_error_mm", "entry_error_mm")
 _COMPARED = (BINARY_DICE, "level_dice_mean", "root_dice_mean", SIMULATED_SCORE)
@@ -86,6 +91,19 @@ def metrics(
             name: round(float(value), 6) for name, value in record.items() if math.isfinite(value)
         }
     return found
+
+
+def by_look(cases: pd.DataFrame, looks: Mapping[str, str]) -> pd.DataFrame:
+    """Means of the main scores for each model and look of synthetic case.
+
+    :param looks: case → `physical` or `randomised`; other cases are left out.
+    """
+    own = cases[cases["metric"].isin(OF_A_LOOK)].assign(look=cases["case"].map(looks))
+    regions = {model.name: str(model.region) for model in models_in(cases)}
+    own = own[own["label"] == own["model"].map(regions)].dropna(subset=["look"])
+    table = own.pivot_table("value", ["model", "look"], "metric", sort=False)
+    table.insert(0, "n_cases", own.groupby(["model", "look"])["case"].nunique())
+    return table.reindex(columns=["n_cases", *OF_A_LOOK]).reset_index()
 
 
 def summary(cases: pd.DataFrame, *, seed: int, resamples: int) -> pd.DataFrame:

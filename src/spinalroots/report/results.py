@@ -56,6 +56,9 @@ def table_one(inputs: Inputs, synthetic: bool) -> Iterator:
         "and a diamond at the paper's mean.",
     )
     yield _other_metrics(metrics)
+    looks = inputs.table(paths.TABLE_LOOKS)
+    if looks is not None and len(looks):
+        yield _looks(looks)
     pairs = inputs.table(paths.COMPARISONS)
     if pairs is not None:
         yield Folded("Paired comparison of the models", [_pairs(pairs)])
@@ -123,6 +126,35 @@ def _other_metrics(metrics: dict) -> Table:
         "Definitions: `docs/metrics.md`."
     )
     return Table(("Model", *[title for _, title, _ in _METRICS]), rows, caption)
+
+
+_LOOKS = {
+    "binary_dice": "binary Dice",
+    "level_dice_mean": "Dice per level",
+    "level_accuracy": "right level",
+    "type_accuracy": "dorsal/ventral",
+    "side_accuracy": "left/right",
+    "instance_f1": "root F1",
+    "expert_score_simulated": "expert score, simulated",
+}
+
+
+def _looks(table: pd.DataFrame) -> Table:
+    rows = [
+        (
+            paper.title(MODELS[row["model"]]),
+            row["look"],
+            str(row["n_cases"]),
+            *[number(row[metric]) for metric in _LOOKS],
+        )
+        for _, row in table.iterrows()
+    ]
+    caption = (
+        "Physical phantoms keep to published anatomy, randomised ones go beyond it in contrast, "
+        "shape and packing. Right level: of the voxels with a name in both; dorsal/ventral: of the "
+        "voxels found on a root of these levels; left/right likewise."
+    )
+    return Table(("Model", "Test cases", "n", *_LOOKS.values()), rows, caption)
 
 
 def _pairs(pairs: pd.DataFrame) -> Table:

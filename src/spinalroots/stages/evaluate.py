@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from spinalroots.compute.parallel import each
@@ -14,14 +15,16 @@ from spinalroots.expert import tables as expert_tables
 from spinalroots.expert.scores import ExpertScore, sort_out
 from spinalroots.files import read_json, write_json, write_table
 from spinalroots.imaging.centreline import Centreline
-from spinalroots.imaging.volume import read_image, read_labels, require_same_grid
+from spinalroots.imaging.volume import Volume, read_image, read_labels, require_same_grid
 from spinalroots.metrics import calibration, tables
+from spinalroots.metrics.levels import type_accuracy
 from spinalroots.metrics.measurements import Measurement, baselines, measure
 from spinalroots.metrics.root_maps import RootMaps, read_maps, read_reference
 from spinalroots.pipeline import tracking
 from spinalroots.pipeline.params import Params
 from spinalroots.quality import appearance, plausibility
 from spinalroots.registry import paths
+from spinalroots.registry.anatomy import ROOT_TISSUE, Scheme, Target, Type
 from spinalroots.registry.models import Model, models_below
 from spinalroots.settings.results import Evaluate
 
@@ -52,6 +55,7 @@ def main(params: Params) -> None:
         (paths.METRICS_SUMMARY, tables.summary(cases, **resampling)),
         (paths.TABLE_MODELS, expert_tables.table_models(cases, human)),
         (paths.TABLE_EXPERT, by_region),
+        (paths.TABLE_LOOKS, tables.by_look(cases, Dataset(paths.PHANTOM).looks())),
         (paths.COMPARISONS, tables.comparisons(cases, **resampling)),
         (paths.CALIBRATION, tables.calibration(curves)),
     ):
@@ -90,6 +94,7 @@ def _score(model: Model, case: SelectedCase, options: Evaluate) -> Scored:
     found = measure(reference, predicted, target, model.region, centreline, options)
     network = Dataset(paths.PREDICTIONS / model.name)
     found += _baselines(network, name, reference, str(model.region))
+    found += _types(network, case, target, whole.levels, str(model.region))
     kept = network.map(name, FOREGROUND)
     probability = read_image(kept) if kept.is_file() else None
     warnings: list[dict] = []
@@ -99,6 +104,22 @@ def _score(model: Model, case: SelectedCase, options: Evaluate) -> Scored:
     if probability is not None:
         counts = calibration.reliability(reference.counted(probability).data, reference.levels.data)
     return Scored(model.name, case, found, warnings, counts)
+
+
+def _types(
+    network: Dataset, case: SelectedCase, target: Target, named: Volume, region: str
+) -> list[Measurement]:
+    """Dorsal told from ventral: of synthetic cases, whose every root is known."""
+    if not case.synthetic:
+        return []
+    every = Target(Scheme.INDIVIDUALS, target.levels, tuple(Type))
+    roots = read_labels(Dataset(paths.TRUTH).labels(case.name, Scheme.INDIVIDUALS))
+    known = every.decode(every.encode(roots.data))
+    seen = np.zeros(known.shape, bool)
+    if network.has(case.name, Scheme.TISSUES):
+        tissues = read_labels(network.labels(case.name, Scheme.TISSUES))
+        seen = tissues.data == ROOT_TISSUE
+    return [Measurement("type_accuracy", region, type_accuracy(known, named.data, seen))]
 
 
 def _baselines(network: Dataset, case: str, reference: RootMaps, region: str) -> list[Measurement]:
