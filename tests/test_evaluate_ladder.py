@@ -110,7 +110,9 @@ LADDERS = {
             lambda m: swapped(m, "L3_D_L", "L4_D_L"),
             lambda m: swapped(swapped(m, "L3_D_L", "L4_D_L"), "L3_D_R", "L4_D_R"),
         ],
-        BY_NAME | EFFORT | {"invented_path_mm", "level_error_mm", "entry_error_mm"},
+        BY_NAME
+        | EFFORT
+        | {"invented_path_mm", "level_error_mm", "entry_error_mm", "level_accuracy"},
     ),
     "swap sides": (
         [

@@ -13,6 +13,7 @@ from spinalroots.errors import InputError
 from spinalroots.expert import predictions, score_file
 from spinalroots.expert.scores import COLUMNS, ExpertScore, mean_per_case
 from spinalroots.imaging.volume import Volume, write_volume
+from spinalroots.registry.models import DEFAULT_MODEL
 
 GOOD = {
     "case": "sub-001",
@@ -131,7 +132,7 @@ def test_the_command_names_the_scored_prediction_by_itself(tmp_path, monkeypatch
     scan = tmp_path / "data/raw/phantom/sub-ph001/anat/sub-ph001_T2w.nii.gz"
     scan.parent.mkdir(parents=True)
     scan.touch()
-    mask = Dataset("data/postprocessed/hardnet-all-levels").labels("sub-ph001", "individuals")
+    mask = Dataset(f"data/postprocessed/{DEFAULT_MODEL}").labels("sub-ph001", "individuals")
     command = ["score", "sub-ph001", "--score", "0.8", "--rater", "AB"]
     assert main(command) == 2
     assert "--prediction" in capsys.readouterr().err
