@@ -32,8 +32,8 @@ TABLE_TWO = (
 FAMILIES = {
     "nnunet": "nnU-Net",
     "hardnet": "HarDNet",
-    "anatomy": "HarDNet, anatomy first",
-    "named": "nnU-Net, named by the anatomy network",
+    "anatomy": "HarDNet, two-stage",
+    "named": "nnU-Net, two-stage",
 }
 TARGETS = {"individuals": "individuals", "levels": "spinal levels", "entity": "one entity"}
 
