@@ -3,7 +3,6 @@ import pytest
 from processes import at_once
 
 from spinalroots.pipeline import tracking
-from spinalroots.stages import train_hardnet
 
 
 def runs():
@@ -67,7 +66,7 @@ def test_a_killed_run_is_continued_and_a_finished_one_is_not(tmp_path):
 def test_an_epoch_that_was_logged_before_the_kill_is_not_logged_again():
     def train(epochs):
         with tracking.run("a", kind="training", resume_key="curve"):
-            log = train_hardnet.resumed_log()
+            log = tracking.resumed_log()
             for epoch, loss in epochs:
                 log({"loss": loss}, epoch)
                 if epoch == 1 and loss == 0.5:
