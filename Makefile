@@ -16,7 +16,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test ui real bench lint lock clean
+.PHONY: help install packages repro test ui real bench lint lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -34,6 +34,10 @@ $(READY): pyproject.toml requirements.lock requirements-dev.lock
 	  -r requirements.lock -r requirements-dev.lock
 	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+packages: ## Debian programs that some tests drive (root; tests that miss one skip and say so)
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium openssh-server
 
 repro: $(READY) ## Rebuild whatever is out of date: data, models, reports
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
