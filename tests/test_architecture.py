@@ -28,6 +28,7 @@ LAYERS = (
         "quality",
         "reconstruct",
         "refine",
+        "viewer",
     ),
     ("exports",),
     ("hardnet", "nnunet"),
