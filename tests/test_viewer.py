@@ -29,10 +29,11 @@ def test_niivue_is_the_published_build():
 
 
 def test_a_script_cannot_leave_its_element():
-    html = str(page.scripts()) + str(page.data("x", {"name": "</script><b>"}))
-    assert len(re.findall("<script", html)) == len(re.findall("</script>", html)) == 3
+    html = str(page.scripts()) + str(page.data("x", {"name": "</script><!--<b>"}))
+    assert len(re.findall("</script", html, re.IGNORECASE)) == 3
+    assert "<!--" not in html
     held = re.search(r'id="x">(.*?)</script>', html)[1]
-    assert json.loads(held) == {"name": "</script><b>"}
+    assert json.loads(held) == {"name": "</script><!--<b>"}
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_a_scan_keeps_its_contrast_in_a_byte_a_voxel(small_scan, unpacked):
     image = unpacked(content.inlined(small_scan))
     assert image.get_data_dtype() == np.uint8
     shown = image.get_fdata().ravel()
-    assert np.corrcoef(shown, small_scan.data.ravel())[0, 1] > 0.999
+    assert np.corrcoef(shown, small_scan.data.ravel())[0, 1] > 0.998
     assert shown.min() == 0
     assert shown.max() == 255
 

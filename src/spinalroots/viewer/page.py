@@ -42,8 +42,9 @@ def _json(content: object) -> str:
 
 
 def _inside(text: str) -> str:
-    if "</script" in text.lower():
-        raise ValueError("a script that closes its own element")
+    """The text of a script, which must not end its element or begin a comment in it."""
+    if "</script" in text.lower() or "<!--" in text:
+        raise ValueError("a script that cannot stand inside a page")
     return text
 
 
