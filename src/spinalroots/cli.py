@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spinalroots import __version__, console, stages
 from spinalroots.errors import InputError
+from spinalroots.predict import commands as models_commands
 from spinalroots.registry import paths
 from spinalroots.registry.models import DEFAULT_MODEL
 
@@ -35,7 +36,8 @@ def build_parser() -> argparse.ArgumentParser:
         "-m",
         "--model",
         default=DEFAULT_MODEL,
-        help="a model's folder, or the name of one below --models (default: %(default)s)",
+        help="the name of a model below --models, a model's folder or file (.zip), or "
+        "models:/NAME@champion of the MLflow registry (default: %(default)s)",
     )
     predict.add_argument(
         "--models", type=Path, default=paths.MODELS, help="their folder (default: %(default)s)"
@@ -143,6 +145,9 @@ def build_parser() -> argparse.ArgumentParser:
         "scheme", nargs="?", default="individuals", help="levels, individuals or tissues"
     )
     labels.add_argument("--format", choices=("bids", "itksnap", "slicer"), default="bids")
+
+    models = _command(commands, "models", None, "list, export and import trained models")
+    models_commands.add_arguments(models, paths.MODELS)
 
     shown = _command(commands, "params", _params, "the parameters in force, the scale filled in")
     stage = _command(commands, "stage", _stage, "run one pipeline stage (what dvc.yaml calls)")

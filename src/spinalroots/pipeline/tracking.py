@@ -19,25 +19,12 @@ import yaml
 from filelock import FileLock
 
 from spinalroots.registry.models import Model
+from spinalroots.registry.store import repository_root, tracking_uri
 
 if TYPE_CHECKING:
     import mlflow
 
 EXPERIMENT = "spinalroots"
-
-
-def repository_root() -> Path:
-    """The real repository: DVC's word, else the nearest parent with a dvc.yaml, else here."""
-    if root := os.environ.get("DVC_ROOT"):
-        return Path(root)
-    here = Path.cwd().resolve()
-    folders = (here, *here.parents)
-    return next((folder for folder in folders if (folder / "dvc.yaml").is_file()), here)
-
-
-def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, or the sqlite store at the repository root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{repository_root() / 'mlflow.db'}"
 
 
 @contextmanager

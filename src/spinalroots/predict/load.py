@@ -7,7 +7,7 @@ from spinalroots.errors import InputError
 from spinalroots.exports.description import read_description
 from spinalroots.exports.runtimes import load_runner
 from spinalroots.inference.predictor import Predictor, Runner
-from spinalroots.predict import package
+from spinalroots.predict import archive, package, registered
 from spinalroots.predict.package import Settings
 from spinalroots.predict.trained import WEIGHTS, TrainedModel
 from spinalroots.quality import appearance
@@ -33,20 +33,32 @@ class Model:
 
 
 def find(model: str, models_root: Path) -> Path:
-    """The folder that a person means: a name below `models_root`, or the folder itself.
+    """The folder of the model that a person means.
 
-    :raises InputError: there is none.
+    :param model: a name below `models_root`, a model's folder, its file (`….zip`, unpacked for as
+        long as this process lasts), or `models:/NAME@champion` and the like, of MLflow's registry.
+    :raises InputError: there is none, or its file is not as it was written.
     """
+    if registered.is_uri(model):
+        return archive.unpacked(registered.fetch(model))
     for folder in (models_root / model, Path(model)):
         if folder.is_dir():
             return folder
-    known = sorted(path.parent.name for path in models_root.glob(f"*/{package.PACKAGE}"))
+    if Path(model).is_file():
+        return archive.unpacked(Path(model))
+    known = names(models_root)
     raise InputError(
         f"model {model}",
-        expected=f"a folder, or the name of one in {models_root}",
-        found=f"neither ({models_root} has {', '.join(known) or 'no model'})",
-        fix="Give a model's folder with -m, or get the project's with `dvc repro` or `dvc pull`.",
+        expected="a model's folder, its file, models:/NAME@champion, "
+        f"or the name of one in {models_root}",
+        found=f"none of them ({models_root} has {', '.join(known) or 'no model'})",
+        fix="Give a model with -m, or get the project's with `dvc repro` or `dvc pull`.",
     )
+
+
+def names(models_root: Path) -> list[str]:
+    """Names of the models in `models_root`, sorted."""
+    return sorted(path.parent.name for path in Path(models_root).glob(f"*/{package.PACKAGE}"))
 
 
 def load(folder: Path, device: str) -> Model:

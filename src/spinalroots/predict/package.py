@@ -3,6 +3,7 @@
 model.safetensors, model.json, training.json   as the training left them
 package.json                                   `format`, settings, where it all comes from
 appearance.json                                what the training scans looked like
+card.md                                        the same for people, with what was measured
 export/                                        the recommended export, if there is one
 """
 
@@ -21,7 +22,9 @@ from spinalroots.settings.results import Postprocess
 
 FORMAT: Final = 1
 """Of the folder; another number is another layout, which this version cannot read."""
-PACKAGE, EXPORT = "package.json", "export"
+PACKAGE, EXPORT, CARD = "package.json", "export", "card.md"
+FILES: Final = (PACKAGE, DESCRIPTION, WEIGHTS, CURVES, appearance.FILE)
+"""What every model has."""
 PROVENANCE = "provenance"
 """Key of a training's `model.json`: its data and code."""
 
@@ -51,11 +54,13 @@ def write(
     *,
     training_scans: Path,
     export: Path | None,
+    card: Path | None = None,
 ) -> None:
     """Fill the empty `folder` with a whole model.
 
     :param training_scans: file of their appearance.
     :param export: folder of the export that a CPU is to run.
+    :param card: what the model was trained and measured on, Markdown.
     :raises InputError: the training left something that could not be loaded again.
     """
     model.predictor()
@@ -63,6 +68,8 @@ def write(
         shutil.copyfile(model.folder / name, folder / name)
     shutil.copyfile(training_scans, folder / appearance.FILE)
     files = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+    if card is not None:
+        shutil.copyfile(card, folder / CARD)
     if export is not None:
         shutil.copytree(export, folder / EXPORT)
     described = Package(
