@@ -241,7 +241,7 @@ def _opened(file: Path) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
         end = stream.read()
     if not (end.startswith(b"PK\5\6") and end[_END_SIZE:].startswith(_SEAL)):
         raise _refused(file, "a model's file", "another one, or one that was cut short")
-    if end[_END_SIZE :] != seal:
+    if end[_END_SIZE:] != seal:
         raise _refused(file, "the file as it was written", "one whose bytes have changed since")
     try:
         with zipfile.ZipFile(file) as archive:
