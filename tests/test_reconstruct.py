@@ -15,7 +15,7 @@ from spinalroots.files import write_json
 from spinalroots.imaging.volume import Volume, write_volume
 from spinalroots.pipeline import params
 from spinalroots.reconstruct import case
-from spinalroots.reconstruct.surfaces import root_surface
+from spinalroots.reconstruct.surfaces import surface_of
 from spinalroots.reconstruct.trajectories import trace_root
 from spinalroots.registry.anatomy import Root, Scheme
 from spinalroots.stages import reconstruct as stage
@@ -44,7 +44,7 @@ def _tube(ends_mm, radius_mm, shape=(60, 50, 60)):
 def test_a_ball_s_surface_is_closed_and_has_the_mask_s_volume_and_place():
     centre = np.array([3.0, 44.0, 30.0])
     mask = np.linalg.norm(_places((60, 50, 60)) - centre, axis=-1) < 5
-    surface = root_surface(mask, AFFINE, smoothing_mm=0.5)
+    surface = surface_of(mask, AFFINE, smoothing_mm=0.5)
     assert surface.is_watertight
     assert surface.volume == pytest.approx(mask.sum() * SPACING.prod(), rel=0.03)
     assert np.allclose(surface.center_mass, centre, atol=0.15)
@@ -53,7 +53,7 @@ def test_a_ball_s_surface_is_closed_and_has_the_mask_s_volume_and_place():
 def test_a_thread_one_voxel_wide_keeps_a_surface_when_smoothed():
     mask = np.zeros((20, 20, 40), bool)
     mask[10, 10, 5:35] = True
-    surface = root_surface(mask, AFFINE, smoothing_mm=0.5)
+    surface = surface_of(mask, AFFINE, smoothing_mm=0.5)
     assert surface.is_watertight
     assert surface.volume == pytest.approx(30 * SPACING.prod(), rel=0.5)
     assert np.ptp(surface.vertices[:, 2]) > 0.75 * 30 * SPACING[2]
@@ -152,7 +152,7 @@ def test_a_case_s_folder_holds_matching_surfaces_trajectories_and_measurements(
     left = trimesh.load(tmp_path / "model" / "surfaces" / "L3_D_L.stl")
     right = trimesh.load(tmp_path / "model" / "surfaces" / "L3_D_R.stl")
     assert left.bounds[1, 0] < 0 < right.bounds[0, 0]
-    whole = trimesh.load(tmp_path / "model" / "roots.ply")
+    whole = trimesh.load(tmp_path / "model" / "scene.ply")
     assert len(whole.faces) == len(left.faces) + len(right.faces)
     assert len(np.unique(whole.visual.vertex_colors, axis=0)) == 2
     record = json.loads((tmp_path / "model" / "trajectories.json").read_text(encoding="utf-8"))[
@@ -168,7 +168,7 @@ def test_the_same_map_gives_the_same_bytes(individuals, tmp_path):
     for name in ("one", "two"):
         case(individuals, tmp_path / name)
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*"))
-    assert len(files) == 7
+    assert len(files) == 15
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
@@ -192,5 +192,5 @@ def test_the_stage_reconstructs_the_test_cases_and_names_those_without_roots(
     empty = individuals.with_data(np.zeros_like(individuals.data))
     write_volume(folder.labels("sub-2", Scheme.INDIVIDUALS), empty)
     stage.main(knobs)
-    assert (Path("reports/reconstruction") / "sub-1" / "roots.ply").is_file()
+    assert (Path("reports/reconstruction") / "sub-1" / "scene.ply").is_file()
     assert "sub-2" in Path("reports/reconstruction/without_roots.txt").read_text(encoding="utf-8")

@@ -84,6 +84,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     reconstruct.add_argument("individuals", type=Path, help="individual map, NIfTI, values 1..120")
     reconstruct.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
+    reconstruct.add_argument(
+        "--tissues",
+        type=Path,
+        help="tissue map on the same grid (1 cord, 2 CSF, 3 fat), for cord and sac (default: the "
+        "one that a prediction has left beside the map)",
+    )
+    reconstruct.add_argument(
+        "--volume-mesh",
+        action="store_true",
+        help="write volume.vtu and volume.msh too, tetrahedra with tissue labels (minutes)",
+    )
 
     rename = _command(
         commands, "rename", _rename, "move all names of finished maps one or two levels up or down"
@@ -328,7 +339,9 @@ def _rename(options) -> None:
 def _reconstruct(options) -> None:
     from spinalroots import reconstruct
 
-    reconstruct.map_file(options.individuals, options.out)
+    reconstruct.map_file(
+        options.individuals, options.out, options.tissues, volume_mesh=options.volume_mesh
+    )
     print(f"wrote {options.out}")
 
 

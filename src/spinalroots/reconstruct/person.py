@@ -5,25 +5,43 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from spinalroots.dataset.layout import LABEL_SUFFIX
 from spinalroots.errors import InputError
 from spinalroots.files import files_together, sha256
-from spinalroots.imaging.volume import Volume, read_labels
+from spinalroots.imaging.volume import Volume, read_labels, require_same_grid
 from spinalroots.reconstruct.whole import case
 from spinalroots.registry.anatomy import LEVELS, Root, Scheme, label_names
 
+_ENDING = f"_{LABEL_SUFFIX[Scheme.INDIVIDUALS]}"
 NAMES = set(label_names(Scheme.INDIVIDUALS).values())
 
 
-def map_file(path: Path, folder: Path) -> pd.DataFrame:
+def map_file(
+    path: Path, folder: Path, tissues_path: Path | None = None, *, volume_mesh: bool = False
+) -> pd.DataFrame:
     """Reconstruct an individual map into a person's folder, whose other files all stay.
 
+    :param tissues_path: tissue map on the same grid; by default the one that a prediction has left
+        beside `path`, if there is one.
+    :param volume_mesh: whether to write tetrahedra too.
     :returns: the measurements, a row per root.
-    :raises InputError: `path` is no individual map; a file of the result is in `folder` already,
-        made of another map or changed since.
+    :raises InputError: `path` is no individual map, or the tissue map lies on another grid or is
+        none; a file of the result is in `folder` already, made of another map or changed since.
     """
+    path = Path(path)
     individuals = read_individuals(path)
+    beside = path.with_name(
+        path.name.replace(LABEL_SUFFIX[Scheme.INDIVIDUALS], LABEL_SUFFIX[Scheme.TISSUES])
+    )
+    if tissues_path is None and beside != path and beside.is_file():
+        tissues_path = beside
+    tissues = None
+    if tissues_path is not None:
+        tissues = read_labels(tissues_path, set(label_names(Scheme.TISSUES)))
+        require_same_grid(tissues_path, tissues, path, individuals)
+    subject = path.name.removesuffix(".gz").removesuffix(".nii").removesuffix(_ENDING)
     with files_together(folder, of=f"reconstruct {path.name} {sha256(path)}") as staging:
-        return case(individuals, staging)
+        return case(individuals, staging, tissues, subject=subject, volume_mesh=volume_mesh)
 
 
 def read_individuals(path: Path) -> Volume:

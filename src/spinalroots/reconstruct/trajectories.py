@@ -1,17 +1,12 @@
 """The way of a root from its entry into the cord to its exit, and how thick it is along the way."""
 
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
-from nibabel.affines import apply_affine
 from scipy import ndimage
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components, dijkstra, minimum_spanning_tree
-from scipy.spatial import cKDTree
 
 from spinalroots.imaging.centreline import smooth
-from spinalroots.imaging.components import components, touching_pairs
+from spinalroots.reconstruct.threads import thread_of
 
 STIFFNESS_MM = 2.0
 """Waves of a trajectory shorter than about six times this are voxel steps and are smoothed away."""
@@ -19,6 +14,8 @@ _NEIGHBOURS = 3
 """Parts of the line on either side of a voxel's own that may be nearer to it."""
 _INSIDE_MM, _RAYS, _STEP_MM = 2.0, 64, 0.05
 """How far inside a root's end rays start that look for it, how many, and how finely they look."""
+_THIN = 1.25
+"""Sections below this many times that of the voxels which the line runs through are a thread's."""
 _SLABS = 8
 """Parts of a voxel that are counted each in the cross section where it lies."""
 
@@ -27,16 +24,32 @@ _SLABS = 8
 class Trajectory:
     """`points_mm` (N, 3): RAS+ mm from entry (above) to exit; `diameter_mm` (N,) of a round root.
 
-    `length_mm`: along the points. `volume_mm3`: of the voxels followed. `parts`: connected parts
-    that the root is made of; `left_out_mm3`: volume of those too far away to be joined.
+    `joined` (N,): the mask has a gap here, which the line bridges; `thin` (N,): the mask is no
+    thicker than one voxel here, so that the root may be thinner than `diameter_mm` says;
+    `strands` (N,): separate parts of the cross section, such as rootlets. `volume_mm3`: of the
+    voxels followed. `parts`: connected parts that the root is made of; `left_out_mm3`: volume of
+    those too far away to be joined.
     """
 
     points_mm: np.ndarray
     diameter_mm: np.ndarray
-    length_mm: float
+    joined: np.ndarray
+    thin: np.ndarray
+    strands: np.ndarray
     volume_mm3: float
     parts: int
     left_out_mm3: float
+
+    @property
+    def along_mm(self) -> np.ndarray:
+        """(N,) arc length from the first point on."""
+        steps = np.linalg.norm(np.diff(self.points_mm, axis=0), axis=1)
+        return np.concatenate([[0.0], np.cumsum(steps)])
+
+    @property
+    def length_mm(self) -> float:
+        """Along the points, from end to end."""
+        return float(self.along_mm[-1])
 
     @property
     def mean_diameter_mm(self) -> float:
@@ -49,87 +62,88 @@ def trace_root(
 ) -> Trajectory:
     """Trajectory through a root's mask (X, Y, Z), which must not be empty.
 
-    The distance along the root is measured inside the mask from its upper end; points are the
-    centres of the voxels of equal distance, so that strands that run side by side share a middle.
-    The first and the last point lie where the mask ends.
+    The distance along the root is measured inside the mask from one end to the other; points are
+    the centres of the voxels of equal distance. Where the root runs in several strands that do not
+    touch, they are centres of the strand that leads from end to end, so that the line stays in the
+    mask. The first and the last point lie where the mask ends.
 
     :param affine: (4, 4) voxel → RAS+ mm.
     :param spacing_mm: distance of the points.
     :param gap_mm: parts closer than this are joined by the shortest bridge.
     """
-    voxels = np.argwhere(mask)
-    places_mm = apply_affine(affine, voxels)
+    thread = thread_of(mask, affine, gap_mm)
+    places_mm, along = thread.places_mm, thread.along_mm
     voxel_mm3 = abs(float(np.linalg.det(affine[:3, :3])))
-    part = components(mask)[0][tuple(voxels.T)] - 1
-    first, second, _ = touching_pairs(voxels)
-    bridges = _bridges(places_mm, part, gap_mm)
-    first, second = np.append(first, bridges[:, 0]), np.append(second, bridges[:, 1])
-    length = np.linalg.norm(places_mm[first] - places_mm[second], axis=1)
-    graph = coo_array((length, (first, second)), shape=(len(voxels),) * 2).tocsr()
-    along = _distance_from_an_end(graph)
-    reached = np.isfinite(along)
-    volume_mm3 = reached.sum() * voxel_mm3
-    places_mm, along = places_mm[reached], along[reached]
-    way = places_mm[along.argmax()] - places_mm[along.argmin()]
-    thick_mm = float(np.linalg.norm(way @ affine[:3, :3]) / max(float(np.linalg.norm(way)), 1e-6))
-    points_mm, bin_, step_mm = _centres(places_mm, along, spacing_mm, thick_mm)
+    volume_mm3 = len(along) * voxel_mm3
+    span = places_mm[along.argmax()] - places_mm[along.argmin()]
+    thick_mm = float(np.linalg.norm(span @ affine[:3, :3]) / max(float(np.linalg.norm(span)), 1e-6))
+    main = np.ones(len(along), bool)
+    points_mm, bin_, step_mm = _centres(places_mm, along, main, spacing_mm, thick_mm)
+    main, _ = thread.strands(bin_)
+    points_mm, bin_, step_mm = _centres(places_mm, along, main, spacing_mm, thick_mm)
     for _ in range(5):  # along the line instead of from one voxel: its ends are cut across
         along = _along(places_mm, points_mm, bin_)
-        points_mm, bin_, step_mm = _centres(places_mm, along, spacing_mm, thick_mm)
+        points_mm, bin_, step_mm = _centres(places_mm, along, main, spacing_mm, thick_mm)
     radius_mm = np.sqrt(volume_mm3 / (np.pi * step_mm * len(points_mm)))
     first, last = (_end(mask, affine, points_mm[::way], radius_mm, step_mm) for way in (1, -1))
+    joined = _over_gaps(along, thread.bridges, step_mm, len(points_mm), thick_mm)
+    strands = thread.strands(bin_)[1]
     points_mm = np.concatenate([first[None], points_mm, last[None]])
-    steps = np.linalg.norm(np.diff(points_mm, axis=0), axis=1)
     reach_mm = np.full(len(points_mm) - 2, step_mm)
-    reach_mm[[0, -1]] = step_mm / 2 + steps[[0, -1]]
+    reach_mm[[0, -1]] = step_mm / 2 + np.linalg.norm(np.diff(points_mm, axis=0)[[0, -1]], axis=1)
     section_mm2 = _sections(along, step_mm, reach_mm, thick_mm) * voxel_mm3
-    if points_mm[0, 2] < points_mm[-1, 2]:
-        points_mm, section_mm2 = points_mm[::-1], section_mm2[::-1]
+    down = slice(None, None, 1 if points_mm[0, 2] >= points_mm[-1, 2] else -1)
     return Trajectory(
-        points_mm,
-        2 * np.sqrt(section_mm2 / np.pi),
-        float(steps.sum()),
+        points_mm[down],
+        2 * np.sqrt(section_mm2 / np.pi)[down],
+        np.pad(joined, 1)[down],
+        (section_mm2 < _THIN * _voxel_section_mm2(points_mm, affine))[down],
+        np.pad(np.maximum(strands, 1), 1, mode="edge")[down],
         float(volume_mm3),
-        int(part.max()) + 1,
-        float((~reached).sum() * voxel_mm3),
+        thread.parts,
+        thread.left_out * voxel_mm3,
     )
 
 
-def _bridges(places_mm: np.ndarray, part: np.ndarray, gap_mm: float) -> np.ndarray:
-    """Voxel pairs (B, 2) that join parts by the shortest bridges, no more than needed."""
-    members = [np.flatnonzero(part == number) for number in range(part.max() + 1)]
-    trees = [cKDTree(places_mm[own]) for own in members]
-    apart_mm, pairs = np.zeros((len(members),) * 2), {}
-    for a, b in combinations(range(len(members)), 2):
-        distance, nearest = trees[b].query(places_mm[members[a]], distance_upper_bound=gap_mm)
-        best = int(distance.argmin())
-        if np.isfinite(distance[best]):
-            apart_mm[a, b] = distance[best]
-            pairs[a, b] = members[a][best], members[b][nearest[best]]
-    chosen = np.argwhere(minimum_spanning_tree(apart_mm).toarray())
-    return np.array([pairs[a, b] for a, b in chosen.tolist()], int).reshape(-1, 2)
+def _over_gaps(
+    along_mm: np.ndarray, bridges: np.ndarray, step_mm: float, count: int, thick_mm: float
+) -> np.ndarray:
+    """Which of the `count` points (N,) lie on a bridge, and beside no voxel of any strand."""
+    at_mm = (np.arange(count) + 0.5) * step_mm - thick_mm / 2
+    nearest_mm = np.abs(np.sort(along_mm)[:, None] - at_mm).min(axis=0)
+    ends = np.sort(along_mm[bridges], axis=0)
+    on_one = ((at_mm[:, None] > ends[0]) & (at_mm[:, None] < ends[1])).any(axis=1)
+    return on_one & (nearest_mm > thick_mm / 2)
 
 
-def _distance_from_an_end(graph) -> np.ndarray:
-    """Distance (N,) in mm along the graph from an end of its biggest part; inf elsewhere."""
-    _, group = connected_components(graph, directed=False)
-    anywhere = int((group == np.bincount(group).argmax()).argmax())
-    distance = dijkstra(graph, directed=False, indices=anywhere)
-    end = int(np.where(np.isfinite(distance), distance, -1).argmax())
-    return dijkstra(graph, directed=False, indices=end)
+def _voxel_section_mm2(points_mm: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Section (N,) across the line of the voxels that the line itself runs through."""
+    ways = np.gradient(points_mm, axis=0)
+    ways /= np.maximum(np.linalg.norm(ways, axis=1, keepdims=True), 1e-9)
+    steps = np.abs(ways @ np.linalg.inv(affine[:3, :3]).T)  # voxels per mm along each axis
+    return abs(float(np.linalg.det(affine[:3, :3]))) * steps.sum(axis=1)
 
 
 def _centres(
-    places_mm: np.ndarray, along_mm: np.ndarray, spacing_mm: float, thick_mm: float
+    places_mm: np.ndarray,
+    along_mm: np.ndarray,
+    main: np.ndarray,
+    spacing_mm: float,
+    thick_mm: float,
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Points (N, 3) about every `spacing_mm` along the root, the point (V,) that each voxel belongs
-    to, and the points' step in mm; voxels are `thick_mm` thick along the root."""
+    """Points (N, 3) about every `spacing_mm` along the root, the middles of the voxels of its
+    `main` (V,) strand; the point (V,) that each voxel belongs to, and the points' step in mm.
+
+    Voxels are `thick_mm` thick along the root.
+    """
     whole_mm = float(along_mm.max()) + thick_mm
     count = max(2, int(np.ceil((whole_mm - 1e-6) / spacing_mm)))
     step_mm = max(whole_mm / count, 1e-6)
     bin_ = np.minimum(((along_mm + thick_mm / 2) / step_mm).astype(int), count - 1)
-    filled = np.bincount(bin_, minlength=count)
-    total = np.stack([np.bincount(bin_, places_mm[:, k], count) for k in range(3)], axis=-1)
+    filled = np.bincount(bin_[main], minlength=count)
+    total = np.stack(
+        [np.bincount(bin_[main], places_mm[main, k], count) for k in range(3)], axis=-1
+    )
     centres = total / np.maximum(filled, 1)[:, None]
     if count > 2:
         centres = smooth(centres, filled / filled.mean(), STIFFNESS_MM / step_mm)
