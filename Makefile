@@ -16,7 +16,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install packages repro test ui real bench lint lock clean
+.PHONY: help install packages repro pull push test ui real bench lint lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -42,6 +42,12 @@ packages: ## Debian programs that some tests drive (root; tests that miss one sk
 repro: $(READY) ## Rebuild whatever is out of date: data, models, reports
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 	@echo "Done. Open reports/index.html, or see the runs with: make ui"
+
+pull: $(READY) ## Data and models from the DVC remote instead of building them (ARGS="models/NAME")
+	$(BIN)/python -m spinalroots.storage pull $(ARGS)
+
+push: $(READY) ## Data and models to the DVC remote, and see that they arrived
+	$(BIN)/python -m spinalroots.storage push $(ARGS)
 
 test: $(READY) ## Run all tests, the whole pipeline at smoke scale included
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest

@@ -38,6 +38,7 @@ LAYERS = (
     ("realscans",),
     ("pipeline",),
     ("console", "stages"),
+    ("storage",),
     ("cli", "__main__"),
 )
 """From the ground up: a room imports from its own layer and from those below."""

@@ -277,7 +277,7 @@ def test_corrected_masks_replace_theirs_and_leave_the_others(raw, tmp_path):
     corrected[3:6, 8, 2:6] = 1
     write_mask(tmp_path / "back" / "L3_D_L.nii.gz", corrected)
     image = Dataset(raw).image("sub-001").read_bytes()
-    report, changes = replace_masks("sub-001", tmp_path / "back", raw)
+    report, changes, _ = replace_masks("sub-001", tmp_path / "back", raw)
     labels = read_labels(Dataset(raw).labels("sub-001", Scheme.INDIVIDUALS)).data
     left, right = (Root.parse(name).value for name in ("L3_D_L", "L3_D_R"))
     assert np.array_equal(labels == left, corrected != 0)

@@ -242,8 +242,7 @@ def _ingest(options) -> None:
                     found=" ".join(map(str, options.source)),
                     fix="Bring the cases' masks in one after the other.",
                 )
-            report, changes = ingest.replace_masks(options.replace, options.source[0], options.root)
-            print("\n".join([*changes, *report.lines()]))
+            print("\n".join(_replaced(options)))
         else:
             cases = ingest.plan(options.source, options.root, case=options.case)
             print("\n".join(line for case in cases for line in case.lines()))
@@ -255,6 +254,17 @@ def _ingest(options) -> None:
             print(f"{len(cases)} case(s) written into {options.root}.")
         if not options.no_dvc:
             _version(options.root)
+
+
+def _replaced(options) -> list[str]:
+    """Put corrected masks in their place, add the comparison to the case's table; what to print."""
+    from spinalroots.ingest import comparison, replace_masks
+
+    table = paths.CORRECTIONS / f"{options.replace}.csv"
+    number = comparison.next_correction(table)
+    report, changes, rows = replace_masks(options.replace, options.source[0], options.root, number)
+    comparison.append(table, rows)
+    return [*changes, comparison.table(rows), f"added to {table}", *report.lines()]
 
 
 def _version(folder: Path) -> None:

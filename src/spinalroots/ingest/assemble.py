@@ -9,6 +9,7 @@ import numpy as np
 from spinalroots.errors import InputError
 from spinalroots.imaging.volume import Volume, read_labels, require_same_grid
 from spinalroots.ingest.found import MaskFile
+from spinalroots.ingest.segments import read_segment
 from spinalroots.registry.anatomy import REFINED_LEVELS, REFINED_ROOTS, TISSUES, Scheme, label_names
 
 Key = tuple[str, Scheme]
@@ -42,6 +43,9 @@ def _read(mask: MaskFile, scan_path: Path, scan: Volume) -> tuple[Scheme, np.nda
     A file of rootlets by level that knows one value only is a mask of all roots.
     """
     scheme, value = mask.meaning.scheme, mask.meaning.value
+    if mask.segment:
+        drawn = read_segment(mask.path, mask.segment, scan_path, scan).data
+        return scheme, np.where(drawn != 0, np.uint8(value or 1), np.uint8(0))
     volume = read_labels(mask.path, set(label_names(scheme)) if value is None else None)
     values = [found for found in np.unique(volume.data).tolist() if found]
     if value is not None and len(values) > 1:

@@ -9,10 +9,11 @@ from spinalroots.ingest.names import Meaning, is_nifti, unknown_name
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A mask file and what its name says."""
+    """A mask file and what its name says; `segment` is the name of one in a file of many."""
 
     path: Path
     meaning: Meaning
+    segment: str = ""
 
 
 @dataclass(frozen=True)

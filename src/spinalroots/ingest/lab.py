@@ -31,6 +31,7 @@ from spinalroots.ingest.names import (
     stem_of,
     unknown_name,
 )
+from spinalroots.ingest.segments import is_dicom_segmentation, segment_names
 from spinalroots.registry.anatomy import label_names
 
 
@@ -65,9 +66,13 @@ def read_folder(folder: Path) -> Found:
     for path in files:
         if path == scan:
             continue
+        drawer = _rater_of_folder(path.parent.relative_to(folder))
+        if segments := segment_masks(path, drawer):
+            masks += segments
+            continue
         meaning = meaning_of(path, shared_prefix(beside, stem_of(path)))
         if meaning is not None:
-            rater = meaning.rater or _rater_of_folder(path.parent.relative_to(folder))
+            rater = meaning.rater or drawer
             masks.append(MaskFile(path, replace(meaning, rater=rater)))
         elif is_aside(path):
             notes.append(f"{path.name} is not used")
@@ -78,9 +83,39 @@ def read_folder(folder: Path) -> Found:
 
 def _is_scan_folder(folder: Path) -> bool:
     """Files lie here, or only in sub-folders that belong to one scan (raters', masks')."""
-    if has_dicom(folder) or any(is_nifti(path) for path in visible(folder) if path.is_file()):
+    if _has_series(folder) or any(is_nifti(path) for path in visible(folder) if path.is_file()):
         return True
     return any(rater_of(path.name) for path in _subfolders(folder))
+
+
+def segment_masks(path: Path, rater: str = "") -> list[MaskFile]:
+    """A mask for each segment of 3D Slicer's `.seg.nrrd` or of DICOM-SEG; none for another file.
+
+    :raises InputError: a segment whose name says no root, level or tissue, or two of one name.
+    """
+    masks: list[MaskFile] = []
+    for name in segment_names(path):
+        meaning = meaning_of(Path(name.replace("/", " ") + ".nii.gz"))
+        named = meaning is not None and meaning.value is not None
+        if meaning is None or not named or any(name == mask.segment for mask in masks):
+            raise InputError(
+                path,
+                expected="segments named roots, LEVEL (L3), LEVEL_TYPE_SIDE (L3_D_L), WM, CSF or "
+                "fat, each once",
+                found=f"a segment {name!r}" + (" twice" if named else ""),
+                fix="Rename or remove it in the program that it was drawn with.",
+            )
+        masks.append(MaskFile(path, replace(meaning, rater=meaning.rater or rater), name))
+    return masks
+
+
+def _has_series(folder: Path) -> bool:
+    """Whether DICOM files that are no segmentation lie in the folder itself."""
+    return has_dicom(folder) and not all(
+        is_dicom_segmentation(path)
+        for path in visible(folder)
+        if path.is_file() and not is_nifti(path) and path.suffix.lower() not in OTHER_FORMATS
+    )
 
 
 def _holds_something(folder: Path) -> bool:
@@ -97,14 +132,18 @@ def _nifti_files(folder: Path) -> list[Path]:
     """
     entries = visible(folder)
     for path in entries:
-        if path.suffix.lower() in OTHER_FORMATS and meaning_of(path.with_suffix(".nii")):
+        if (
+            path.suffix.lower() in OTHER_FORMATS
+            and not segment_names(path)
+            and meaning_of(path.with_suffix(".nii"))
+        ):
             raise InputError(
                 path,
                 expected="masks as NIfTI files (.nii.gz)",
                 found=f"a mask as {path.suffix}",
                 fix="Save it as NIfTI: 3D Slicer, ITK-SNAP and SimpleITK all can.",
             )
-    files = [path for path in entries if path.is_file() and is_nifti(path)]
+    files = [path for path in entries if path.is_file() and (is_nifti(path) or segment_names(path))]
     for subfolder in (path for path in entries if path.is_dir()):
         files += _nifti_files(subfolder)
     return files
@@ -112,7 +151,7 @@ def _nifti_files(folder: Path) -> list[Path]:
 
 def _pick_scan(folder: Path, files: list[Path]) -> Path | None:
     """The DICOM series, or the file that no mask's name fits; None if there are masks only."""
-    series = [path for path in (folder, *_subfolders(folder)) if has_dicom(path)]
+    series = [path for path in (folder, *_subfolders(folder)) if _has_series(path)]
     if len(series) > 1:
         raise InputError(
             folder,
@@ -122,7 +161,7 @@ def _pick_scan(folder: Path, files: list[Path]) -> Path | None:
         )
     if series:
         return series[0]
-    candidates = _candidates([path for path in files if path.parent == folder])
+    candidates = _candidates([path for path in files if path.parent == folder and is_nifti(path)])
     if len(candidates) > 1:
         raise InputError(
             folder,

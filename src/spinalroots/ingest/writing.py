@@ -14,6 +14,7 @@ from spinalroots.files.listing import names
 from spinalroots.imaging.volume import Volume, read_image, write_volume
 from spinalroots.ingest import lab
 from spinalroots.ingest.assemble import CaseReport, Key, label_maps, report_of
+from spinalroots.ingest.comparison import Change, changes_of
 from spinalroots.ingest.found import Found, MaskFile, require_nifti
 from spinalroots.ingest.names import meaning_of, unknown_name
 from spinalroots.ingest.planning import PlannedCase, known_scans, read_found, scan_sha256
@@ -71,7 +72,9 @@ def _people(root: Path) -> pd.DataFrame:
     return table.set_index("participant_id")
 
 
-def replace_masks(case: str, source: Path, root: Path = INGESTED) -> tuple[CaseReport, list[str]]:
+def replace_masks(
+    case: str, source: Path, root: Path = INGESTED, correction: int = 1
+) -> tuple[CaseReport, list[str], list[Change]]:
     """Put masks that came back from an annotator in the place of the case's old ones.
 
     A whole map replaces the old map of its scheme. Single masks replace their own labels; the other
@@ -80,7 +83,9 @@ def replace_masks(case: str, source: Path, root: Path = INGESTED) -> tuple[CaseR
 
     :param source: a folder of masks named as for ingest, or one mask; an image in it is ignored if
         it is the case's scan, and an error if it is another.
-    :returns: the case's new report, and what changed, in lines of text.
+    :param correction: the number that the rows of the comparison get.
+    :returns: the case's new report; what changed, in lines of text; every label of the maps that
+        changed, before and after.
     """
     if not CASE_NAME.match(case) or not Dataset(root).image(case).is_file():
         raise InputError(
@@ -96,12 +101,22 @@ def replace_masks(case: str, source: Path, root: Path = INGESTED) -> tuple[CaseR
     if not new_maps:
         raise InputError(source, expected="masks", found="none", fix="Check the folder.")
     with alone(root):
-        present, changes = Dataset(root), []
+        present, changes, compared = Dataset(root), [], []
         stored = stored_maps(present, case)
         maps = {(one.rater, one.scheme): read_map(present, case, one).data for one in stored}
         for key, corrected in new_maps.items():
-            maps[key], lines = _merge(key, maps.get(key), corrected, found.masks)
+            before = maps.get(key)
+            maps[key], lines = _merge(key, before, corrected, found.masks)
             changes += lines
+            rater, scheme = key
+            compared += changes_of(
+                before,
+                maps[key],
+                scheme,
+                scan.grid.voxel_mm3,
+                rater=rater,
+                correction=correction,
+            )
         report = report_of(maps, notes)
         record = read_json(present.sidecar(case)) if present.sidecar(case).is_file() else {}
         digest = record.get("scan_sha256") or scan_sha256(scan)
@@ -110,7 +125,7 @@ def replace_masks(case: str, source: Path, root: Path = INGESTED) -> tuple[CaseR
         with files_together(root, of=None, replacing=replaced) as staging:
             _write_maps(Dataset(staging), case, {key: maps[key] for key in new_maps}, scan)
             write_json(Dataset(staging).sidecar(case), record | _record(scan, digest, report))
-    return report, changes
+    return report, changes, compared
 
 
 def _compact(volume: Volume) -> Volume:
@@ -158,6 +173,8 @@ def _masks_only(source: Path, scan: Volume) -> Found:
                     fix="Take the image out of the folder, or ingest it as a new case.",
                 )
         return found
+    if source.is_file() and (segments := lab.segment_masks(source)):
+        return Found(source.name, None, tuple(segments))
     require_nifti(source, expected="a folder of masks, or one mask", fix="Check the path.")
     meaning = meaning_of(source)
     if meaning is None:

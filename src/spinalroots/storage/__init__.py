@@ -1,0 +1,1 @@
+"""Data and models between this machine and the configured DVC remote, checked on the way."""
