@@ -49,6 +49,15 @@ def test_every_case_gets_its_maps_and_the_first_what_the_untrained_network_says(
     assert not written.map("sub-02", UNTRAINED).exists()
 
 
+def test_two_processes_write_what_one_writes(project):
+    predict_cases(Says(9), project.cases, project.lines, project.out)
+    alone = {p.relative_to(project.out): p.read_bytes() for p in project.out.rglob("*.nii.gz")}
+    predict_cases(Says(9), project.cases, project.lines, project.out, workers=2)
+    beside = {p.relative_to(project.out): p.read_bytes() for p in project.out.rglob("*.nii.gz")}
+    assert len(alone) == 4
+    assert beside == alone
+
+
 def test_what_was_predicted_before_stays_when_a_centreline_is_missing(project):
     predict_cases(Says(9), project.cases, project.lines, project.out)
     (project.lines / "sub-02.json").unlink()

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from tqdm import tqdm
-
+from spinalroots.compute.parallel import each
 from spinalroots.dataset.layout import FOREGROUND, UNTRAINED, Dataset
 from spinalroots.errors import require_file
 from spinalroots.files import folder_in_one_piece
@@ -22,6 +21,7 @@ def predict_cases(
     *,
     untrained: Predictor | None = None,
     runner: Runner | None = None,
+    workers: int = 1,
 ) -> None:
     """Labels and root probability of every case, on the grid of its own scan.
 
@@ -31,25 +31,39 @@ def predict_cases(
     :param untrained: the same network as it was before it learnt anything; its labels of the first
         case lie beside the prediction.
     :param runner: runs the trained network in place of the predictor.
+    :param workers: processes that share the cases, each with a copy of the predictor.
     """
     with folder_in_one_piece(folder) as staging:
+        jobs = [
+            (predictor, name, source.image(name), centrelines, staging, runner)
+            for name, source in cases.items()
+        ]
+        each(_predict, jobs, workers, predictor.name, unit="scan")
         written = Dataset(staging)
-        for number, (name, source) in enumerate(
-            tqdm(cases.items(), desc=predictor.name, unit="scan")
-        ):
-            scan, centreline = read_image(source.image(name)), _read(centrelines / f"{name}.json")
-            prediction = predictor.predict(scan, centreline, runner)
-            labels = written.labels(name, predictor.target.scheme)
-            write_volume(labels, prediction.labels, native=scan.native)
-            if prediction.tissues is not None:
-                tissues = written.labels(name, Scheme.TISSUES)
-                write_volume(tissues, prediction.tissues, native=scan.native)
-            foreground = written.map(name, FOREGROUND)
-            write_probability(foreground, prediction.foreground, native=scan.native)
-            if untrained and number == 0:
-                before = untrained.predict(scan, centreline).labels
-                write_volume(written.map(name, UNTRAINED), before, native=scan.native)
+        if untrained and cases:
+            name, source = next(iter(cases.items()))
+            scan = read_image(source.image(name))
+            before = untrained.predict(scan, _read(centrelines / f"{name}.json")).labels
+            write_volume(written.map(name, UNTRAINED), before, native=scan.native)
         written.write_description(f"Predictions of {predictor.name}")
+
+
+def _predict(
+    predictor: Predictor,
+    name: str,
+    image: Path,
+    centrelines: Path,
+    folder: Path,
+    runner: Runner | None,
+) -> None:
+    scan, written = read_image(image), Dataset(folder)
+    prediction = predictor.predict(scan, _read(centrelines / f"{name}.json"), runner)
+    labels = written.labels(name, predictor.target.scheme)
+    write_volume(labels, prediction.labels, native=scan.native)
+    if prediction.tissues is not None:
+        tissues = written.labels(name, Scheme.TISSUES)
+        write_volume(tissues, prediction.tissues, native=scan.native)
+    write_probability(written.map(name, FOREGROUND), prediction.foreground, native=scan.native)
 
 
 def _read(path: Path) -> Centreline:

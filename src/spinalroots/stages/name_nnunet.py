@@ -1,8 +1,9 @@
 """Stage: nnU-Net's roots, named by the anatomy network → data/predictions/nnunet-named."""
 
-from tqdm import tqdm
+from pathlib import Path
 
 from spinalroots.compute.device import choose_device
+from spinalroots.compute.parallel import each
 from spinalroots.dataset.layout import FOREGROUND, Dataset
 from spinalroots.dataset.selection import selected_cases
 from spinalroots.files import folder_in_one_piece, read_json
@@ -24,15 +25,21 @@ def main(params: Params) -> None:
     folder = paths.TRAINED / ANATOMY.name
     predictor = AnatomyPredictor.load(folder, device, params.inference.anatomy)
     scans = {case.name: case.dataset for case in selected_cases(params.data, paths.RAW)}
-    found = Dataset(paths.PREDICTIONS / ROW.name)
     with folder_in_one_piece(paths.PREDICTIONS / NAMED.name) as staging:
-        written = Dataset(staging)
-        for name in tqdm(read_json(paths.SPLIT)["test"], desc=NAMED.name, unit="scan"):
-            scan = read_image(scans[name].image(name))
-            line = Centreline.read(paths.SCAN_CENTRELINES / f"{name}.json")
-            roots = read_labels(found.labels(name, ROW.scheme))
-            named = predictor.name_roots(roots, scan, line)
-            write_volume(written.labels(name, NAMED.scheme), named, native=scan.native)
-            chance = read_image(found.map(name, FOREGROUND))
-            write_probability(written.map(name, FOREGROUND), chance, native=scan.native)
-        written.write_description(f"Predictions of {NAMED.name}")
+        jobs = [
+            (predictor, name, scans[name].image(name), staging)
+            for name in read_json(paths.SPLIT)["test"]
+        ]
+        each(_name, jobs, params.workers if device == "cpu" else 1, NAMED.name, unit="scan")
+        Dataset(staging).write_description(f"Predictions of {NAMED.name}")
+
+
+def _name(predictor, name: str, image: Path, folder: Path) -> None:
+    found, written = Dataset(paths.PREDICTIONS / ROW.name), Dataset(folder)
+    scan = read_image(image)
+    line = Centreline.read(paths.SCAN_CENTRELINES / f"{name}.json")
+    roots = read_labels(found.labels(name, ROW.scheme))
+    named = predictor.name_roots(roots, scan, line)
+    write_volume(written.labels(name, NAMED.scheme), named, native=scan.native)
+    chance = read_image(found.map(name, FOREGROUND))
+    write_probability(written.map(name, FOREGROUND), chance, native=scan.native)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
+from scipy.spatial import KDTree
 
 from spinalroots.files import write_json
 from spinalroots.hardnet.anatomy.classes import NAMES, ROOT
@@ -152,15 +152,14 @@ class AnatomyPredictor:
         tissues, placement = self.find_tissues(scan, centreline)
         names = self.find_names(tissues, ends(largest_cord(tissues), self.inference.voxel_mm))
         levels = bend_back(tissues[ROOT] * names.levels[1:BELOW], placement)
-        named = levels.max(axis=0) > 0
+        named = np.argwhere(levels.max(axis=0) > 0)
         labels = np.zeros(roots.data.shape, np.uint8)
-        if named.any():
-            best = levels.argmax(axis=0).astype(np.uint8) + np.uint8(1)
-            nearest = distance_transform_edt(
-                ~named, sampling=scan.spacing_mm, return_distances=False, return_indices=True
-            )
-            labels[placement.box] = self.target.decode(best[tuple(nearest)])
-        return roots.with_data(np.where(roots.data > 0, labels, np.uint8(0)))
+        asked = np.argwhere(roots.data[placement.box] > 0)
+        if len(named) and len(asked):
+            _, nearest = KDTree(named * scan.spacing_mm).query(asked * scan.spacing_mm)
+            best = levels[:, *named[nearest].T].argmax(axis=0).astype(np.uint8) + np.uint8(1)
+            labels[placement.box][tuple(asked.T)] = self.target.decode(best)
+        return roots.with_data(labels)
 
     def save(self, folder: Path, **more) -> None:
         """Write model.safetensors and model.json, which carries every number that a prediction
