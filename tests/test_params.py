@@ -150,6 +150,7 @@ def test_a_documented_value_is_taken_as_dvc_writes_it(place, value, layers):
         ("nnunet.training.device", "gpu0"),
         ("reconstruct.model", "no-such-model"),
         ("quantize.models", ["hardnet-all-levels", "other"]),
+        ("anatomy.precision", "16-mixed"),
         ("quantize.precisions", ["fp64"]),
         ("phantom.in_plane_mm", [1.0, 0.8]),
         ("phantom.noise", [0.1, 0.01]),

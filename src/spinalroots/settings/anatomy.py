@@ -1,11 +1,20 @@
 """The anatomy network: the phantoms that it learns from, the network, its training."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import model_validator
 
-from spinalroots.settings.base import Count, Fraction, NonNegative, Positive, Range, Section, Whole
-from spinalroots.settings.hardnet import Precision, Preset
+from spinalroots.settings.base import (
+    AsWord,
+    Count,
+    Fraction,
+    NonNegative,
+    Positive,
+    Range,
+    Section,
+    Whole,
+)
+from spinalroots.settings.hardnet import Preset
 
 
 class Limits(Section):
@@ -69,7 +78,7 @@ class Anatomy(Squares):
     warm_up: Fraction  # share of the steps until the learning rate is reached
     average: Fraction  # share of the averaged weights that each step keeps
     largest_gradient: Positive
-    precision: Precision
+    precision: Annotated[Literal["auto", "32", "bf16-mixed"], AsWord]
     device: Literal["auto", "cpu", "cuda"]
     limits: Limits
     naming_overrides: dict[str, float]  # of `limits`, for the network that names roots

@@ -7,6 +7,7 @@ from spinalroots.hardnet.anatomy.sampling import Stack, gather, write_slices
 from spinalroots.imaging.volume import Volume
 from spinalroots.phantom.case import generate
 from spinalroots.pipeline.params import Params
+from spinalroots.quality import appearance
 from spinalroots.registry import paths
 from spinalroots.registry.vertebrae import position_of
 from spinalroots.settings.anatomy import Anatomy
@@ -17,22 +18,28 @@ FIRST = 10_000
 
 
 def main(params: Params) -> None:
-    """Make them, straighten them around their cord and sac, and keep the squares."""
+    """Make them, straighten them around their cord and sac, and keep the squares and what a scan
+    that is asked about later is compared with."""
     own = params.anatomy
     phantom = params.phantom.model_copy(update={"randomised_share": own.randomised_share})
     jobs = [(phantom, own, params.seed, FIRST + number) for number in range(own.phantoms)]
-    stacks: list[Stack] = each(_stack, jobs, params.workers, "anatomy phantoms")
+    made = each(_made, jobs, params.workers, "anatomy phantoms")
     with folder_in_one_piece(paths.ANATOMY) as folder:
-        write_slices(folder / paths.ANATOMY_SLICES, gather(stacks))
+        write_slices(folder / paths.ANATOMY_SLICES, gather([stack for stack, _ in made]))
+        looks = {f"phantom {job[3]}": look for job, (_, look) in zip(jobs, made, strict=True)}
+        appearance.write(folder / paths.APPEARANCE.name, looks)
         write_json(
             folder / "phantoms.json", {"seed": params.seed, "numbers": [one[3] for one in jobs]}
         )
 
 
-def _stack(phantom: Phantom, anatomy: Anatomy, seed: int, number: int) -> Stack:
+def _made(
+    phantom: Phantom, anatomy: Anatomy, seed: int, number: int
+) -> tuple[Stack, dict[str, float]]:
     case = generate(phantom, seed, number)
     discs = sorted(
         (float(place[2]), float(position_of(name))) for name, place in case.discs_ras_mm.items()
     )
     scan = Volume(case.image, case.affine)
-    return stack(scan, case.anatomy, case.individuals, case.centreline, discs, anatomy)
+    squares = stack(scan, case.anatomy, case.individuals, case.centreline, discs, anatomy)
+    return squares, appearance.measure(scan, case.centreline)

@@ -11,7 +11,7 @@ from spinalroots.pipeline.params import Params
 from spinalroots.predict import package
 from spinalroots.predict.trained import TrainedModel
 from spinalroots.registry import paths
-from spinalroots.registry.models import models_below
+from spinalroots.registry.models import ANATOMY, models_below
 from spinalroots.registry.variants import REFERENCE
 
 
@@ -24,9 +24,11 @@ def main(params: Params) -> None:
         settings = package.Settings(
             centreline=params.centreline, inference=inference, postprocess=params.postprocess
         )
+        own = name == ANATOMY.name  # learns from phantoms of its own
+        scans = paths.ANATOMY / paths.APPEARANCE.name if own else paths.APPEARANCE
         with folder_in_one_piece(paths.MODELS / name) as folder:
             export = recommended_export(name, model)
-            package.write(folder, model, settings, training_scans=paths.APPEARANCE, export=export)
+            package.write(folder, model, settings, training_scans=scans, export=export)
 
 
 def recommended_export(name: str, model: TrainedModel) -> Path | None:
