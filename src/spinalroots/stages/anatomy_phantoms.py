@@ -15,6 +15,8 @@ from spinalroots.settings.phantom import Phantom
 
 FIRST = 10_000
 """Number of the first of them: no phantom of data/raw is among them."""
+COMPARED = 12
+"""How many of them a scan is compared with: looking at one takes as long as making it."""
 
 
 def main(params: Params) -> None:
@@ -22,11 +24,15 @@ def main(params: Params) -> None:
     that is asked about later is compared with."""
     own = params.anatomy
     phantom = params.phantom.model_copy(update={"randomised_share": own.randomised_share})
-    jobs = [(phantom, own, params.seed, FIRST + number) for number in range(own.phantoms)]
+    jobs = [
+        (phantom, own, params.seed, FIRST + number, number < COMPARED)
+        for number in range(own.phantoms)
+    ]
     made = each(_made, jobs, params.workers, "anatomy phantoms")
     with folder_in_one_piece(paths.ANATOMY) as folder:
         write_slices(folder / paths.ANATOMY_SLICES, gather([stack for stack, _ in made]))
-        looks = {f"phantom {job[3]}": look for job, (_, look) in zip(jobs, made, strict=True)}
+        named = zip((f"phantom {job[3]}" for job in jobs), made, strict=True)
+        looks = {name: look for name, (_, look) in named if look}
         appearance.write(folder / paths.APPEARANCE.name, looks)
         write_json(
             folder / "phantoms.json", {"seed": params.seed, "numbers": [one[3] for one in jobs]}
@@ -34,12 +40,12 @@ def main(params: Params) -> None:
 
 
 def _made(
-    phantom: Phantom, anatomy: Anatomy, seed: int, number: int
-) -> tuple[Stack, dict[str, float]]:
+    phantom: Phantom, anatomy: Anatomy, seed: int, number: int, compared: bool
+) -> tuple[Stack, dict[str, float] | None]:
     case = generate(phantom, seed, number)
     discs = sorted(
         (float(place[2]), float(position_of(name))) for name, place in case.discs_ras_mm.items()
     )
     scan = Volume(case.image, case.affine)
     squares = stack(scan, case.anatomy, case.individuals, case.centreline, discs, anatomy)
-    return squares, appearance.measure(scan, case.centreline)
+    return squares, appearance.measure(scan, case.centreline) if compared else None
