@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -37,26 +37,33 @@ def read(path: Path, known_cases: Collection[str] | None = None) -> list[ExpertS
 def append(
     path: Path, row: ExpertScore | dict, *, known_cases: Collection[str] | None = None
 ) -> ExpertScore:
-    """Validate `row` and add it at the end of the file; earlier rows are never touched.
+    """:func:`append_all` for one row, which is returned as written."""
+    return append_all(path, [row], known_cases=known_cases)[0]
+
+
+def append_all(
+    path: Path, rows: Sequence[ExpertScore | dict], *, known_cases: Collection[str] | None = None
+) -> list[ExpertScore]:
+    """Validate `rows` and add them at the end of the file, all or none; earlier rows stay.
 
     Writers take turns (a lock beside the file), each writes the whole file anew and puts it in
     place at once: two at the same time lose nothing, and a kill leaves the old file.
 
-    :param row: a :class:`ExpertScore`, or its fields by name (numbers may be text).
-    :return: the row as written.
-    :raises InputError: the row, or the file that is there already, is not valid.
+    :param rows: of :class:`ExpertScore`, or their fields by name (numbers may be text).
+    :return: the rows as written.
+    :raises InputError: a row, or the file that is there already, is not valid.
     """
     path = Path(os.path.realpath(path))  # a link to the file stays one
-    record = asdict(row) if isinstance(row, ExpertScore) else dict(row)
-    checked = validated(record, "expert score", known_cases)
+    records = [asdict(row) if isinstance(row, ExpertScore) else dict(row) for row in rows]
+    checked = [validated(record, "expert score", known_cases) for record in records]
     with alone(path):
-        rows = [*read(path), checked]
+        written = [*read(path), *checked]
         stream = io.StringIO()
         writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(
             {name: "" if value is None else value for name, value in asdict(each).items()}
-            for each in rows
+            for each in written
         )
         write_text(path, stream.getvalue())
     return checked

@@ -22,6 +22,9 @@ PREDICTIONS, POSTPROCESSED = Path("data/predictions"), Path("data/postprocessed"
 REAL_SCANS = Path("../shared/real")
 """Real scans with drawings, where there are any; no stage reads them."""
 EXPERT_SCORES = Path("data/expert_scores.csv")
+REVIEW, CORRECTED = Path("data/review"), Path("data/corrected")
+"""What people enter in `spinalroots review`: drafts, and corrected masks of the pipeline's models.
+No stage reads or writes them."""
 
 MODELS = Path("models")
 """A folder a model, with all that a prediction needs."""

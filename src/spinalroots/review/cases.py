@@ -1,0 +1,180 @@
+"""What there is to review: predictions of the pipeline's models, and of `spinalroots predict`."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from spinalroots.dataset.layout import ALL_ROOTS, LABEL_SUFFIX, Dataset
+from spinalroots.errors import InputError
+from spinalroots.files import read_json, sha256
+from spinalroots.files.listing import listed
+from spinalroots.registry import paths
+from spinalroots.registry.anatomy import Scheme
+from spinalroots.registry.models import DEFAULT_MODEL
+
+SCHEMES = (Scheme.INDIVIDUALS, Scheme.LEVELS)
+"""Maps that can be reviewed; of several of one scan the first is."""
+RECORD = "_prediction.json"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One prediction of one scan.
+
+    `name`: as the table of scores calls it, `sub-…`; `stem`: what its files' names begin with.
+    `mask`: the map that is judged and mended, of `scheme`. `beside`: the folder that corrected
+    masks go into; `scores`: the table that judgements go into. `known`: whether the scan is a case
+    of the data, whose scores the pipeline takes.
+    """
+
+    name: str
+    stem: str
+    model: str
+    mask: Path
+    scheme: Scheme
+    scan: Path
+    beside: Path
+    scores: Path
+    known: bool
+
+    @property
+    def all_roots(self) -> Path:
+        """The mask of every root in sight, named or not (it may not exist)."""
+        return self.mask.with_name(f"{self.stem}_{ALL_ROOTS}.nii.gz")
+
+    @cached_property
+    def warnings(self) -> list[dict]:
+        """What `predict` found implausible: `kind`, `label` and `message` each."""
+        record = self.mask.with_name(f"{self.stem}{RECORD}")
+        return read_json(record).get("warnings", []) if record.is_file() else []
+
+
+def find(sources: Sequence[Path], data: Path, scans: Sequence[Path] = ()) -> list[Case]:
+    """The cases in `sources`, in their order, each once.
+
+    :param sources: folders of `spinalroots predict`, data sets of predictions such as
+        data/postprocessed/MODEL or the folder of several of them, or maps in any of these.
+    :param data: the project's data folder: scans in `raw`, scores, drafts, corrected masks.
+    :param scans: scans, or folders of them, of predictions whose scan is nowhere near.
+    :raises InputError: nothing to review in a source, or a scan that is not to be found.
+    """
+    found: dict[Path, Case] = {}
+    for source in map(Path, sources):
+        masks = _masks(source)
+        if not masks:
+            raise InputError(
+                source,
+                expected="a prediction: a folder that `spinalroots predict` wrote, or one of "
+                f"predictions such as {paths.POSTPROCESSED / DEFAULT_MODEL}",
+                found="no such file or folder"
+                if not source.exists()
+                else f"no …_{LABEL_SUFFIX[Scheme.INDIVIDUALS]}.nii.gz",
+                fix="Check the path, or run `spinalroots predict` first.",
+            )
+        for mask in masks:
+            found.setdefault(mask.resolve(), _case(mask, data, scans))
+    return list(found.values())
+
+
+def data_paths(data: Path) -> tuple[Path, Path, Path, Path]:
+    """Below a data folder: raw data sets, scores, drafts, and corrected masks."""
+    own = (paths.RAW, paths.EXPERT_SCORES, paths.REVIEW, paths.CORRECTED)
+    raw, scores, review, corrected = (data / path.name for path in own)
+    return raw, scores, review, corrected
+
+
+def _masks(source: Path) -> list[Path]:
+    """Maps to review, one a scan."""
+    if source.is_file():
+        return [source] if _scheme(source) else []
+    masks = []
+    for scheme in SCHEMES:
+        pattern = f"*_{LABEL_SUFFIX[scheme]}.nii.gz"
+        labels = f"derivatives/labels/sub-*/anat/{pattern}"
+        masks += [
+            path
+            for place in (pattern, labels, f"*/{labels}")
+            for path in source.glob(place)
+            if path.is_file()
+        ]
+    first: dict[tuple[Path, str], Path] = {}
+    for path in masks:  # individuals come before levels
+        first.setdefault((path.parent, _stem(path)), path)
+    return sorted(first.values())
+
+
+def _scheme(mask: Path) -> Scheme | None:
+    ends = (scheme for scheme in SCHEMES if mask.name.endswith(f"_{LABEL_SUFFIX[scheme]}.nii.gz"))
+    return next(ends, None)
+
+
+def _stem(mask: Path) -> str:
+    return mask.name.partition("_label-")[0]
+
+
+def _case(mask: Path, data: Path, scans: Sequence[Path]) -> Case:
+    scheme = _scheme(mask)
+    assert scheme is not None  # _masks gives no others
+    raw, scores, _, corrected = data_paths(data)
+    stem = _stem(mask)
+    if mask.parent.parts[-4:-2] == ("derivatives", "labels"):
+        dataset = mask.parents[4]
+        name = Dataset(raw).image(stem).name
+        scan = next((*_named(scans, name), *raw.glob(f"*/{stem}/anat/{name}")), None)
+        if scan is None:
+            raise _no_scan(mask, f"{name} in {raw}, or where --scans says")
+        model = dataset.resolve().name
+        beside = corrected / model
+        return Case(stem, stem, model, mask, scheme, scan, beside, scores, True)
+    record_path = mask.with_name(f"{stem}{RECORD}")
+    record = read_json(record_path) if record_path.is_file() else {}
+    scan = _scan_of(mask, stem, record, raw, scans)
+    subject = stem.partition("_")[0]
+    known = scan.parent.parent.name == subject and raw.resolve() in scan.resolve().parents
+    return Case(
+        subject if known else f"sub-{re.sub('[^0-9A-Za-z]', '', stem)}",
+        stem,
+        record.get("model", DEFAULT_MODEL),
+        mask,
+        scheme,
+        scan,
+        mask.parent,
+        scores if known else mask.with_name(scores.name),
+        known,
+    )
+
+
+def _scan_of(mask: Path, stem: str, record: dict, raw: Path, scans: Sequence[Path]) -> Path:
+    """The scan that a prediction in a person's folder was made of.
+
+    Where the folder's list tells the scan's SHA-256, another scan of that name is not taken.
+    """
+    name = Path(record.get("scan", f"{stem}.nii.gz")).name
+    near = [mask.parent / name, mask.parent.parent / name, *raw.glob(f"*/sub-*/anat/{name}")]
+    digests = {
+        words[-1]
+        for line in listed(mask.parent).get(mask.name, [])
+        if (words := line.get("of", "").split()) and words[0] == "predict"
+    }
+    same = (path for path in near if path.is_file() and (not digests or sha256(path) in digests))
+    scan = next((*_named(scans, name), *same), None)
+    if scan is None:
+        raise _no_scan(mask, f"{name} beside it, in {raw}, or where --scans says")
+    return scan
+
+
+def _named(scans: Sequence[Path], name: str) -> list[Path]:
+    """The scan of that name among --scans, or in a folder among them."""
+    places = [path / name if path.is_dir() else path for path in map(Path, scans)]
+    return [path for path in places if path.name == name and path.is_file()]
+
+
+def _no_scan(mask: Path, where: str) -> InputError:
+    return InputError(
+        mask,
+        expected=f"the scan that it was made of: {where}",
+        found="none",
+        fix="Give the scan, or its folder, with --scans.",
+    )
