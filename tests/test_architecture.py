@@ -35,7 +35,7 @@ LAYERS = (
     ("predict",),
     ("quantize",),
     ("expert", "report"),
-    ("realscans",),
+    ("realscans", "review"),
     ("pipeline",),
     ("console", "stages"),
     ("storage",),

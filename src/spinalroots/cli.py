@@ -130,6 +130,32 @@ def build_parser() -> argparse.ArgumentParser:
     )
     score.add_argument("--file", type=Path, default=paths.EXPERT_SCORES)
 
+    review = _command(
+        commands, "review", _review, "judge and mend predictions in the browser, on this machine"
+    )
+    review.add_argument(
+        "predictions",
+        type=Path,
+        nargs="+",
+        help="folders that predict wrote, or of the pipeline's predictions "
+        f"({paths.POSTPROCESSED}/MODEL), or maps in them",
+    )
+    review.add_argument(
+        "--data",
+        type=Path,
+        default=paths.EXPERT_SCORES.parent,
+        help="the project's data: scans, scores, drafts, corrected masks (default: %(default)s)",
+    )
+    review.add_argument(
+        "--scans",
+        type=Path,
+        action="append",
+        default=[],
+        help="a scan, or a folder of scans, where they do not lie beside their predictions",
+    )
+    review.add_argument("--port", type=int, default=0, help="default: any that is free")
+    review.add_argument("--no-browser", action="store_true", help="only print the address")
+
     real = _command(commands, "real", _real, "hold models against real scans that are drawn on")
     real.add_argument(
         "folder",
@@ -308,6 +334,18 @@ def _score(options) -> None:
     score_file.append(options.file, replace(row, prediction=version), known_cases=cases)
     print(
         f"added to {options.file}, about prediction {version}; `dvc repro` takes it into the tables"
+    )
+
+
+def _review(options) -> None:
+    from spinalroots.review.run import run
+
+    run(
+        options.predictions,
+        options.data,
+        options.scans,
+        port=options.port,
+        browser=not options.no_browser,
     )
 
 

@@ -1,8 +1,8 @@
 """One expert's judgement of one prediction, checked; which of them count, and their mean.
 
 0.5 says that the pre-annotation was no help, 1.0 that nothing was left to do (the paper, III). A
-scan that an artefact has spoilt gets that verdict and no score. The simulated score lives elsewhere (:mod:`spinalroots.metrics.effort`), and the two never meet in one
-mean.
+scan that an artefact has spoilt gets that verdict and no score. The simulated score lives elsewhere
+(:mod:`spinalroots.metrics.effort`), and the two never meet in one mean.
 """
 
 import datetime

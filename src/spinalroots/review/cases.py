@@ -122,7 +122,7 @@ def _case(mask: Path, data: Path, scans: Sequence[Path]) -> Case:
     if mask.parent.parts[-4:-2] == ("derivatives", "labels"):
         dataset = mask.parents[4]
         name = Dataset(raw).image(stem).name
-        scan = next((*_named(scans, name), *raw.glob(f"*/{stem}/anat/{name}")), None)
+        scan = next(iter([*_named(scans, name), *raw.glob(f"*/{stem}/anat/{name}")]), None)
         if scan is None:
             raise _no_scan(mask, f"{name} in {raw}, or where --scans says")
         model = dataset.resolve().name
@@ -159,7 +159,7 @@ def _scan_of(mask: Path, stem: str, record: dict, raw: Path, scans: Sequence[Pat
         if (words := line.get("of", "").split()) and words[0] == "predict"
     }
     same = (path for path in near if path.is_file() and (not digests or sha256(path) in digests))
-    scan = next((*_named(scans, name), *same), None)
+    scan = next(iter([*_named(scans, name), *same]), None)
     if scan is None:
         raise _no_scan(mask, f"{name} beside it, in {raw}, or where --scans says")
     return scan

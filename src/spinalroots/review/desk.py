@@ -267,9 +267,7 @@ def _step(before: np.ndarray, scheme: Scheme, maps: Maps, change: Mapping[str, A
 
 def _rows_of(rows: Sequence[ExpertScore], case: Case, reviewer: str) -> list[ExpertScore]:
     return [
-        row
-        for row in rows
-        if (row.case, row.model, row.rater) == (case.name, case.model, reviewer)
+        row for row in rows if (row.case, row.model, row.rater) == (case.name, case.model, reviewer)
     ]
 
 
@@ -291,10 +289,11 @@ def _offered(scheme: Scheme) -> list[int]:
 def _remarks(case: Case, maps: Maps) -> list[dict]:
     """The prediction's warnings with the label values that each is about."""
     names = label_names(case.scheme)
+    present = set(np.unique(maps.labels.data).tolist())
     found = []
     for one in case.warnings:
         label = str(one.get("label", ""))
-        about = [value for value, name in names.items() if name.split("_")[0] == label or name == label]
-        here = [value for value in about if (maps.labels.data == value).any()]
+        about = {v for v, name in names.items() if label in (name, name.partition("_")[0])}
+        here = sorted(about & present)
         found.append({"text": str(one.get("message", "")), "values": here})
     return found

@@ -14,7 +14,7 @@ from spinalroots.imaging.volume import Box, Volume, read_image, read_labels, req
 from spinalroots.registry.anatomy import label_names
 from spinalroots.review.cases import Case
 
-MARGIN_MM = 35.0
+MARGIN_MM = 20.0
 """Around the labels in the slices' plane; along the spine everything is shown."""
 IN_MEMORY = 3
 

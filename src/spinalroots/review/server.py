@@ -30,6 +30,12 @@ PAGE = {
     "form.js": "text/javascript",
     "keys.js": "text/javascript",
     "mending.js": "text/javascript",
+    "roots.js": "text/javascript",
+}
+VIEWER: dict[str, tuple[str, Callable[[], str]]] = {
+    "niivue.js": ("text/javascript", viewer.niivue),
+    "viewer.js": ("text/javascript", viewer.script),
+    "viewer.css": ("text/css", viewer.stylesheet),
 }
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -74,9 +80,7 @@ def app(desk: Desk, token: str, port: int) -> ASGIApp:
         Route("/api/cases", _ask(lambda q: desk.overview(q["reviewer"]))),
         Route(case, _ask(lambda q: desk.case(q["number"], q["reviewer"]))),
         Route(f"{case}/scan.nii.gz", _ask(lambda q: desk.scan(q["number"]))),
-        Route(
-            f"{case}/labels.nii.gz", _ask(lambda q: desk.labels(q["number"], q["reviewer"]))
-        ),
+        Route(f"{case}/labels.nii.gz", _ask(lambda q: desk.labels(q["number"], q["reviewer"]))),
         *(
             Route(f"{case}/{name}", _act(name, getattr(desk, name)), methods=["POST"])
             for name in messages.ACTS
@@ -155,12 +159,9 @@ class _Guard:
 async def _page(request: Request) -> Response:
     """A file of the page; names are looked up in a list, never joined to a path."""
     name = request.path_params.get("name", "index.html")
-    if name == "niivue.js":
-        return Response(viewer.niivue(), media_type="text/javascript")
-    if name == "viewer.js":
-        return Response(viewer.script(), media_type="text/javascript")
-    if name == "viewer.css":
-        return Response(viewer.stylesheet(), media_type="text/css")
+    if name in VIEWER:
+        kind, asset = VIEWER[name]
+        return Response(asset(), media_type=kind)
     if name not in PAGE:
         return JSONResponse({"error": "no such file"}, status_code=404)
     text = files(__package__).joinpath("page", name).read_text(encoding="utf-8")

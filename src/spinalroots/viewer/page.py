@@ -9,7 +9,12 @@ from markupsafe import Markup
 
 def style() -> Markup:
     """The `<style>` element of a page with a viewer."""
-    return Markup(f"<style>\n{_asset('viewer.css')}</style>")
+    return Markup(f"<style>\n{stylesheet()}</style>")
+
+
+def stylesheet() -> str:
+    """The styles alone, for a page that is served."""
+    return _asset("viewer.css")
 
 
 def scripts() -> Markup:
