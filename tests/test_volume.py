@@ -117,7 +117,7 @@ def test_a_4d_series_is_refused(tmp_path):
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_scan_with_nan_is_refused(bad, tmp_path):
     data = np.ones((4, 4, 4), np.float32)
-    data[1, 2, 3] = bad
+    data[1, 2, 2] = bad
     with pytest.raises(InputError, match="1 NaN or infinite"):
         read_image(save(tmp_path / "scan.nii.gz", data))
 

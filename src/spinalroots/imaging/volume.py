@@ -9,8 +9,7 @@ resampled.
 from __future__ import annotations
 
 import gzip
-import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -19,15 +18,17 @@ import numpy as np
 from nibabel import orientations
 from nibabel.affines import apply_affine, voxel_sizes
 
-from spinalroots.errors import InputError, require_file
+from spinalroots.errors import InputError
 from spinalroots.files import write_bytes
+from spinalroots.imaging.filling import filled_up
+from spinalroots.imaging.opening import open_image, voxels
+from spinalroots.imaging.placement import APART_VOX, Forms, Place, apart_mm, place_of, usable
 
 GRID_TOLERANCE_MM = 1e-2
 """Two grids are the same when no voxel centre lies further apart than this."""
 
-MAX_VOXELS = 2**28
-"""Most voxels of a file, a whole spine at 0.4 mm: a header that claims more is damaged or hostile,
-and is refused before memory is taken for it. A byte of a `.gz` file may unpack to a thousand."""
+WHOLE = 1e-3
+"""A label may miss its whole number by this: masks come with scales of 1/32767, or as 0.99999."""
 
 Box = tuple[slice, ...]
 """One slice an axis, from 0 on; :mod:`spinalroots.imaging.boxes` makes them."""
@@ -37,10 +38,14 @@ _RAS = orientations.axcodes2ornt("RAS")
 
 @dataclass(frozen=True)
 class Grid:
-    """Where voxels lie: `shape` (X, Y, Z) and the voxel → RAS+ mm `affine` (4, 4)."""
+    """Where voxels lie: `shape` (X, Y, Z) and the voxel → RAS+ mm `affine` (4, 4).
+
+    `forms`: the words of the NIfTI header that it came from, for masks to repeat.
+    """
 
     shape: tuple[int, ...]
     affine: np.ndarray
+    forms: Forms | None = field(default=None, compare=False, repr=False)
 
     @property
     def spacing_mm(self) -> np.ndarray:
@@ -91,12 +96,14 @@ class Grid:
 class Volume:
     """Voxels `data` (X, Y, Z) in RAS+ with their `affine` (4, 4) in mm.
 
-    `native` is the grid of the file it came from (None for a volume made in memory).
+    `native` is the grid of the file it came from (None for a volume made in memory); `notes` says
+    what was unusual about that file, a sentence each.
     """
 
     data: np.ndarray
     affine: np.ndarray
     native: Grid | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def grid(self) -> Grid:
@@ -117,21 +124,36 @@ class Volume:
         return Volume(np.ascontiguousarray(self.data[box]), self.grid.crop(box).affine)
 
 
-def read_image(path: Path) -> Volume:
+def read_image(path: Path, orientation: str | None = None) -> Volume:
     """Read a 3D scan as float32 in RAS+.
 
-    :raises InputError: missing, truncated or unreadable file, not 3D, NaN or infinite voxels.
+    A border without picture (NaN, or a filling such as -1024) gets the darkest grey value.
+
+    :param orientation: how the voxel axes really run, such as ``LAS``: needed for a header that
+        does not say, and taken instead of one that is wrong.
+    :raises InputError: missing, truncated or unreadable file, not 3D, NaN or infinite voxels, an
+        orientation that nobody tells.
     """
-    image = _open(path)
-    data = _values(path, image).astype(np.float32, copy=False)
+    image = open_image(path)
+    place = _placed(path, image, orientation)
+    return as_scan(path, voxels(path, image), place)
+
+
+def as_scan(where: Path | str, data: np.ndarray, place: Place) -> Volume:
+    """Voxels (X, Y, Z) of a scan as float32 in RAS+.
+
+    :param where: what an error calls it.
+    :raises InputError: NaN inside the picture, or infinite voxels.
+    """
+    data, notes = filled_up(data.astype(np.float32, copy=False))
     if not np.isfinite(data).all():
         raise InputError(
-            path,
+            where,
             expected="finite voxel values",
             found=f"{int((~np.isfinite(data)).sum())} NaN or infinite voxels",
             fix="Repair or export the scan again.",
         )
-    return to_ras(data, image.affine)
+    return replace(_in_ras(data, place), notes=(*place.notes, *notes))
 
 
 def read_labels(path: Path, allowed: set[int] | None = None) -> Volume:
@@ -140,15 +162,8 @@ def read_labels(path: Path, allowed: set[int] | None = None) -> Volume:
     :param allowed: label values that may occur besides 0; None allows 0..255.
     :raises InputError: as :func:`read_image`; values that are not whole, or not allowed.
     """
-    image = _open(path)
-    data = _values(path, image)
-    if not np.isfinite(data).all() or not np.array_equal(data, np.round(data)):
-        raise InputError(
-            path,
-            expected="whole label values",
-            found="NaN or fractional values",
-            fix="Give a label map, not an image or a probability map.",
-        )
+    image = open_image(path)
+    data = _labels(path, voxels(path, image))
     values = set(np.unique(data).astype(np.int64).tolist())
     permitted = set(range(256)) if allowed is None else {0, *allowed}
     if unknown := sorted(values - permitted):
@@ -158,18 +173,47 @@ def read_labels(path: Path, allowed: set[int] | None = None) -> Volume:
             found=f"unknown label value {', '.join(map(str, unknown[:5]))}",
             fix="Relabel the mask as the label table says.",
         )
-    return to_ras(data.astype(np.uint8), image.affine)
+    return _in_ras(data.astype(np.uint8), _placed(path, image))
+
+
+def _labels(path: Path, data: np.ndarray) -> np.ndarray:
+    """Whole numbers, which voxels of a file may miss by :data:`WHOLE`."""
+    if data.dtype.kind != "f":
+        return data
+    whole = np.round(data)
+    if not np.isfinite(data).all() or np.abs(data - whole).max(initial=0) > WHOLE:
+        raise InputError(
+            path,
+            expected="whole label values",
+            found="NaN or fractional values",
+            fix="Give a label map, not an image or a probability map.",
+        )
+    return whole
 
 
 def require_same_grid(path: Path | str, mask: Volume, scan_path: Path | str, scan: Volume) -> None:
-    """:class:`InputError` unless `mask` lies on the grid of `scan`."""
-    if not mask.grid.matches(scan.grid):
-        raise InputError(
-            path,
-            expected=f"the grid of {scan_path} ({scan.grid})",
-            found=str(mask.grid),
-            fix="Export the mask on its scan's grid.",
+    """:class:`InputError` unless `mask` lies on the grid of `scan`.
+
+    It does when no voxel lies further off than a tenth of its edge: headers are rounded.
+    """
+    if mask.grid.shape != scan.grid.shape:
+        found = f"{_sizes(mask.grid.shape)} voxels against {_sizes(scan.grid.shape)}"
+    else:
+        apart = apart_mm(scan.grid.shape, mask.affine, scan.affine)
+        if apart <= APART_VOX * float(scan.spacing_mm.min()):
+            return
+        shift = ", ".join(f"{value:.3g}" for value in mask.affine[:3, 3] - scan.affine[:3, 3])
+        edges = " × ".join(f"{value:.4g}" for value in mask.spacing_mm - scan.spacing_mm)
+        found = (
+            f"the same number of voxels, up to {apart:.3g} mm away: origin moved by ({shift}) mm, "
+            f"edges longer by {edges} mm"
         )
+    raise InputError(
+        path,
+        expected=f"the grid of {scan_path} ({scan.grid})",
+        found=found,
+        fix="Export the mask on its scan's grid.",
+    )
 
 
 def write_volume(path: Path, volume: Volume, *, native: Grid | None = None) -> None:
@@ -200,8 +244,8 @@ def rewrite_labels(source: Path, path: Path, table: np.ndarray) -> None:
     :raises InputError: as :func:`read_labels`.
     """
     read_labels(source)
-    image = _open(source)
-    labels = np.asarray(_values(source, image)).astype(np.uint8)
+    image = open_image(source)
+    labels = _labels(source, voxels(source, image)).astype(np.uint8)
     header = image.header.copy() if isinstance(image, nib.Nifti1Pair) else None
     renamed = nib.Nifti1Image(table[labels], image.affine, header)
     renamed.set_data_dtype(np.uint8)
@@ -214,6 +258,9 @@ def _image(path: Path, volume: Volume, native: Grid | None) -> nib.Nifti1Image:
     if native is not None:
         data, affine = _to_native(path, volume, native), native.affine
     image = nib.Nifti1Image(np.asarray(data), affine)
+    if native is not None and native.forms is not None:
+        native.forms.put(image.header)
+        return image
     image.header.set_xyzt_units("mm")
     image.set_sform(affine, code=1)
     rotation = affine[:3, :3] / voxel_sizes(affine)
@@ -226,65 +273,29 @@ def _write(path: Path, image: nib.Nifti1Image) -> None:
     write_bytes(path, gzip.compress(image.to_bytes(), compresslevel=5, mtime=0))
 
 
-def _open(path: Path) -> nib.spatialimages.SpatialImage:
-    path = require_file(Path(path), expected="a NIfTI file", fix="Check the path.")
-    try:
-        image = nib.load(path)
-    except Exception as error:
-        raise InputError(
-            path,
-            expected="a NIfTI file (.nii or .nii.gz)",
-            found=f"something else ({error})",
-            fix="Convert the scan to NIfTI, or give the DICOM folder to `spinalroots ingest`.",
-        ) from error
-    if len(image.shape) != 3 or min(image.shape) < 2:
-        raise InputError(
-            path,
-            expected="one 3D volume",
-            found=f"{len(image.shape)}D data of shape {tuple(image.shape)}",
-            fix="Split the series and give one volume.",
-        )
-    if np.prod(image.shape, dtype=float) > MAX_VOXELS:
-        raise InputError(
-            path,
-            expected=f"at most {MAX_VOXELS // 10**6} million voxels",
-            found=f"a header that claims {'×'.join(map(str, image.shape))}",
-            fix="Crop the scan to the lower spine, or export it again.",
-        )
-    if abs(np.linalg.det(image.affine[:3, :3])) < 1e-9 or not np.isfinite(image.affine).all():
+def _placed(
+    path: Path, image: nib.spatialimages.SpatialImage, orientation: str | None = None
+) -> Place:
+    place = place_of(Path(path), image, orientation)
+    if not usable(place.affine):
         raise InputError(
             path,
             expected="a usable voxel-to-mm affine",
             found="a singular or non-finite one",
             fix="Export the scan again with its orientation.",
         )
-    return image
-
-
-def _values(path: Path, image: nib.spatialimages.SpatialImage) -> np.ndarray:
-    try:
-        data = np.asanyarray(image.dataobj)
-    except (EOFError, MemoryError, OSError, ValueError, zlib.error) as error:
-        raise InputError(
-            path,
-            expected="a complete file",
-            found=f"a truncated or damaged one ({error})",
-            fix="Copy or export it again.",
-        ) from error
-    if data.dtype.kind not in "biuf":
-        raise InputError(
-            path,
-            expected="one number per voxel",
-            found=f"data type {data.dtype}",
-            fix="Export a scalar volume.",
-        )
-    return data
+    return place
 
 
 def to_ras(data: np.ndarray, affine: np.ndarray) -> Volume:
     """Voxels (X, Y, Z) on any grid, turned to RAS+ by permutation and flips; the grid is kept."""
-    native = Grid(tuple(data.shape), np.asarray(affine, float))
-    return Volume(*_turn(data, affine, orientations.io_orientation(affine), _RAS), native)
+    return _in_ras(data, Place(np.asarray(affine, float)))
+
+
+def _in_ras(data: np.ndarray, place: Place) -> Volume:
+    native = Grid(tuple(data.shape), place.affine, place.forms)
+    start = orientations.io_orientation(place.affine)
+    return Volume(*_turn(data, place.affine, start, _RAS), native, place.notes)
 
 
 def _turn(
@@ -308,6 +319,10 @@ def _to_native(path: Path, volume: Volume, native: Grid) -> np.ndarray:
             fix="Resample to the scan's grid before writing.",
         )
     return data
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
 
 
 def _ranges(values: set[int]) -> str:
