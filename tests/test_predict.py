@@ -19,6 +19,7 @@ from spinalroots.inference.predictor import Prediction, uncertainty
 from spinalroots.predict import writing
 from spinalroots.predict.load import Model
 from spinalroots.predict.package import Settings
+from spinalroots.predict.sources import Source
 from spinalroots.registry.anatomy import Target
 from spinalroots.report import figures
 
@@ -149,7 +150,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_first(kind, place, monkey
     else:
         out.write_text("mine", encoding="utf-8")
         out = out / "deeper" if kind == "below a file" else out
-    monkeypatch.setattr(writing, "read_image", None)
+    monkeypatch.setattr(Source, "read", None)
     code = cli.main(["predict", str(place / "scan.nii.gz"), "-o", str(out), "-m", str(place)])
     assert code == 2
     assert capsys.readouterr().err.startswith(f"error: {out}: expected a folder")

@@ -18,7 +18,7 @@ from spinalroots.hardnet.anatomy.prediction import Names
 from spinalroots.imaging.anchors import Anchor
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, write_volume
-from spinalroots.predict import writing
+from spinalroots.predict import batch, writing
 from spinalroots.predict.load import Model
 from spinalroots.predict.package import Settings
 from spinalroots.registry.anatomy import level_value
@@ -168,14 +168,14 @@ def test_discs_that_do_not_fit_the_scan_are_refused_before_the_network_runs(run,
 def test_the_command_line_gives_discs_on(tmp_path, monkeypatch, capsys):
     given = {}
 
-    def predict_file(*_, **more):
-        given.update(more)
-        return ["heard"]
+    def run(sources, out, model, draw, wanted, **_):
+        given.update(vars(wanted))
+        return [batch.Outcome("s.nii.gz", batch.DONE, "o/s", told=["heard"])]
 
-    monkeypatch.setattr(writing, "predict_file", predict_file)
+    monkeypatch.setattr(batch, "run", run)
     anchors = ["--anchor", "L1/L2=-1,2,3.5", "--anchor", "t12-l1=-1,2,37", "--discs", "d.nii.gz"]
     assert cli.main(["predict", "s.nii.gz", "-o", "o", "-m", str(tmp_path), *anchors]) == 0
-    assert given["anchors"] == [Anchor("L1/L2", (-1, 2, 3.5)), Anchor("T12/L1", (-1, 2, 37))]
+    assert given["anchors"] == (Anchor("L1/L2", (-1, 2, 3.5)), Anchor("T12/L1", (-1, 2, 37)))
     assert str(given["discs"]) == "d.nii.gz"
     assert "heard" in capsys.readouterr().err
     assert cli.main(["predict", "s", "-o", "o", "-m", str(tmp_path), "--anchor", "L9=1"]) == 2

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spinalroots import __version__, console, stages
 from spinalroots.errors import InputError
+from spinalroots.predict import command as predict_command
 from spinalroots.predict import commands as models_commands
 from spinalroots.registry import paths
 from spinalroots.registry.models import DEFAULT_MODEL
@@ -28,37 +29,9 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     predict = _command(
-        commands, "predict", _predict, "a scan in, root masks on the scan's own grid out"
+        commands, "predict", _predict, "scans in, root masks on the scans' own grids out"
     )
-    predict.add_argument("scan", type=Path, help="T2 scan, NIfTI, any orientation")
-    predict.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
-    predict.add_argument(
-        "-m",
-        "--model",
-        default=DEFAULT_MODEL,
-        help="the name of a model below --models, a model's folder or file (.zip), or "
-        "models:/NAME@champion of the MLflow registry (default: %(default)s)",
-    )
-    predict.add_argument(
-        "--models", type=Path, default=paths.MODELS, help="their folder (default: %(default)s)"
-    )
-    predict.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    predict.add_argument(
-        "--anchor",
-        action="append",
-        default=[],
-        metavar="DISC=X,Y,Z",
-        help="a point in or behind a disc that level names are to rest on, such as "
-        "L1/L2=-3.5,20,-41, in RAS+ mm as 3D Slicer shows them (from LPS, turn the sign of X and "
-        "Y); may be given for several discs",
-    )
-    predict.add_argument(
-        "--discs",
-        type=Path,
-        metavar="FILE",
-        help="disc labels in the scan's space: SCT's …_labeled_discs.nii.gz, TotalSpineSeg's "
-        "step1_levels",
-    )
+    predict_command.add_arguments(predict)
 
     ingest = _command(commands, "ingest", _ingest, "bring scans, with or without masks, into data/")
     ingest.add_argument(
@@ -231,25 +204,10 @@ def _labels(options) -> None:
     print(getattr(label_tables, options.format)(options.scheme), end="")
 
 
-def _predict(options) -> None:
-    from spinalroots.compute.device import choose_device
-    from spinalroots.imaging.anchors import Anchor
-    from spinalroots.predict import load
-    from spinalroots.predict.writing import predict_file
+def _predict(options) -> int:
     from spinalroots.report import figures
 
-    folder = load.find(options.model, options.models)
-    device = choose_device(options.device, "--device")
-    told = predict_file(
-        options.scan,
-        options.out,
-        lambda: load.load(folder, device),
-        figures.preview,
-        anchors=[Anchor.parse(text) for text in options.anchor],
-        discs=options.discs,
-    )
-    print("\n".join(told), file=sys.stderr)
-    print(f"wrote {options.out}")
+    return predict_command.run(options, figures.preview)
 
 
 def _ingest(options) -> None:

@@ -17,7 +17,13 @@ _AT_ONCE = "SPINALROOTS_AT_ONCE"
 
 
 def each(
-    work: Callable, jobs: Collection[tuple], workers: int, name: str, unit: str = "case"
+    work: Callable,
+    jobs: Collection[tuple],
+    workers: int,
+    name: str,
+    unit: str = "case",
+    *,
+    quiet: bool = False,
 ) -> list[Any]:
     """`work(*job)` of every job, in the jobs' order, in up to `workers` processes.
 
@@ -25,13 +31,14 @@ def each(
 
     :param name: stands before the bar that is shown meanwhile; bars of the processes are not.
     :param unit: what the bar calls a job.
+    :param quiet: no bar.
     """
     at_once = min(workers, max(len(jobs), 1))
     told = {_AT_ONCE: at_once, "TQDM_DISABLE": 1} if at_once > 1 else {}
     with variables(told):
         pool = Parallel(n_jobs=at_once, return_as="generator")
         results = pool(delayed(_guarded)(os.getpid(), work, *job) for job in jobs)
-        return list(tqdm(results, total=len(jobs), desc=name, unit=unit, disable=False))
+        return list(tqdm(results, total=len(jobs), desc=name, unit=unit, disable=quiet))
 
 
 def at_once() -> int:

@@ -53,9 +53,15 @@ def open_image(path: Path) -> nib.spatialimages.SpatialImage:
     :raises InputError: no such file, none of the formats, a pointer to a file that was not fetched,
         not 3D, or more than :data:`MAX_VOXELS`.
     """
-    path = require_file(
-        Path(path), expected="a NIfTI, NRRD or MetaImage file", fix="Check the path."
-    )
+    path = Path(path)
+    if path.is_symlink() and not path.exists():
+        raise InputError(
+            path,
+            expected="an image",
+            found="a link to nothing: the file itself was not fetched",
+            fix="Fetch it (git annex get, datalad get), or take the link away.",
+        )
+    require_file(path, expected="a NIfTI, NRRD or MetaImage file", fix="Check the path.")
     with path.open("rb") as stream:
         start = stream.read(352)
     _require_no_pointer(path, start)

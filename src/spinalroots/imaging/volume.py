@@ -287,6 +287,13 @@ def _placed(
     return place
 
 
+def to_native(volume: Volume) -> np.ndarray:
+    """The voxels of a RAS+ volume in the order of the file that it came from."""
+    if volume.native is None:
+        return volume.data
+    return _to_native(Path("volume"), volume, volume.native)
+
+
 def to_ras(data: np.ndarray, affine: np.ndarray) -> Volume:
     """Voxels (X, Y, Z) on any grid, turned to RAS+ by permutation and flips; the grid is kept."""
     return _in_ras(data, Place(np.asarray(affine, float)))

@@ -16,12 +16,14 @@ from spinalroots.ingest.names import (
 )
 from spinalroots.registry.anatomy import Scheme
 
+RAW = "rawdata"
+"""Where some keep the data set itself, beside what was derived from it."""
 _OTHER_CONTRASTS = word_set("t1w t2star dwi unit1 mts mton mtoff pdw bold stir megre")
 
 
 def is_bids(folder: Path) -> bool:
     """Whether the folder is a BIDS data set: described as one, or with sub-*/…/anat folders."""
-    return (folder / "dataset_description.json").is_file() or any(_scans(folder))
+    return (folder / "dataset_description.json").is_file() or any(t2w_scans(folder))
 
 
 def find_scans(root: Path) -> list[Found]:
@@ -35,7 +37,7 @@ def find_scans(root: Path) -> list[Found]:
     for folder in (*root.glob("sub-*"), root / "derivatives"):
         for path in (folder, *folder.rglob("*")):
             require_no_link(path)
-    scans = _scans(root)
+    scans = t2w_scans(root)
     if not scans:
         raise InputError(
             root,
@@ -66,7 +68,8 @@ def find_scans(root: Path) -> list[Found]:
     ]
 
 
-def _scans(root: Path) -> list[Path]:
+def t2w_scans(root: Path) -> list[Path]:
+    """The T2w scans of a data set, sorted."""
     patterns = ("sub-*/anat/*_T2w.nii*", "sub-*/ses-*/anat/*_T2w.nii*")
     found = [path for pattern in patterns for path in root.glob(pattern) if is_nifti(path)]
     return sorted(path for path in found if path.name.startswith("sub-"))

@@ -1,137 +1,239 @@
 """A DICOM series as a volume: voxels and geometry only, no word of the header goes further."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from nibabel.affines import from_matvec
 
 from spinalroots.errors import InputError
-from spinalroots.imaging.volume import Volume, to_ras
+from spinalroots.imaging.opening import LPS_TO_RAS
+from spinalroots.imaging.placement import Place
+from spinalroots.imaging.volume import Volume, as_scan
+from spinalroots.ingest.dicom_stacks import Slice, Stack, is_dicom, stacks_of
 
-SLICE_GAP_TOLERANCE_MM = 0.05
-"""Slices are evenly spaced when no gap differs more than this from the median gap."""
+OFF_MM = 0.1
+"""Slices are one even stack when none lies further than this from its place in it: scanners write
+positions that jitter by a few hundredths."""
+SAME_SPACING = 1e-3
+"""Pixel spacings are equal when they differ by less than this share."""
 
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_POSITION, _ORIENTATION, _ROWS, _COLUMNS = "0020|0032", "0020|0037", "0028|0010", "0028|0011"
+
+@dataclass(frozen=True)
+class Series:
+    """A scan and the slices that it was read from, in the order of its native third axis."""
+
+    scan: Volume
+    slices: tuple[Slice, ...]
 
 
 def has_dicom(folder: Path) -> bool:
-    """Whether a file in the folder itself starts like a DICOM file (`DICM` at byte 128)."""
-    return any(_is_dicom(path) for path in sorted(Path(folder).iterdir()) if path.is_file())
+    """Whether a file in the folder itself is DICOM."""
+    return any(is_dicom(path) for path in sorted(Path(folder).iterdir()) if path.is_file())
+
+
+def stacks_below(folder: Path) -> list[Stack]:
+    """All stacks of a folder and its sub-folders, such as a patient's CD."""
+    files = (path for path in sorted(Path(folder).rglob("*")) if path.is_file())
+    return stacks_of(path for path in files if is_dicom(path))
 
 
 def read_series(folder: Path) -> Volume:
-    """The one series in `folder` as float32 in RAS+, its native grid remembered.
+    """The one scan in `folder` as float32 in RAS+, its native grid remembered.
 
-    :raises InputError: none or several series, a slice missing or twice, slices of different
-        shape or direction, colour or unreadable data.
+    Localisers and what is no MR image are passed over if there is one scan beside them.
+
+    :raises InputError: none or several scans (they are listed), a slice missing or twice, slices of
+        another shape, direction or spacing or beside the others, colour or unreadable data.
     """
-    files = _files_of_one_series(folder)
-    headers = [_header(path) for path in files]
-    _require_one_stack(folder, headers)
-    if len(files) < 2:
-        raise InputError(
-            folder,
-            expected="one file per slice",
-            found=f"{len(files)} file",
-            fix="Give the folder with all slices of the series.",
-        )
-    return to_ras(*_read(folder, files))
-
-
-def _files_of_one_series(folder: Path) -> list[str]:
-    import SimpleITK as sitk
-
-    series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
-    if not series:
+    folder = Path(folder)
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and is_dicom(path)]
+    stacks = stacks_of(files)
+    if not stacks:
         raise InputError(
             folder,
             expected="a DICOM series",
             found="no readable series",
             fix="Give the folder that holds the slices.",
         )
-    if len(series) > 1:
+    scans = [stack for stack in stacks if not stack.left_out]
+    if not scans and len(stacks) == 1:
+        scans = stacks
+    if len(scans) != 1:
+        listed = "; ".join(stack.words for stack in stacks)
         raise InputError(
             folder,
             expected="one DICOM series in a folder",
-            found=f"{len(series)} mixed series",
-            fix="Put each series into a sub-folder of its own, and leave out localisers.",
+            found=f"{len(stacks)} mixed series: {listed}",
+            fix="Put each series, or each echo, into a sub-folder of its own, and leave out "
+            "localisers.",
         )
-    return list(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0]))
+    return read_stack(scans[0], folder).scan
 
 
-def _header(path: str) -> dict[str, str]:
-    import SimpleITK as sitk
+def read_stack(stack: Stack, where: Path | None = None) -> Series:
+    """The scan of a stack.
 
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(path)
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise _unreadable(path) from error
-    wanted = (_POSITION, _ORIENTATION, _ROWS, _COLUMNS)
-    return {key: reader.GetMetaData(key) for key in wanted if reader.HasMetaDataKey(key)}
-
-
-def _require_one_stack(folder: Path, headers: list[dict[str, str]]) -> None:
-    """All slices parallel, of one shape and evenly spaced."""
-    if any(_POSITION not in header or _ORIENTATION not in header for header in headers):
+    :param where: what an error calls it.
+    :raises InputError: as :func:`read_series`.
+    """
+    where = where or stack.files[0].parent
+    slices = _in_order(where, stack.slices)
+    if len(slices) < 2:
         raise InputError(
-            folder,
-            expected="slices with a position and an orientation",
-            found="slices without",
-            fix="Export the series again from the scanner or the archive.",
+            where,
+            expected="all slices of a scan, a file each or enhanced",
+            found=f"{len(slices)} slice",
+            fix="Give the folder with all slices of the series.",
         )
-    directions = np.array([_numbers(header[_ORIENTATION]) for header in headers])
-    shapes = {(header.get(_ROWS), header.get(_COLUMNS)) for header in headers}
-    if np.abs(directions - directions[0]).max() > 1e-3 or len(shapes) > 1:
-        raise InputError(
-            folder,
-            expected="parallel slices of one shape",
-            found="mixed series: slices of different direction or shape",
-            fix="Put each series into a sub-folder of its own, and leave out localisers.",
-        )
-    normal = np.cross(directions[0, :3], directions[0, 3:])
-    heights = np.sort([_numbers(header[_POSITION]) @ normal for header in headers])
+    first, step = slices[0], (slices[-1].position - slices[0].position) / (len(slices) - 1)
+    affine = np.eye(4)
+    affine[:3, 0] = first.directions[:3] * first.spacing[1]
+    affine[:3, 1] = first.directions[3:] * first.spacing[0]
+    affine[:3, 2] = step
+    affine[:3, 3] = first.position
+    data = _pixels(where, slices)
+    return Series(as_scan(where, data, Place(LPS_TO_RAS @ affine)), tuple(slices))
+
+
+def _in_order(where: Path, slices: Sequence[Slice]) -> list[Slice]:
+    """Slices from the first to the last along their normal: parallel, alike, evenly spaced."""
+    first = slices[0]
+    for one in slices:
+        turned = np.abs(one.directions - first.directions).max() > 1e-3
+        if turned or one.shape != first.shape:
+            raise InputError(
+                where,
+                expected="parallel slices of one shape",
+                found="mixed series: slices of different direction or shape, such as "
+                f"{first.name} and {one.name}",
+                fix="Put each series into a sub-folder of its own, and leave out localisers.",
+            )
+        if not np.allclose(one.spacing, first.spacing, rtol=SAME_SPACING):
+            raise _odd(
+                one,
+                f"pixels of {_millimetres(first.spacing)} as in {first.name}",
+                f"pixels of {_millimetres(one.spacing)}",
+            )
+    ordered = sorted(slices, key=lambda one: one.height)
+    heights = np.array([one.height for one in ordered])
     gaps = np.diff(heights)
-    if len(gaps) and np.abs(gaps - np.median(gaps)).max() > SLICE_GAP_TOLERANCE_MM:
+    if not len(gaps):
+        return ordered
+    usual = float(np.median(gaps))
+    if np.abs(gaps - usual).max() > min(2 * OFF_MM, 0.5 * usual):
         raise InputError(
-            folder,
-            expected=f"evenly spaced slices ({np.median(gaps):.3g} mm)",
+            where,
+            expected=f"evenly spaced slices ({usual:.3g} mm)",
             found=f"gaps from {gaps.min():.3g} to {gaps.max():.3g} mm: a slice is missing or twice",
             fix="Copy the whole series again.",
         )
+    places = np.array([one.position for one in ordered])
+    aside = places - places[0] - np.outer(heights - heights[0], first.normal)
+    off_mm = np.linalg.norm(aside, axis=1)
+    if off_mm.max() > OFF_MM:
+        index = int(np.argmax(off_mm > OFF_MM))
+        raise _odd(
+            ordered[index],
+            "slices straight above one another",
+            f"one {off_mm[index]:.3g} mm beside the first",
+        )
+    return ordered
 
 
-def _read(folder: Path, files: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Voxels (X, Y, Z) float32 and the affine to RAS+ mm."""
+def _odd(one: Slice, expected: str, found: str) -> InputError:
+    fix = "Resample the series to a straight stack first (dcm2niix does), and give the NIfTI file."
+    return InputError(one.name, expected=expected, found=found, fix=fix)
+
+
+def _millimetres(spacing: tuple[float, float]) -> str:
+    return " × ".join(f"{value:.4g}" for value in spacing) + " mm"
+
+
+def _pixels(where: Path, slices: Sequence[Slice]) -> np.ndarray:
+    """Grey values (columns, rows, slices) float32, scaled as the headers say."""
+    if any(one.frame is not None for one in slices):
+        frames = {path: _frames(path) for path in dict.fromkeys(one.path for one in slices)}
+        planes = [frames[one.path][one.frame or 0] for one in slices]
+        return np.stack(planes, axis=-1).swapaxes(0, 1).astype(np.float32)
     import SimpleITK as sitk
 
     reader = sitk.ImageSeriesReader()
-    reader.SetFileNames(files)
+    reader.GlobalWarningDisplayOff()
+    reader.SetFileNames([str(one.path) for one in slices])
     try:
         image = reader.Execute()
     except RuntimeError as error:
-        raise _unreadable(folder) from error
+        try:  # ITK insists on a preamble
+            planes = [_plane(one.path) for one in slices]
+            return np.stack(planes, axis=-1).swapaxes(0, 1).astype(np.float32)
+        except (AttributeError, RuntimeError, ValueError, NotImplementedError):
+            raise _unreadable(where) from error
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        raise InputError(
-            folder,
-            expected="one grey value per voxel",
-            found="colour or multi-frame data",
-            fix="Export the original series.",
-        )
-    data = sitk.GetArrayFromImage(image).transpose(2, 1, 0).astype(np.float32)
-    direction = np.reshape(image.GetDirection(), (3, 3))
-    return data, _LPS_TO_RAS @ from_matvec(direction * image.GetSpacing(), image.GetOrigin())
+        raise _colour(where)
+    return sitk.GetArrayFromImage(image).transpose(2, 1, 0).astype(np.float32)
 
 
-def _numbers(text: str) -> np.ndarray:
-    return np.array([float(part) for part in text.split("\\")])
+def _plane(path: Path) -> np.ndarray:
+    """Grey values (rows, columns) of a file of one slice, not compressed."""
+    import pydicom
+
+    dataset = pydicom.dcmread(path, force=True)
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+    if int(dataset.get("SamplesPerPixel", 1)) != 1:
+        raise _colour(path)
+    return dataset.pixel_array * float(dataset.get("RescaleSlope", 1)) + float(
+        dataset.get("RescaleIntercept", 0)
+    )
 
 
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
+def _frames(path: Path) -> np.ndarray:
+    """Frames (N, rows, columns) of an enhanced file, each with its own scale."""
+    import pydicom
+
+    dataset = pydicom.dcmread(path, force=True)
+    if int(dataset.get("SamplesPerPixel", 1)) != 1:
+        raise _colour(path)
+    scales = [_scale(dataset, frame) for frame in range(int(dataset.get("NumberOfFrames", 1)))]
+    try:
+        if dataset.file_meta.TransferSyntaxUID.is_compressed:
+            return _unpacked(path)
+        stored = dataset.pixel_array
+    except (AttributeError, RuntimeError, ValueError, NotImplementedError) as error:
+        raise _unreadable(path) from error
+    stored = stored.reshape(len(scales), *stored.shape[-2:])
+    return np.stack(
+        [frame * slope + start for frame, (slope, start) in zip(stored, scales, strict=True)]
+    )
+
+
+def _scale(dataset, frame: int) -> tuple[float, float]:
+    for groups in (
+        dataset.PerFrameFunctionalGroupsSequence[frame],
+        *(dataset.get("SharedFunctionalGroupsSequence") or []),
+    ):
+        for item in groups.get("PixelValueTransformationSequence") or []:
+            return float(item.RescaleSlope), float(item.RescaleIntercept)
+    return 1.0, 0.0
+
+
+def _unpacked(path: Path) -> np.ndarray:
+    """A compressed enhanced file through ITK, which scales all its frames alike."""
+    import SimpleITK as sitk
+
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+
+
+def _colour(where: Path) -> InputError:
+    return InputError(
+        where,
+        expected="one grey value per voxel",
+        found="colour data",
+        fix="Export the original series.",
+    )
 
 
 def _unreadable(where: Path | str) -> InputError:

@@ -86,7 +86,10 @@ def find(source: Path) -> list[Found]:
     """
     source = Path(source)
     if source.is_dir():
-        return bids.find_scans(source) if bids.is_bids(source) else lab.find_scans(source)
+        for root in (source, source / bids.RAW):
+            if root.is_dir() and bids.is_bids(root):
+                return bids.find_scans(root)
+        return lab.find_scans(source)
     known = "a NIfTI file, a lab folder, a BIDS data set or a DICOM folder"
     require_nifti(source, expected=known, fix="Check the path; of a DICOM series give the folder.")
     return [Found(source.name, source, subject=source.name)]

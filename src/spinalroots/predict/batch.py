@@ -1,0 +1,216 @@
+"""Many scans, one after the other or side by side: what fails is told, the others are done."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from spinalroots import __version__
+from spinalroots.compute.parallel import each
+from spinalroots.errors import InputError
+from spinalroots.files import files_together, read_json, sha256, write_json
+from spinalroots.predict import load, outputs, writing
+from spinalroots.predict.sources import Source
+from spinalroots.predict.writing import Draw, Wanted
+
+DONE, CURRENT, UNUSABLE, FAULT = "done", "up to date", "could not be used", "fault of the program"
+DESCRIPTION = "dataset_description.json"
+
+
+@dataclass
+class Outcome:
+    """What became of one scan.
+
+    `status`: one of the four above; `results`: where its results lie; `reason`: why it was not
+    done; `told`: what a person should hear at once; `warnings`: the messages of all.
+    """
+
+    scan: str
+    status: str
+    results: str
+    reason: str = ""
+    seconds: float = 0.0
+    told: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is the same for all scans: `model` is a folder, `device` auto, cpu or cuda."""
+
+    out: Path
+    model: Path
+    device: str
+    draw: Draw
+    wanted: Wanted
+    options: Mapping[str, Any]
+    model_sha256: str
+    force: bool = False
+
+
+def run(
+    sources: Sequence[Source],
+    out: Path,
+    model: Path,
+    draw: Draw,
+    wanted: Wanted,
+    *,
+    device: str = "auto",
+    jobs: int = 1,
+    force: bool = False,
+    quiet: bool = False,
+) -> list[Outcome]:
+    """Segment every scan whose results are missing or out of date; the model is loaded once.
+
+    Results are out of date when the scan, the model, the version of this program or what is asked
+    for has changed. A mask that a person corrected is left alone.
+
+    :param model: folder of the model.
+    :param jobs: scans side by side, each in a process of its own that loads the model once.
+    :param force: do all again.
+    :param quiet: no bar.
+    :raises InputError: the model, the discs or the device cannot be used.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(one for one in Path(model).rglob("*") if one.is_file()):
+        digest.update(f"{path.relative_to(model)} {sha256(path)}\n".encode())
+    task = Task(
+        Path(out), Path(model), device, draw, wanted, wanted.as_json(), digest.hexdigest(), force
+    )
+    if any(source.bids for source in sources):
+        _describe(Path(out))
+    return each(
+        one,
+        [(source, task) for source in sources],
+        jobs,
+        "predict",
+        "scan",
+        quiet=quiet or len(sources) < 2,
+    )
+
+
+def one(source: Source, task: Task) -> Outcome:
+    """One scan of a batch; only what makes every scan fail is raised.
+
+    :raises InputError: the model cannot be used.
+    """
+    outcome = Outcome(str(source.path), DONE, str(task.out / source.folder / source.stem))
+    began = time.perf_counter()
+    with _failing(outcome) as going_on:
+        digest = source.sha256() if all(path.is_file() for path in source.files) else ""
+        made_from = {
+            "scan_sha256": digest,
+            "model_sha256": task.model_sha256,
+            "spinalroots": __version__,
+            **task.options,
+        }
+        if digest and not task.force and _current(task.out / source.folder, source.stem, made_from):
+            outcome.status = CURRENT
+            return outcome
+        checked = writing.read(source, task.out, task.wanted, digest or None)
+    if going_on.stopped:
+        return outcome
+    model = loaded(task.model, task.device)
+    with _failing(outcome):
+        record = writing.write(checked, model, task.draw, task.wanted, made_from)
+        outcome.told = writing.told(record)
+        outcome.warnings = [warning["message"] for warning in record["warnings"]]
+    outcome.seconds = round(time.perf_counter() - began, 2)
+    return outcome
+
+
+@cache
+def loaded(folder: Path, device: str) -> load.Model:
+    """The model of this process."""
+    from spinalroots.compute.device import choose_device
+
+    return load.load(folder, choose_device(device, "--device"))
+
+
+class _failing:
+    """Turn what fails in the block into the outcome of its scan."""
+
+    def __init__(self, outcome: Outcome):
+        self.outcome, self.stopped = outcome, False
+
+    def __enter__(self) -> _failing:
+        return self
+
+    def __exit__(self, kind, error, trace) -> bool:
+        if isinstance(error, InputError):
+            self.outcome.status, self.outcome.reason = UNUSABLE, str(error)
+        elif isinstance(error, Exception):
+            self.outcome.status = FAULT
+            self.outcome.reason = "".join(traceback.format_exception(error)).rstrip()
+        self.stopped = error is not None
+        return isinstance(error, Exception)
+
+
+def _current(folder: Path, stem: str, made_from: Mapping[str, Any]) -> bool:
+    """Whether a record says that the results were made from the same, and all of them are there.
+
+    More than is asked for now, such as surfaces, is no reason to do it again.
+    """
+    try:
+        record = read_json(folder / f"{stem}_{outputs.RECORD}")
+        before = record["made_from"]
+        files = [entry["file"] for entry in record["outputs"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    extra = {name for name in ("surfaces", "dicom_seg") if before.get(name) and not made_from[name]}
+    same = {name: value for name, value in made_from.items() if name not in extra}
+    return all(before.get(name, "") == value for name, value in same.items()) and all(
+        (folder / name).is_file() for name in files
+    )
+
+
+def _describe(out: Path) -> None:
+    """dataset_description.json of a BIDS derivative, once."""
+    if (out / DESCRIPTION).is_file():
+        return
+    record = {
+        "Name": "Spinal nerve roots found by spinalroots",
+        "BIDSVersion": "1.10.0",
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "spinalroots", "Version": __version__}],
+    }
+    with files_together(out, of="predict data set") as folder:
+        write_json(folder / DESCRIPTION, record)
+
+
+def summary(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """How many scans ended in each way, those that occur."""
+    counts = dict.fromkeys((DONE, CURRENT, UNUSABLE, FAULT), 0)
+    for outcome in outcomes:
+        counts[outcome.status] += 1
+    return {status: count for status, count in counts.items() if count}
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> int:
+    """0 all done, 1 a fault of the program, 2 a scan that could not be used."""
+    found = summary(outcomes)
+    return 1 if FAULT in found else 2 if UNUSABLE in found else 0
+
+
+def report(
+    path: Path, outcomes: Sequence[Outcome], left: Mapping[str, str], model: Path, seconds: float
+) -> None:
+    """Write the run as JSON: every scan with its end, what was left out and why."""
+    write_json(
+        path,
+        {
+            "spinalroots": __version__,
+            "model": str(model),
+            "seconds": round(seconds, 2),
+            "exit_code": exit_code(outcomes),
+            "counts": summary(outcomes),
+            "scans": [asdict(outcome) for outcome in outcomes],
+            "left_out": dict(left),
+        },
+    )
