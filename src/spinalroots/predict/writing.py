@@ -174,7 +174,8 @@ def write_result(
     if surfaces and individuals.data.any():
         from spinalroots import reconstruct
 
-        reconstruct.case(individuals, folder / f"{stem}_{outputs.SURFACES}")
+        place, tissues = folder / f"{stem}_{outputs.SURFACES}", found.maps.get(Scheme.TISSUES)
+        reconstruct.case(individuals, place, tissues, subject=stem)
     _write_record(folder, stem, record)
 
 
