@@ -10,6 +10,7 @@ import gzip
 import io
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
@@ -17,6 +18,9 @@ from nibabel.affines import from_matvec
 from nibabel.fileholders import FileHolder
 
 from spinalroots.errors import InputError, require_file
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 MAX_VOXELS = 2**28
 """Most voxels of a file, a whole spine at 0.4 mm: a header that claims more is damaged or hostile,
@@ -156,7 +160,7 @@ def _itk(path: Path) -> nib.Nifti1Image:
     return of_itk(image)
 
 
-def of_itk(image) -> nib.Nifti1Image:
+def of_itk(image: sitk.Image) -> nib.Nifti1Image:
     """A SimpleITK image (LPS) as one of nibabel (RAS), voxel for voxel."""
     data = _array(image)
     direction = np.reshape(image.GetDirection(), (image.GetDimension(),) * 2)[:3, :3]
@@ -167,7 +171,7 @@ def of_itk(image) -> nib.Nifti1Image:
     return found
 
 
-def _array(image) -> np.ndarray:
+def _array(image: sitk.Image) -> np.ndarray:
     import SimpleITK as sitk
 
     data = sitk.GetArrayFromImage(image).T
