@@ -129,6 +129,12 @@ def _truth(case: Case) -> dict:
                     "diameter_mm": 2 * float(course.radius_mm[0]),
                     "intradural_length_mm": course.intradural_length_mm,
                     "exit_ras_mm": case.curve.to_world(course.trunk[course.inside - 1]).tolist(),
+                    "trunk_ras_mm": case.curve.to_world(course.trunk).tolist(),
+                    "trunk_points_in_sac": course.inside,
+                    "rootlets_ras_mm": [
+                        case.curve.to_world(rootlet).tolist() for rootlet in course.rootlets
+                    ],
+                    "rootlet_diameter_mm": 2 * float(course.rootlet_radius_mm),
                 }
                 for course in case.courses
             },

@@ -8,6 +8,7 @@ PHANTOM, INGESTED = RAW / "phantom", RAW / "ingested"
 TRUTH = Path("data/truth")
 """What only a phantom has; for measuring, never for training."""
 TRUTH_CENTRELINES = TRUTH / "centreline"
+TRUTH_SUBJECTS = TRUTH / "subjects"
 REFINED, AUGMENTED = Path("data/refined"), Path("data/augmented")
 SPLIT = Path("data/split.json")
 ANATOMY, ANATOMY_SLICES = Path("data/anatomy"), "slices.npz"
@@ -39,6 +40,7 @@ REPORTS = Path("reports")
 FIGURES = REPORTS / "figures"
 TUNING = REPORTS / "tuning"
 RECONSTRUCTION = REPORTS / "reconstruction"
+TABLE_RECONSTRUCTION = REPORTS / "reconstruction.csv"
 REAL = REPORTS / "real"
 """Table and pictures of models on real scans."""
 CORRECTIONS = REPORTS / "corrections"

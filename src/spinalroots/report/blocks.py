@@ -120,6 +120,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}f}"
 
 
+def percent(share: float, digits: int = 1) -> str:
+    """A share as it is shown, in per cent."""
+    return "–" if share is None or math.isnan(share) else f"{100 * share:.{digits}f} %"
+
+
 def signed(value: float, digits: int = 3) -> str:
     """A difference as it is shown, with its sign."""
     return f"{value:+.{digits}f}".replace("-", "−")

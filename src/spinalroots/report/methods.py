@@ -7,9 +7,21 @@ import pandas as pd
 import yaml
 
 from spinalroots.pictures import data_uri
+from spinalroots.reconstruct.accuracy import summary as reconstruction_accuracy
 from spinalroots.registry import paths
 from spinalroots.report import paper
-from spinalroots.report.blocks import Folded, Picture, Table, Text, cell, missing, needed, section
+from spinalroots.report.blocks import (
+    Folded,
+    Picture,
+    Table,
+    Text,
+    cell,
+    missing,
+    needed,
+    number,
+    percent,
+    section,
+)
 from spinalroots.report.inputs import Inputs
 
 _CAPTIONS = {
@@ -87,13 +99,42 @@ def quantization(inputs: Inputs) -> Iterator:
 
 @section("reconstruction", "In three dimensions")
 def reconstruction(inputs: Inputs) -> Iterator:
-    """Pictures of the surfaces."""
+    """What was measured on the roots against the truth, and pictures of the surfaces."""
+    table = inputs.table(paths.TABLE_RECONSTRUCTION)
+    if table is not None:
+        yield _against_truth(table)
     first, *others = pictures(
         inputs, "reconstruct", "reconstruction", paths.RECONSTRUCTION, "**/*.png"
     )
     yield first
     if others:
         yield Folded("More test cases", others)
+
+
+def _against_truth(table: pd.DataFrame) -> Table:
+    rows = [
+        (
+            row["masks"],
+            f"{row['found']} of {row['roots']}",
+            percent(row["length_error"]),
+            f"{number(row['diameter_error_mm'], 2)} mm, {percent(row['diameter_error'])}",
+            percent(row["surface_to_mask"]),
+            percent(row["mask_to_truth"]),
+            percent(row["entry_level_right"]),
+            f"{number(row['aside_median_mm'], 2)} mm",
+        )
+        for row in reconstruction_accuracy(table).to_dict("records")
+    ]
+    headers = (
+        *("Masks", "Roots found", "Length off", "Diameter off", "Surface to mask"),
+        *("Mask to true volume", "Entry level right", "Off the true course"),
+    )
+    caption = (
+        "Medians over the dorsal roots T10 to S3 of the synthetic test cases, against their true "
+        "courses. From true masks: the error of the reconstruction, and of masks made of voxels; "
+        f"from predicted ones that of the model too. Root by root: `{paths.TABLE_RECONSTRUCTION}`."
+    )
+    return Table(headers, rows, caption)
 
 
 @section("parameters", "Parameters")
