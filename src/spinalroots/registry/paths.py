@@ -54,3 +54,5 @@ COMPARISONS, CALIBRATION = REPORTS / "comparisons.csv", REPORTS / "calibration.c
 TABLE_QUANTIZATION = REPORTS / "table_quantization.csv"
 TABLE_REFINEMENT, TABLE_CENTRELINE = REPORTS / "refinement.csv", REPORTS / "centreline.csv"
 PAGE = REPORTS / "index.html"
+CASE_PAGES = REPORTS / "cases"
+"""A page a test case, beside the index."""

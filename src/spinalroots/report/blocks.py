@@ -55,6 +55,24 @@ class Drawing:
 
 
 @dataclass(frozen=True)
+class Card:
+    """A link to a page beside this one, with what to know before opening it."""
+
+    link: str
+    title: str
+    facts: Sequence[tuple[str, str]]
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Links side by side."""
+
+    cards: Sequence[Card]
+    block: str = "cards"
+
+
+@dataclass(frozen=True)
 class Folded:
     """Blocks behind a heading that a reader opens."""
 

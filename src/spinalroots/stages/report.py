@@ -1,20 +1,31 @@
-"""Stage `report`: one page for people, everything inside it."""
+"""Stage `report`: one page for people, and one with a viewer for every test case."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
+from spinalroots.compute.parallel import each
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import SelectedCase, selected_cases
-from spinalroots.files import write_text
+from spinalroots.files import folder_in_one_piece, write_text
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image
-from spinalroots.metrics.root_maps import read_maps, read_reference
 from spinalroots.pictures import data_uri
 from spinalroots.pipeline.params import Params
 from spinalroots.registry import paths
+from spinalroots.registry.anatomy import Scheme
 from spinalroots.registry.models import MODELS, Model
-from spinalroots.report import controls, figures, methods, page, paper, results, training
-from spinalroots.report.blocks import Folded, Picture, Text, needed, section
+from spinalroots.report import (
+    case_files,
+    controls,
+    figures,
+    methods,
+    page,
+    paper,
+    results,
+    training,
+)
+from spinalroots.report import cases as pages
+from spinalroots.report.blocks import Cards, Folded, Picture, Text, needed, section
 from spinalroots.report.inputs import Inputs
 
 LEAD = (
@@ -24,16 +35,18 @@ LEAD = (
 
 
 def main(params: Params) -> None:
-    """Gather what the other stages wrote and write reports/index.html."""
+    """Gather what the other stages wrote and write reports/index.html and reports/cases."""
     inputs = Inputs(Path("."))
     cases = {case.name: case for case in selected_cases(params.data, paths.RAW)}
     sources = {name: case.source for name, case in cases.items()}
     test = (inputs.json(paths.SPLIT) or {}).get("test", [])
     synthetic = any(sources.get(name) == paths.PHANTOM.name for name in test)
+    shown = _case_model(params, inputs, [cases[name] for name in test])
     sections = [
         results.table_one(inputs, synthetic),
         controls.section(inputs),
         results.levels(inputs),
+        _cases(inputs, [cases[name] for name in test], shown),
         _pictures(inputs, [cases[name] for name in test[: params.report.overlay_cases]]),
         results.expert(inputs),
         results.warnings(inputs),
@@ -46,7 +59,52 @@ def main(params: Params) -> None:
     ]
     facts = _facts(params, sources, test)
     caution = Text("Pre-annotations for research. Not a medical device.", "caution")
+    with folder_in_one_piece(paths.CASE_PAGES) as staging:
+        names = test if shown else []
+        jobs = [
+            (inputs, cases[name], shown, params.reconstruct.smoothing_mm, names, staging)
+            for name in names
+        ]
+        each(_write_case, jobs, params.workers, "report")
     write_text(paths.PAGE, page.render("Spinal nerve roots", LEAD, facts, [caution], sections))
+
+
+def _case_model(params: Params, inputs: Inputs, test: list[SelectedCase]) -> Model | None:
+    """The model of the case pages: the one that is reconstructed, or else the best there is."""
+    for model in (MODELS[params.reconstruct.model], *_best_models(inputs)):
+        found = Dataset(paths.POSTPROCESSED / model.name)
+        schemes = (Scheme.INDIVIDUALS, Scheme.LEVELS)
+        if test and all(any(found.has(case.name, one) for one in schemes) for case in test):
+            return model
+    return None
+
+
+def _write_case(
+    inputs: Inputs,
+    case: SelectedCase,
+    model: Model,
+    smoothing_mm: float,
+    names: list[str],
+    folder: Path,
+) -> None:
+    """Write a case's page, linked with those of its neighbours among `names`."""
+    place = names.index(case.name)
+    before = names[place - 1] if place else None
+    after = names[place + 1] if place + 1 < len(names) else None
+    view = case_files.read_view(inputs, case, model)
+    write_text(folder / f"{case.name}.html", pages.render(view, smoothing_mm, before, after))
+
+
+@section("cases", "Case by case")
+def _cases(inputs: Inputs, test: list[SelectedCase], model: Model | None) -> Iterator:
+    """Links to the cases' own pages."""
+    chosen = needed(model, "prediction of a test case", "postprocess")
+    yield Text(
+        f"A page for every test case: slices in three planes and 3D, truth against what "
+        f"{paper.title(chosen)} found, every root on or off, and warnings that go to their place. "
+        "The pages work without a network, as this one does."
+    )
+    yield Cards([case_files.card(inputs, case, chosen) for case in test])
 
 
 def _facts(params: Params, sources: dict[str, str], test: list[str]) -> list[tuple[str, str]]:
@@ -80,12 +138,8 @@ def _pictures(inputs: Inputs, cases: list[SelectedCase]) -> Iterator:
 
 
 def _comparison(case: SelectedCase, model: Model) -> Picture:
-    target = model.target()
     scan = read_image(case.dataset.image(case.name))
-    predicted = read_maps(Dataset(paths.POSTPROCESSED / model.name), case.name).restricted(target)
-    truth = read_reference(
-        case, target, scan.grid, truth=Dataset(paths.TRUTH), refined=Dataset(paths.REFINED)
-    )
+    truth, predicted = case_files.read_pair(case, model, scan)
     centreline = Centreline.read(paths.SCAN_CENTRELINES / f"{case.name}.json")
     kind = "synthetic" if case.synthetic else "real; the truth is its refined annotation"
     drawn = figures.comparison(scan, truth.levels, predicted.levels, centreline)

@@ -3,13 +3,14 @@
 
    const viewer = await spinalViewer.open(element, {
      scan: {base64 | url},                        // .nii.gz
-     maps: [{key, title, base64 | url}],          // uint8 .nii.gz, all on the scan's grid
+     maps: [{key, title, base64 | url}],          // uint8 .nii.gz, all on the scan's grid; the last is shown
      labels: [{value, name, colour: [r, g, b]}],  // 0..255
      surfaces: [{map, value, name, colour, opacity, base64}],  // MZ3 in RAS mm; map and value may be null
-     remarks: [{text, map, values, place}],       // place: RAS mm
+     remarks: [{text, map, place}],               // warnings; place: RAS mm, or null
+     start: [x, y, z],                            // RAS mm; the middle of the last map by default
    });
    viewer.show(key); viewer.toggle(value, on); viewer.only(values); viewer.goTo([x, y, z]);
-   viewer.opacity(0.6); viewer.outline(1.5);      // pixels of the screen
+   viewer.opacity(0.6); viewer.zoom(2); viewer.outline(1.5);      // pixels of the screen
    viewer.values(key)     // the map's voxels (Uint8Array, first axis fastest); after a change: refresh()
    viewer.onPlace(f)      // f({mm, voxel, value}) whenever the crosshair moves
    viewer.slices, viewer.solid                    // NiiVue's own objects
@@ -160,7 +161,8 @@ const spinalViewer = (() => {
       solid.addVolume(solidOverlay);
     }
     solid.setSliceType(solid.sliceTypeRender);
-    solid.setRenderAzimuthElevation(160, 8);
+    solid.setRenderAzimuthElevation(335, 8); // from behind, a little from the right
+    solid.scene.volScaleMultiplier = 1.5;
     slices.broadcastTo([solid], { "2d": true, "3d": false });
 
     const currentVoxels = () =>
@@ -190,8 +192,10 @@ const spinalViewer = (() => {
           .filter(
             (one) =>
               (one.map == null || one.map === shown.map || shown.map === DIFFERENCE) &&
-              !(one.value != null && shown.hidden.has(one.value)),
+              !(one.value != null && shown.hidden.has(one.value)) &&
+              one.mesh.opacity > 0,
           )
+          .sort((one, other) => other.mesh.opacity - one.mesh.opacity)
           .map((one) => one.mesh);
         solid.drawScene();
       }
@@ -217,23 +221,31 @@ const spinalViewer = (() => {
     slices.onLocationChange = report;
 
     function goTo(mm) {
-      slices.scene.crosshairPos = slices.mm2frac(mm);
+      slices.scene.crosshairPos = slices.mm2frac(mm, 0, true);
       slices.createOnLocationChange();
-      slices.drawScene();
+      zoom(slices.scene.pan2Dxyzmm[3]);
       slices.sync();
     }
 
-    /* The middle voxel of a label, in RAS mm; null where the map in sight has none. */
-    function placeOf(value) {
+    /* Magnify the slices about the crosshair. */
+    function zoom(times) {
+      const [here, middle] = [slices.scene.crosshairPos, [0.5, 0.5, 0.5]].map((at) => slices.frac2mm(at));
+      slices.setPan2Dxyzmm([0, 1, 2].map((axis) => (times === 1 ? 0 : middle[axis] - times * here[axis])).concat(times));
+    }
+
+    /* The middle one of the voxels that are wanted, in RAS mm; null where the map in sight has none. */
+    function middleOf(wanted) {
       const voxels = masters.get(shown.map) ?? masters.get(second) ?? masters.get(first);
       const found = [];
-      voxels.forEach((one, index) => one === value && found.push(index));
+      voxels.forEach((value, index) => wanted(value) && found.push(index));
       if (!found.length) return null;
       const index = found[found.length >> 1];
-      const dims = slices.volumes[0].hdr.dims;
-      const voxel = [index % dims[1], Math.floor(index / dims[1]) % dims[2], Math.floor(index / (dims[1] * dims[2]))];
-      return slices.volumes[0].vox2mm(voxel, slices.volumes[0].matRAS);
+      const image = slices.volumes[0];
+      const [, width, height] = image.hdr.dims;
+      const voxel = [index % width, Math.floor(index / width) % height, Math.floor(index / (width * height))];
+      return Array.from(image.vox2mm(voxel, image.matRAS)).slice(0, 3);
     }
+    const placeOf = (value) => middleOf((one) => one === value);
 
     // The panel
     const rows = new Map();
@@ -281,6 +293,7 @@ const spinalViewer = (() => {
         slices.overlayOutlineWidth = pixels;
         slices.drawScene();
       },
+      zoom,
       values: (key) => masters.get(key),
       refresh: redraw,
       onPlace: (listener) => listeners.push(listener),
@@ -311,15 +324,17 @@ const spinalViewer = (() => {
           {},
           slider("Opacity", 0, 1, 0.05, 0.45, viewer.opacity),
           slider("Outline", 0, 4, 0.5, 1.5, viewer.outline),
+          slider("Zoom", 1, 6, 0.25, 1, viewer.zoom),
         ),
       );
     }
-    for (const one of meshes.filter(({ value }) => value == null)) {
-      const start = one.opacity ?? 1;
+    const around = meshes.filter(({ value }) => value == null);
+    for (const name of new Set(around.map((one) => one.name))) {
+      const alike = around.filter((one) => one.name === name);
       panel.append(
-        slider(one.name, 0, 1, 0.05, start, (share) => {
-          one.mesh.opacity = share;
-          solid.drawScene();
+        slider(name, 0, 1, 0.02, alike[0].opacity ?? 1, (share) => {
+          for (const one of alike) one.mesh.opacity = share;
+          redraw();
         }),
       );
     }
@@ -342,7 +357,7 @@ const spinalViewer = (() => {
         box.addEventListener("change", () => viewer.toggle(value, box.checked));
         const jump = button(name, () => {
           const middle = placeOf(value);
-          if (middle) goTo(Array.from(middle).slice(0, 3));
+          if (middle) goTo(middle);
         });
         jump.title = "Go there";
         const swatch = element("span", { className: "viewer-swatch", style: `background: rgb(${colour})` });
@@ -361,6 +376,8 @@ const spinalViewer = (() => {
       );
     }
     redraw();
+    const start = content.start ?? (shown.map && middleOf((value) => value > 0));
+    if (start) goTo(start);
     return viewer;
   }
 
