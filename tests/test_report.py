@@ -115,10 +115,13 @@ def html(evaluated):
     return (evaluated / "reports/index.html").read_text(encoding="utf-8")
 
 
-def test_the_page_loads_nothing_from_anywhere(html):
+def test_the_page_loads_nothing_from_anywhere(html, evaluated):
     outline = read(html)
+    pages = [link for link in outline.links if link.startswith("cases/")]
+    assert pages == [f"cases/{case}.html" for case in CASES]
+    assert all((evaluated / "reports" / link).is_file() for link in pages)
     for link in outline.links:
-        assert link.startswith(("data:image/", "#")), link
+        assert link.startswith(("data:image/", "#", "cases/")), link
     assert "<script" not in html
     assert "@import" not in html
     assert not re.search(r"url\((?!['\"]?data:)", html)

@@ -5,6 +5,7 @@ from spinalroots.dataset.selection import SelectedCase
 from spinalroots.imaging.volume import Volume, read_image, read_labels
 from spinalroots.metrics.root_maps import RootMaps, read_maps, read_reference
 from spinalroots.metrics.tables import values_of
+from spinalroots.pictures import data_uri
 from spinalroots.registry import paths
 from spinalroots.registry.anatomy import Scheme, Target
 from spinalroots.registry.models import Model
@@ -41,6 +42,7 @@ def read_view(inputs: Inputs, case: SelectedCase, model: Model) -> CaseView:
         tissues=read_tissues(case, model),
         warnings=warnings_of(inputs, case.name, model),
         facts=_facts(inputs, case, model),
+        picture=_picture(inputs, case.name),
     )
 
 
@@ -70,6 +72,11 @@ def warnings_of(inputs: Inputs, case: str, model: Model) -> list[dict]:
     """The plausibility warnings about a model's prediction of a case."""
     every = inputs.json(paths.PLAUSIBILITY) or []
     return [one for one in every if one["model"] == model.name and one["case"] == case]
+
+
+def _picture(inputs: Inputs, case: str) -> str:
+    found = inputs.files(paths.RECONSTRUCTION / case, "roots.png")
+    return data_uri(found[0].read_bytes()) if found else ""
 
 
 def card(inputs: Inputs, case: SelectedCase, model: Model) -> Card:

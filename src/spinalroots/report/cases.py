@@ -30,6 +30,7 @@ class CaseView:
 
     `maps`: label maps of a `scheme` by key (`truth`, `prediction`), `tissues`: tissue maps by the
     same keys, where there are any. `warnings`: records of :mod:`spinalroots.quality.plausibility`.
+    `picture`: data URI of a 3D picture to print.
     """
 
     name: str
@@ -41,6 +42,7 @@ class CaseView:
     tissues: dict[str, Volume] = field(default_factory=dict)
     warnings: Sequence[dict] = ()
     facts: Sequence[tuple[str, str]] = ()
+    picture: str = ""
 
 
 def render(view: CaseView, smoothing_mm: float, before: str | None, after: str | None) -> str:
@@ -76,7 +78,7 @@ def shown(view: CaseView, smoothing_mm: float) -> dict:
         "labels": content.labels(view.scheme, view.values),
         "surfaces": [
             *solids.of_roots(maps, view.scheme, smoothing_mm),
-            *solids.of_tissues(tissues),
+            *solids.of_tissues(tissues, smoothing_mm),
         ],
         "remarks": [_remark(warning, maps, view.scheme) for warning in view.warnings],
     }

@@ -26,9 +26,10 @@ from spinalroots.report.inputs import Inputs
 
 _CAPTIONS = {
     "refinement.png": "Cases with each root before and after refinement; Dice if truth is known.",
-    "class_distribution.png": "Voxels per root before and after pre-processing and augmentation.",
+    "class_distribution.png": "Figure 2. Voxels per root before and after pre-processing and "
+    "augmentation.",
     "augmentation_sheet.png": "Training cases (left), and what augmentation made of them.",
-    "slices.png": "Squares cut out around the centreline: what HarDNet sees.",
+    "slices.png": "Figure 3. Squares cut out around the centreline: what HarDNet sees.",
     "quantization.png": "Size, time and Dice of every export.",
 }
 
@@ -46,15 +47,24 @@ def data(inputs: Inputs, sources: dict[str, str]) -> Iterator:
     if refinement is not None:
         caption = "Dice against the truth, which only synthetic cases have; voxels of all cases."
         yield Folded("Refinement, root by root", [table_of(refinement, caption)])
-    augmentation = ("class_distribution*.png", "augmentation*.png")
     yield from pictures(
-        inputs, "augment", "picture of the augmentation", paths.FIGURES, *augmentation
+        inputs, "augment", "picture of the augmentation", paths.FIGURES, "augmentation*.png"
     )
-    yield from pictures(inputs, "centreline", "slices", paths.FIGURES, "slices*.png")
     lines = inputs.table(paths.TABLE_CENTRELINE)
     if lines is not None:
         caption = "How far the centreline found in the image alone is from the true one, in mm."
         yield Folded("Centreline, case by case", [table_of(lines, caption)])
+
+
+def class_distribution(inputs: Inputs) -> list:
+    """Figure 2."""
+    what = "picture of the class distribution"
+    return pictures(inputs, "augment", what, paths.FIGURES, "class_distribution*.png")
+
+
+def slices(inputs: Inputs) -> list:
+    """Figure 3."""
+    return pictures(inputs, "centreline", "slices", paths.FIGURES, "slices*.png")
 
 
 def _check(inputs: Inputs) -> Text:
@@ -99,16 +109,17 @@ def quantization(inputs: Inputs) -> Iterator:
 
 @section("reconstruction", "In three dimensions")
 def reconstruction(inputs: Inputs) -> Iterator:
-    """What was measured on the roots against the truth, and pictures of the surfaces."""
+    """What was measured on the roots against the truth, and the first picture of the surfaces;
+    every case's own page has its picture."""
     table = inputs.table(paths.TABLE_RECONSTRUCTION)
     if table is not None:
         yield _against_truth(table)
     first, *others = pictures(
-        inputs, "reconstruct", "reconstruction", paths.RECONSTRUCTION, "**/*.png"
+        inputs, "reconstruct", "reconstruction", paths.RECONSTRUCTION, "*/roots.png"
     )
     yield first
     if others:
-        yield Folded("More test cases", others)
+        yield Text(f"The pages of {len(others)} more test cases show theirs.")
 
 
 def _against_truth(table: pd.DataFrame) -> Table:

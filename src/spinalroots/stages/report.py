@@ -21,6 +21,7 @@ from spinalroots.report import (
     methods,
     page,
     paper,
+    paper_figures,
     results,
     training,
 )
@@ -47,7 +48,8 @@ def main(params: Params) -> None:
         controls.section(inputs),
         results.levels(inputs),
         _cases(inputs, [cases[name] for name in test], shown),
-        _pictures(inputs, [cases[name] for name in test[: params.report.overlay_cases]]),
+        _pictures(inputs, [cases[name] for name in test[: params.report.overlay_cases]], shown),
+        _paper_figures(inputs, [cases[name] for name in test], shown, params),
         results.expert(inputs),
         results.warnings(inputs),
         results.calibration(inputs),
@@ -121,8 +123,9 @@ def _facts(params: Params, sources: dict[str, str], test: list[str]) -> list[tup
 
 
 @section("pictures", "Truth and prediction")
-def _pictures(inputs: Inputs, cases: list[SelectedCase]) -> Iterator:
-    """Truth and prediction on the scan, for the best whole-spine model of each family."""
+def _pictures(inputs: Inputs, cases: list[SelectedCase], model: Model | None) -> Iterator:
+    """Truth and prediction on the scan: of one case the best whole-spine model of each family, of
+    others the `model` whose pages there are."""
     shown = needed(_best_models(inputs) or None, "prediction of a test case", "evaluate")
     first, *others = needed(cases or None, "prediction of a test case", "evaluate")
     yield Text(
@@ -131,10 +134,33 @@ def _pictures(inputs: Inputs, cases: list[SelectedCase]) -> Iterator:
         "the left."
     )
     yield from (_comparison(first, model) for model in shown)
-    if others:
-        yield Folded(
-            "More test cases", [_comparison(case, model) for case in others for model in shown]
-        )
+    if others and model:
+        yield Folded("More test cases", [_comparison(case, model) for case in others])
+
+
+@section("figures", "The paper's figures")
+def _paper_figures(
+    inputs: Inputs, test: list[SelectedCase], model: Model | None, params: Params
+) -> Iterator:
+    """Figures 1 to 4, 6 and 7 of the paper, from this run."""
+    chosen = needed(model, "prediction of a test case", "postprocess")
+    case = test[0]
+    scan = read_image(case.dataset.image(case.name))
+    truth, found = case_files.read_pair(case, chosen, scan)
+    line = Centreline.read(paths.SCAN_CENTRELINES / f"{case.name}.json")
+    of = f"{case.name}, {paper.title(chosen)}"
+    if truth.individuals is not None and truth.individuals.data.any():
+        drawn = paper_figures.one_slice(scan, truth.individuals, line)
+        yield Picture(data_uri(drawn), f"Figure 1. Dorsal roots of {case.name} in one axial slice.")
+    yield from methods.class_distribution(inputs)
+    yield from methods.slices(inputs)
+    drawn = paper_figures.truth_and_prediction(scan, truth.levels, found.levels, line)
+    yield Picture(data_uri(drawn), f"Figure 4. Roots as they are, and as found: {of}.")
+    if found.individuals is not None and found.individuals.data.any():
+        drawn = paper_figures.three_groupings(found.individuals, params.reconstruct.smoothing_mm)
+        yield Picture(data_uri(drawn), f"Figure 6. Dorsal roots in three dimensions: {of}.")
+    drawn = paper_figures.lengthwise(scan, found.levels, line)
+    yield Picture(data_uri(drawn), f"Figure 7. Roots seen through the whole canal: {of}.")
 
 
 def _comparison(case: SelectedCase, model: Model) -> Picture:
