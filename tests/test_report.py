@@ -78,7 +78,13 @@ def scan_of(labels):
 
 
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory, smoke_params):
+def one_process(smoke_params):
+    """Other processes keep their folder."""
+    return smoke_params.model_copy(update={"workers": 1})
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory, one_process):
     """A tree with two synthetic test cases, evaluated for one nnU-Net model and HarDNet."""
     root = tmp_path_factory.mktemp("tree")
     truth = roots_map()
@@ -104,9 +110,8 @@ def evaluated(tmp_path_factory, smoke_params):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setattr(evaluate, "_track", lambda *arguments: None)
-        one_process = smoke_params.model_copy(update={"workers": 1})  # others keep their folder
         evaluate.main(one_process)
-        report.main(smoke_params)
+        report.main(one_process)
     return root
 
 
@@ -167,7 +172,7 @@ def test_a_missing_file_is_a_line_that_names_its_stage(html):
         assert f"dvc repro {stage}" in text
 
 
-def test_a_file_that_is_there_is_shown(evaluated, smoke_params, monkeypatch):
+def test_a_file_that_is_there_is_shown(evaluated, one_process, monkeypatch):
     monkeypatch.chdir(evaluated)
     write_text(
         evaluated / "reports/table_quantization.csv",
@@ -184,14 +189,14 @@ def test_a_file_that_is_there_is_shown(evaluated, smoke_params, monkeypatch):
         },
     )
     before = (evaluated / "reports/index.html").read_bytes()
-    report.main(smoke_params)
+    report.main(one_process)
     html = (evaluated / "reports/index.html").read_text(encoding="utf-8")
     text = " ".join(read(html).text)
     assert "int8" in text
     assert "2.00" in text  # 0.002 kWh in Wh
     (evaluated / "reports/table_quantization.csv").unlink()
     (evaluated / "models/nnunet-all-levels/training.json").unlink()
-    report.main(smoke_params)
+    report.main(one_process)
     assert (evaluated / "reports/index.html").read_bytes() == before
 
 

@@ -25,7 +25,7 @@ def packed(volume: Volume) -> bytes:
     image = nib.Nifti1Image(np.asarray(shown), volume.affine)
     image.set_sform(volume.affine, code=1)
     image.header.set_xyzt_units("mm")
-    return gzip.compress(image.to_bytes(), compresslevel=9, mtime=0)
+    return gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)
 
 
 def grey(data: np.ndarray) -> np.ndarray:
@@ -53,7 +53,7 @@ def mz3(points_mm: np.ndarray, faces: np.ndarray) -> bytes:
     counts = np.array([len(faces), len(points_mm), 0], "<u4")
     head = np.array([_MZ3_MAGIC, _MZ3_FACES_AND_POINTS], "<u2").tobytes() + counts.tobytes()
     body = np.asarray(faces, "<u4").tobytes() + np.asarray(points_mm, "<f4").tobytes()
-    return gzip.compress(head + body, compresslevel=9, mtime=0)
+    return gzip.compress(head + body, compresslevel=6, mtime=0)
 
 
 def surface(
