@@ -9,6 +9,12 @@ const byId = (id) => document.getElementById(id);
 const [KEEP_AFTER_MS, CLOCK_EVERY_S] = [250, 15];
 const MARKS = { new: "○", begun: "◐", confirmed: "●" };
 const page = { reviewer: null, cases: [], detail: null, viewer: null, waiting: null, opening: 0 };
+/* For tests: once corrections are through, and the canvases show them. */
+page.settled = async () => {
+  await mending.queue;
+  for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
+};
+page.revision = () => mending.revision;
 window.review = page;
 
 const form = new Form(later);
