@@ -1,5 +1,6 @@
 """What there is to review, corrections, drafts, judgements: against naive loops and the files."""
 
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -8,14 +9,17 @@ import nibabel as nib
 import numpy as np
 import pytest
 import review_case as rc
+from lab_scans import write_dicom
 from processes import at_once, killed_after
 
 from spinalroots import cli
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
 from spinalroots.expert import score_file
+from spinalroots.files import files_together, write_json
 from spinalroots.imaging.volume import read_labels, write_volume
 from spinalroots.ingest import ingest, plan
+from spinalroots.predict import sources
 from spinalroots.registry.anatomy import LEVELS, Root, Scheme, individuals_to_levels
 from spinalroots.registry.models import DEFAULT_MODEL
 from spinalroots.review import cases, drafts, edits
@@ -77,7 +81,7 @@ def edit(desk: Desk, revision: int, reviewer: str = "AB", **change) -> dict:
 def test_a_patients_prediction_is_found_with_its_scan_and_warnings(tmp_path, patient):
     (case,) = patient.cases
     assert (case.name, case.stem, case.model) == ("sub-patient", "patient", DEFAULT_MODEL)
-    assert case.scan == tmp_path / "patient.nii.gz"
+    assert case.scan.path == tmp_path / "patient.nii.gz"
     assert not case.known
     assert case.scores == tmp_path / "out" / "expert_scores.csv"
     remarks = patient.case(0, "AB")["remarks"]
@@ -100,7 +104,23 @@ def test_a_scan_elsewhere_is_given_by_its_folder(tmp_path):
     with pytest.raises(InputError, match="--scans"):
         cases.find([tmp_path / "out"], tmp_path / "data")
     (found,) = cases.find([tmp_path / "out"], tmp_path / "data", [tmp_path / "far"])
-    assert found.scan == tmp_path / "far" / "patient.nii.gz"
+    assert found.scan.path == tmp_path / "far" / "patient.nii.gz"
+
+
+def test_a_prediction_of_a_dicom_series_finds_it_again(tmp_path):
+    volume = rc.scan()
+    series = write_dicom(tmp_path / "patient", volume)
+    (source,) = sources.find([series]).scans
+    with files_together(tmp_path / "out", of=f"predict {source.name} {source.sha256()}") as new:
+        rc.write_maps(new / source.stem, volume, rc.individuals())
+        write_json(new / f"{source.stem}_prediction.json", {"scan": source.name})
+    desk = Desk(cases.find([tmp_path / "out"], tmp_path / "data"), tmp_path / "data")
+    assert desk.cases[0].scan.path == series
+    shown = nib.Nifti1Image.from_bytes(gzip.decompress(desk.scan(0)))
+    assert shown.shape == rc.SHAPE
+    (series / "more.dcm").write_bytes((next(series.glob("*.dcm"))).read_bytes())
+    with pytest.raises(InputError):
+        cases.find([tmp_path / "out"], tmp_path / "data")
 
 
 def test_a_scan_on_another_grid_is_refused(tmp_path):

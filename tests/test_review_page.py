@@ -109,9 +109,9 @@ def test_a_score_is_entered_by_keyboard_alone(tmp_path, chromium):
         page.press("a", "Enter")
         page.tab.locator("nav button[data-state=confirmed]").nth(1).wait_for()
         assert page.complaints == []
-        assert {url.split("/")[2] for url in page.asked if not url.startswith(("data:", "blob:"))} == {
-            f"127.0.0.1:{served.port}"
-        }
+        assert {
+            url.split("/")[2] for url in page.asked if not url.startswith(("data:", "blob:"))
+        } == {f"127.0.0.1:{served.port}"}
         page.close()
     rows = table(tmp_path)
     assert [(row.case, row.region, row.score, row.verdict) for row in rows] == [
@@ -164,12 +164,14 @@ def test_what_is_painted_comes_back_voxel_for_voxel(tmp_path, chromium):
         page.tab.mouse.up()
         page.revision(1)
         seen = page.tab.evaluate(
-            "() => Array.from(window.review.viewer.values('map')).flatMap((v, i) => v ? [[i, v]] : [])"
+            "() => [...window.review.viewer.values('map')].flatMap((v, i) => (v ? [[i, v]] : []))"
         )
         page.press("Escape", "s")
         page.said("patient_corrected-AB")
         assert page.complaints == []
-        dims = page.tab.evaluate("() => window.review.viewer.slices.volumes[0].hdr.dims.slice(1, 4)")
+        dims = page.tab.evaluate(
+            "() => window.review.viewer.slices.volumes[0].hdr.dims.slice(1, 4)"
+        )
         page.close()
     folder = tmp_path / "out" / "patient_corrected-AB"
     after, before = rc.corrected_map(folder, "patient"), rc.individuals()
@@ -204,7 +206,10 @@ def test_erasing_renaming_and_shifting_are_undone_one_by_one(tmp_path, chromium)
         page.revision(1)
         page.press("s")
         page.said("corrected-AB")
-        after, old = rc.corrected_map(tmp_path / "out/patient_corrected-AB", "patient"), rc.individuals()
+        after, old = (
+            rc.corrected_map(tmp_path / "out/patient_corrected-AB", "patient"),
+            rc.individuals(),
+        )
         first = Root.parse("T10_D_L").value
         assert set(after[old == first]) == {Root.parse("S1_D_R").value}
         assert np.array_equal(after[old != first], old[old != first])
@@ -257,7 +262,7 @@ def test_another_page_cannot_reach_it_even_with_the_address(tmp_path, chromium):
         tab = context.new_page()
         tab.goto("data:text/html,<title>elsewhere</title>")
         told = tab.evaluate(
-            """url => fetch(url + "api/cases?reviewer=AB").then((r) => r.text(), () => "refused")""",
+            "url => fetch(url + 'api/cases?reviewer=AB').then((r) => r.text(), () => 'refused')",
             served.url,
         )
         assert told == "refused"

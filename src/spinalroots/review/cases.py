@@ -8,15 +8,17 @@ from pathlib import Path
 
 from spinalroots.dataset.layout import ALL_ROOTS, LABEL_SUFFIX, Dataset
 from spinalroots.errors import InputError
-from spinalroots.files import read_json, sha256
+from spinalroots.files import read_json
 from spinalroots.files.listing import listed
+from spinalroots.predict import sources
+from spinalroots.predict.outputs import RECORD
+from spinalroots.predict.sources import Source
 from spinalroots.registry import paths
 from spinalroots.registry.anatomy import Scheme
 from spinalroots.registry.models import DEFAULT_MODEL
 
 SCHEMES = (Scheme.INDIVIDUALS, Scheme.LEVELS)
 """Maps that can be reviewed; of several of one scan the first is."""
-RECORD = "_prediction.json"
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Case:
     `name`: as the table of scores calls it, `sub-…`; `stem`: what its files' names begin with.
     `mask`: the map that is judged and mended, of `scheme`. `beside`: the folder that corrected
     masks go into; `scores`: the table that judgements go into. `known`: whether the scan is a case
-    of the data, whose scores the pipeline takes.
+    of the data, whose scores the pipeline takes. `orientation`: of the scan's axes, if a person had
+    to say it.
     """
 
     name: str
@@ -34,10 +37,11 @@ class Case:
     model: str
     mask: Path
     scheme: Scheme
-    scan: Path
+    scan: Source
     beside: Path
     scores: Path
     known: bool
+    orientation: str | None = None
 
     @property
     def all_roots(self) -> Path:
@@ -47,21 +51,21 @@ class Case:
     @cached_property
     def warnings(self) -> list[dict]:
         """What `predict` found implausible: `kind`, `label` and `message` each."""
-        record = self.mask.with_name(f"{self.stem}{RECORD}")
+        record = self.mask.with_name(f"{self.stem}_{RECORD}")
         return read_json(record).get("warnings", []) if record.is_file() else []
 
 
-def find(sources: Sequence[Path], data: Path, scans: Sequence[Path] = ()) -> list[Case]:
-    """The cases in `sources`, in their order, each once.
+def find(given: Sequence[Path], data: Path, scans: Sequence[Path] = ()) -> list[Case]:
+    """The cases in `given`, in their order, each once.
 
-    :param sources: folders of `spinalroots predict`, data sets of predictions such as
+    :param given: folders of `spinalroots predict`, data sets of predictions such as
         data/postprocessed/MODEL or the folder of several of them, or maps in any of these.
     :param data: the project's data folder: scans in `raw`, scores, drafts, corrected masks.
     :param scans: scans, or folders of them, of predictions whose scan is nowhere near.
     :raises InputError: nothing to review in a source, or a scan that is not to be found.
     """
     found: dict[Path, Case] = {}
-    for source in map(Path, sources):
+    for source in map(Path, given):
         masks = _masks(source)
         if not masks:
             raise InputError(
@@ -89,16 +93,12 @@ def _masks(source: Path) -> list[Path]:
     """Maps to review, one a scan."""
     if source.is_file():
         return [source] if _scheme(source) else []
-    masks = []
-    for scheme in SCHEMES:
-        pattern = f"*_{LABEL_SUFFIX[scheme]}.nii.gz"
-        labels = f"derivatives/labels/sub-*/anat/{pattern}"
-        masks += [
-            path
-            for place in (pattern, labels, f"*/{labels}")
-            for path in source.glob(place)
-            if path.is_file()
-        ]
+    masks = [
+        path
+        for scheme in SCHEMES
+        for path in source.rglob(f"*_{LABEL_SUFFIX[scheme]}.nii.gz")
+        if path.is_file() and not any(part[0] == "." for part in path.relative_to(source).parts)
+    ]
     first: dict[tuple[Path, str], Path] = {}
     for path in masks:  # individuals come before levels
         first.setdefault((path.parent, _stem(path)), path)
@@ -122,17 +122,19 @@ def _case(mask: Path, data: Path, scans: Sequence[Path]) -> Case:
     if mask.parent.parts[-4:-2] == ("derivatives", "labels"):
         dataset = mask.parents[4]
         name = Dataset(raw).image(stem).name
-        scan = next(iter([*_named(scans, name), *raw.glob(f"*/{stem}/anat/{name}")]), None)
+        near = [Source(path, stem) for path in raw.glob(f"*/{stem}/anat/{name}")]
+        scan = next(iter([*near, *_given(scans, {stem, f"{stem}_T2w"})]), None)
         if scan is None:
             raise _no_scan(mask, f"{name} in {raw}, or where --scans says")
         model = dataset.resolve().name
         beside = corrected / model
         return Case(stem, stem, model, mask, scheme, scan, beside, scores, True)
-    record_path = mask.with_name(f"{stem}{RECORD}")
+    record_path = mask.with_name(f"{stem}_{RECORD}")
     record = read_json(record_path) if record_path.is_file() else {}
     scan = _scan_of(mask, stem, record, raw, scans)
     subject = stem.partition("_")[0]
-    known = scan.parent.parent.name == subject and raw.resolve() in scan.resolve().parents
+    parents = scan.path.resolve().parents
+    known = scan.path.parent.parent.name == subject and raw.resolve() in parents
     return Case(
         subject if known else f"sub-{re.sub('[^0-9A-Za-z]', '', stem)}",
         stem,
@@ -143,10 +145,11 @@ def _case(mask: Path, data: Path, scans: Sequence[Path]) -> Case:
         mask.parent,
         scores if known else mask.with_name(scores.name),
         known,
+        record.get("made_from", {}).get("orientation"),
     )
 
 
-def _scan_of(mask: Path, stem: str, record: dict, raw: Path, scans: Sequence[Path]) -> Path:
+def _scan_of(mask: Path, stem: str, record: dict, raw: Path, scans: Sequence[Path]) -> Source:
     """The scan that a prediction in a person's folder was made of.
 
     Where the folder's list tells the scan's SHA-256, another scan of that name is not taken.
@@ -158,17 +161,16 @@ def _scan_of(mask: Path, stem: str, record: dict, raw: Path, scans: Sequence[Pat
         for line in listed(mask.parent).get(mask.name, [])
         if (words := line.get("of", "").split()) and words[0] == "predict"
     }
-    same = (path for path in near if path.is_file() and (not digests or sha256(path) in digests))
-    scan = next(iter([*_named(scans, name), *same]), None)
-    if scan is None:
-        raise _no_scan(mask, f"{name} beside it, in {raw}, or where --scans says")
-    return scan
+    names = {stem, f"{stem}_T2w"}
+    for scan in (*_given(scans, names), *_given([one for one in near if one.exists()], names)):
+        if not digests or scan.sha256() in digests:
+            return scan
+    raise _no_scan(mask, f"{name} beside it, in {raw}, or where --scans says")
 
 
-def _named(scans: Sequence[Path], name: str) -> list[Path]:
-    """The scan of that name among --scans, or in a folder among them."""
-    places = [path / name if path.is_dir() else path for path in map(Path, scans)]
-    return [path for path in places if path.name == name and path.is_file()]
+def _given(places: Sequence[Path], stems: set[str]) -> list[Source]:
+    """The scans of these names among files, and in folders."""
+    return [one for one in sources.find(places).scans if one.stem in stems]
 
 
 def _no_scan(mask: Path, where: str) -> InputError:

@@ -10,7 +10,7 @@ import numpy as np
 
 from spinalroots.expert.predictions import version_of
 from spinalroots.imaging.boxes import bounding_box
-from spinalroots.imaging.volume import Box, Volume, read_image, read_labels, require_same_grid
+from spinalroots.imaging.volume import Box, Volume, read_labels, require_same_grid
 from spinalroots.registry.anatomy import label_names
 from spinalroots.review.cases import Case
 
@@ -85,8 +85,8 @@ class Shelf:
 
         :raises InputError: it cannot be read, or lies on another grid than the map.
         """
-        maps, scan = self.maps(case), read_image(case.scan)
-        require_same_grid(case.mask, maps.labels, case.scan, scan)
+        maps, (scan, _) = self.maps(case), case.scan.read(case.orientation)
+        require_same_grid(case.mask, maps.labels, case.scan.path, scan)
         return scan.crop(maps.box)
 
 
