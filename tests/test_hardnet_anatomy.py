@@ -287,6 +287,7 @@ SHORT = {
     "naming_batch": 2,
     "naming_size_vox": 40,
     "neighbours": 1,
+    "naming_neighbours": 1,
     "precision": "32",
 }
 

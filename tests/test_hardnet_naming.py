@@ -101,7 +101,7 @@ def test_coordinates_are_blurred_and_hidden_as_often_as_asked():
 
 
 def test_voxels_without_a_name_teach_nothing():
-    network = naming_network(settings(neighbours=1))
+    network = naming_network(settings(naming_neighbours=1))
     maps = torch.rand(2, 12, 16, 16, requires_grad=True)
     codes = torch.rand(2, positions.CODES)
     nothing = torch.full((2, 16, 16), NO_NAME, dtype=torch.uint8)
@@ -140,7 +140,7 @@ def test_a_thread_agrees_on_one_name():
     tissues = np.zeros((4, 16, 16, 40), np.float32)
     tissues[ROOT, 3, 3], tissues[ROOT, 8, 8] = 0.9, 0.9
     tissues[0] = 1 - tissues[ROOT]
-    network = naming_network(settings(neighbours=1)).eval()
+    network = naming_network(settings(naming_neighbours=1)).eval()
     coordinates = np.random.default_rng(0).normal(0, 50, (40, 3)).astype(np.float32)
     alone, agreed = (
         find_names(tissues, network, coordinates, neighbours=1, window=window).levels
@@ -202,7 +202,7 @@ def test_roots_of_another_network_are_named_and_kept(predictor, scan):
 def test_without_a_root_there_is_nothing_to_name():
     tissues = np.zeros((4, 16, 16, 5), np.float32)
     tissues[CSF] = 1
-    network = naming_network(settings(neighbours=1)).eval()
+    network = naming_network(settings(naming_neighbours=1)).eval()
     unknown = np.full((5, 3), np.nan, np.float32)
     names = find_names(tissues, network, unknown, neighbours=1, window=(0.5, 3.0))
     assert names.levels.shape == (BELOW + 1, 16, 16, 5)

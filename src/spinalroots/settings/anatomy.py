@@ -59,6 +59,7 @@ class Squares(Section):
     voxel_mm: Positive  # in plane, in training
     slice_mm: Positive
     neighbours: Whole  # slices on either side, their distances doubling
+    naming_neighbours: Whole  # the same of the network that names roots
 
 
 class Anatomy(Squares):

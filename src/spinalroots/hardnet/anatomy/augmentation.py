@@ -51,13 +51,13 @@ def naming_batch(
     root, cord = anatomy == ROOT_LABEL, anatomy == WHITE_MATTER_LABEL
     sac = cord | root | (anatomy == CSF_LABEL)
     root = root & ~draw_lost(limits, generator, individuals)
-    stacked = torch.cat([root, sac, cord], dim=1).float()
-    root, sac, cord = geometry.bent(stacked, where, voxel_mm).chunk(3, dim=1)
+    stacked = torch.cat([root.float(), 0.5 * (sac.float() + cord.float())], dim=1)
+    root, depth = geometry.bent(stacked, where, voxel_mm).chunk(2, dim=1)
     labels = geometry.bent_labels(anatomy[:, middle], where, voxel_mm)
     roots = geometry.nearest(individuals[:, middle], where, voxel_mm)
     known = draw_coordinates(limits, generator, samples.coordinates)
     return (
-        maps(draw_seen(limits, generator, root), sac, cord, planes(known)),
+        maps(draw_seen(limits, generator, root), depth, planes(known)),
         encoded(known),
         names_of(torch.where(labels == ROOT_LABEL, roots, 0), geometry.mirrored(where)),
     )

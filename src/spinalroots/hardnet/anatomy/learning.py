@@ -33,9 +33,11 @@ class Training:
         self.part, self.settings, self.device = part, settings, device
         if part == "tissues":
             self.steps, self.batch, self.limits = settings.steps, settings.batch, settings.limits
+            self.neighbours = settings.neighbours
             self.learning_rate = settings.learning_rate
         else:
             self.steps, self.batch = settings.naming_steps, settings.naming_batch
+            self.neighbours = settings.naming_neighbours
             self.limits, self.learning_rate = settings.naming_limits, settings.naming_learning_rate
         self.rows, self.generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
         network = tissue_network(settings) if part == "tissues" else naming_network(settings)
@@ -55,7 +57,7 @@ class Training:
         own = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * schedule(self.done / self.steps, own.warm_up)
-        rows = draw_rows(slices, self.batch, own.neighbours, self.limits.stretch_log, self.rows)
+        rows = draw_rows(slices, self.batch, self.neighbours, self.limits.stretch_log, self.rows)
         with torch.autocast(self.device, self.half, enabled=self.half is not None):
             loss = self._loss(take(slices, rows))
         self.optimizer.zero_grad()

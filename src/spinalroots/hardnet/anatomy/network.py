@@ -59,14 +59,17 @@ def tissue_network(squares: Squares) -> SegmentationHardnet:
 
 def naming_network(squares: Squares) -> NamingNetwork:
     """An untrained network from maps to names."""
-    channels = MAPS * (2 * squares.neighbours + 1) + PLANES
+    channels = MAPS * (2 * squares.naming_neighbours + 1) + PLANES
     config = NetworkConfig.of(squares.naming_preset, dim=2, channels=channels, classes=FEATURES)
     return NamingNetwork(config)
 
 
-def maps(
-    root: torch.Tensor, sac: torch.Tensor, cord: torch.Tensor, places: torch.Tensor
-) -> torch.Tensor:
-    """Input (B, C, S, S) of a naming network: chances (B, slices, S, S), planes (B, PLANES)."""
+def maps(root: torch.Tensor, depth: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Input (B, C, S, S) of a naming network.
+
+    :param root: (B, slices, S, S), chance of it.
+    :param depth: (B, slices, S, S): 0 outside the sac, ½ in it, 1 in the cord.
+    :param places: (B, PLANES), the same all over a sample.
+    """
     wide = places[:, :, None, None].expand(-1, -1, *root.shape[2:])
-    return torch.cat([root, 0.5 * (sac + cord), wide], dim=1)
+    return torch.cat([root, depth, wide], dim=1)

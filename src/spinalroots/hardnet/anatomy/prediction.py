@@ -114,8 +114,8 @@ def _maps(
     def taken(chances: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(chances[..., around].transpose(2, 3, 0, 1)))
 
-    sac = tissues[CSF:].sum(axis=0)
-    return maps(taken(root), taken(sac), taken(tissues[CORD]), places[rows])
+    depth = 0.5 * (tissues[CSF:].sum(axis=0) + tissues[CORD])
+    return maps(taken(root), taken(depth), places[rows])
 
 
 def _agreed(

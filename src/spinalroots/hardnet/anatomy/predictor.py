@@ -106,7 +106,7 @@ class AnatomyPredictor:
             tissues,
             self.whole.names,
             coordinates(found, tissues.shape[-1], slice_mm, places),
-            neighbours=self.squares.neighbours,
+            neighbours=self.squares.naming_neighbours,
             window=(window.across_mm / window.voxel_mm, window.along_mm / slice_mm),
         )
 
