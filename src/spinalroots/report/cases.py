@@ -115,7 +115,8 @@ def _masks(label: str, labels: np.ndarray, scheme: Scheme) -> list[np.ndarray]:
         return [*masks, labels > 0]
     levels = individuals_to_levels(labels) if scheme is Scheme.INDIVIDUALS else labels
     value = level_value(level)
-    return [*masks, levels == value, np.isin(levels, (value - 1, value + 1))]
+    beside = [one for one in (value - 1, value + 1) if one > 0]
+    return [*masks, levels == value, np.isin(levels, beside)]
 
 
 def _middle(mask: np.ndarray) -> np.ndarray:
