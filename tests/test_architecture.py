@@ -37,7 +37,7 @@ LAYERS = (
     ("expert", "report"),
     ("realscans", "review"),
     ("pipeline",),
-    ("console", "stages"),
+    ("api", "console", "stages"),
     ("storage",),
     ("cli", "__main__"),
 )

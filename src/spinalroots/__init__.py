@@ -4,8 +4,10 @@ Scans are patients, so nothing may call home: the telemetry of the libraries use
 switched off before any of them is imported. A value set by the user wins.
 """
 
+import importlib
 import os
 import sys
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -20,3 +22,12 @@ for _name, _value in {
 
 # OpenVINO and NNCF have no switch of their own: they report unless this package cannot be found.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+_API = ("load_model", "LoadedModel", "Result")
+
+
+def __getattr__(name: str) -> Any:
+    """The Python API, loaded when it is first asked for: `spinalroots --help` needs none of it."""
+    if name in _API:
+        return getattr(importlib.import_module("spinalroots.api"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -81,7 +81,7 @@ def open_image(path: Path) -> nib.spatialimages.SpatialImage:
             found=f"something else ({error})",
             fix="Convert the scan to NIfTI; of a DICOM series give the folder.",
         ) from error
-    _require_volume(path, shape)
+    require_volume(path, shape)
     return image
 
 
@@ -140,7 +140,7 @@ def _itk(path: Path) -> nib.Nifti1Image:
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
-        _require_volume(path, reader.GetSize())
+        require_volume(path, reader.GetSize())
         if reader.GetNumberOfComponents() != 1:
             raise InputError(
                 path,
@@ -178,7 +178,8 @@ def _array(image: sitk.Image) -> np.ndarray:
     return data.reshape(data.shape[:3])
 
 
-def _require_volume(path: Path, shape: tuple[int, ...]) -> None:
+def require_volume(path: Path, shape: tuple[int, ...]) -> None:
+    """:class:`InputError` unless `shape` is a volume's and not too large; last axes of 1 go."""
     if len(shape) < 3 or min(shape[:3]) < 2 or np.prod(shape[3:], dtype=float) != 1:
         raise InputError(
             path,

@@ -223,7 +223,7 @@ def write_volume(path: Path, volume: Volume, *, native: Grid | None = None) -> N
 
     :raises InputError: `native` is not a permutation or flip of the volume's grid.
     """
-    _write(path, _image(path, volume, native))
+    _write(path, as_image(volume, native, path))
 
 
 def write_probability(path: Path, volume: Volume, *, native: Grid | None = None) -> None:
@@ -232,7 +232,7 @@ def write_probability(path: Path, volume: Volume, *, native: Grid | None = None)
     :raises InputError: as :func:`write_volume`.
     """
     steps = np.round(np.clip(volume.data, 0, 1) * 255).astype(np.uint8)
-    image = _image(path, volume.with_data(steps), native)
+    image = as_image(volume.with_data(steps), native, path)
     image.header.set_slope_inter(1 / 255, 0)
     _write(path, image)
 
@@ -253,7 +253,14 @@ def rewrite_labels(source: Path, path: Path, table: np.ndarray) -> None:
     _write(path, renamed)
 
 
-def _image(path: Path, volume: Volume, native: Grid | None) -> nib.Nifti1Image:
+def as_image(
+    volume: Volume, native: Grid | None = None, path: Path | str = "volume"
+) -> nib.Nifti1Image:
+    """A RAS+ volume as an image of nibabel, on the grid `native` if given.
+
+    :param path: what an error calls it.
+    :raises InputError: as :func:`write_volume`.
+    """
     data, affine = volume.data, volume.affine
     if native is not None:
         data, affine = _to_native(path, volume, native), native.affine
@@ -291,7 +298,7 @@ def to_native(volume: Volume) -> np.ndarray:
     """The voxels of a RAS+ volume in the order of the file that it came from."""
     if volume.native is None:
         return volume.data
-    return _to_native(Path("volume"), volume, volume.native)
+    return _to_native("volume", volume, volume.native)
 
 
 def to_ras(data: np.ndarray, affine: np.ndarray) -> Volume:
@@ -314,7 +321,7 @@ def _turn(
     return turned, affine @ orientations.inv_ornt_aff(transform, data.shape)
 
 
-def _to_native(path: Path, volume: Volume, native: Grid) -> np.ndarray:
+def _to_native(path: Path | str, volume: Volume, native: Grid) -> np.ndarray:
     end = orientations.io_orientation(native.affine)
     data, affine = _turn(volume.data, volume.affine, _RAS, end)
     turned = Grid(tuple(data.shape), affine)

@@ -6,6 +6,7 @@ from pathlib import Path
 from spinalroots.errors import InputError
 from spinalroots.exports.description import read_description
 from spinalroots.exports.runtimes import load_runner
+from spinalroots.inference.layout import quickened
 from spinalroots.inference.predictor import Predictor, Runner
 from spinalroots.predict import archive, package, registered
 from spinalroots.predict.package import Settings
@@ -76,10 +77,12 @@ def load(folder: Path, device: str) -> Model:
     weights = trained.made_from[WEIGHTS]
     model = Model(predictor.name, predictor, described.settings, weights, scans)
     if device != "cpu" or described.export is None:
+        quickened(getattr(predictor, "whole", predictor.network))
         return model
     try:
         export = read_description(Path(folder) / package.EXPORT, trained.made_from)
         runner = load_runner(Path(folder) / package.EXPORT, export, predictor.network)
     except InputError as error:
+        quickened(getattr(predictor, "whole", predictor.network))
         return replace(model, refused=str(error))
     return replace(model, runner=runner, runs=export.variant.name)

@@ -1,5 +1,6 @@
 """One patient's scan as files: what `spinalroots predict` reads, and what it leaves in a folder."""
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def read(source: Source, out: Path, wanted: Wanted, digest: str | None = None) -
     folder = Path(out) / source.folder
     _require_writable(folder)
     scan, slices = source.read(wanted.orientation)
-    _require_extent(source.path, scan)
+    require_extent(source.path, scan)
     if wanted.dicom_seg and not slices:
         raise InputError(
             source.path,
@@ -266,7 +267,15 @@ def _require_writable(out: Path) -> None:
         )
 
 
-def _require_extent(path: Path, scan: Volume) -> None:
+def voxels_sha256(scan: Volume) -> str:
+    """SHA-256 of a scan's voxels and affine, for one that was given in memory."""
+    digest = hashlib.sha256(np.ascontiguousarray(scan.data).data)
+    digest.update(np.ascontiguousarray(scan.affine, dtype=float).data)
+    return digest.hexdigest()
+
+
+def require_extent(path: Path | str, scan: Volume) -> None:
+    """:class:`InputError` unless a scan is large enough to hold a canal, and has contrast."""
     extent = scan.spacing_mm * np.array(scan.data.shape)
     if extent.min() < SMALLEST_MM or float(scan.data.max()) <= float(scan.data.min()):
         raise InputError(
