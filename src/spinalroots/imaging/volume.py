@@ -267,7 +267,8 @@ def as_image(
     image = nib.Nifti1Image(np.asarray(data), affine)
     if native is not None and native.forms is not None:
         native.forms.put(image.header)
-        return image
+        # With the affine that nibabel reads in them, it leaves these words as they are.
+        return nib.Nifti1Image(image.dataobj, image.header.get_best_affine(), image.header)
     image.header.set_xyzt_units("mm")
     image.set_sform(affine, code=1)
     rotation = affine[:3, :3] / voxel_sizes(affine)

@@ -12,7 +12,7 @@ from spinalroots.inference.predictor import Prediction, TakesAnchors
 from spinalroots.postprocess.sides import root_maps
 from spinalroots.predict import naming
 from spinalroots.predict.load import Model
-from spinalroots.quality import appearance, plausibility
+from spinalroots.quality import appearance, plausibility, recognised
 from spinalroots.registry.anatomy import Scheme, voxels_by_name
 from spinalroots.registry.vertebrae import require_possible
 
@@ -52,6 +52,8 @@ def segment(scan: Volume, model: Model, anchors: Sequence[Anchor] = ()) -> Segme
         maps[Scheme.TISSUES] = prediction.tissues
     warnings = plausibility.warnings(maps[Scheme.INDIVIDUALS], centreline, prediction.foreground)
     looks = appearance.measure(scan, centreline)
+    native = None if scan.native is None else scan.native.orientation
+    warnings = [*recognised.warnings(prediction.tissues, looks, native), *warnings]
     compared = "not done: the model does not say what its training scans looked like"
     if model.training_scans is not None:
         compared = f"with the {len(model.training_scans)} training scans of the model"

@@ -193,10 +193,10 @@ def told(record: dict) -> list[str]:
     refused = record["export_not_used"]
     lines = [f"The network ran, and not its export: {refused}"] if refused else []
     lines += [f"{note[0].upper()}{note[1:]}." for note in record["reading"]]
-    return [*lines, *gravest(record["warnings"]), naming.told(record["naming"])]
+    return [*gravest(record["warnings"]), *lines, naming.told(record["naming"])]
 
 
-GRAVE = ("empty", "upside_down", "no_t2", "no_picture", "wrong_side", "missing_level")
+GRAVE = ("empty", "no_t2", "upside_down", "wrong_side", "missing_level")
 """Kinds of warnings that a person hears at once, the gravest first; `unlike_training` after them,
 the first few; the others stay in the JSON."""
 _SHOWN = 4
@@ -210,7 +210,8 @@ def gravest(warnings: Sequence[Mapping]) -> list[str]:
     shown = heard[:_SHOWN]
     lines = [f"WARNING: {one['message']}" for one in shown]
     if more := len(warnings) - len(shown):
-        lines.append(f"{more} more warning{'s' if more > 1 else ''} in the JSON.")
+        which = f"{more} more warning" if shown else f"{more} warning"
+        lines.append(f"{which}{'s' if more > 1 else ''} in the JSON.")
     return lines
 
 
