@@ -27,7 +27,7 @@ _API = ("load_model", "LoadedModel", "Result")
 
 
 def __getattr__(name: str) -> Any:
-    """The Python API, loaded when it is first asked for: `spinalroots --help` needs none of it."""
+    """The Python API, loaded when it is first asked for: neither --help nor a stage needs it."""
     if name in _API:
-        return getattr(importlib.import_module("spinalroots.api"), name)
+        return getattr(importlib.import_module(f"{__name__}.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
