@@ -72,7 +72,7 @@ def read_markups(path: Path) -> Curve:
     :raises InputError: not such a file, another kind or number of markups, a space that is not
         named, fewer than two points, places or radii that are no finite numbers.
     """
-    require_file(path)
+    require_file(path, expected="a 3D Slicer markups file", fix="Check the path.")
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
         markups = record["markups"]

@@ -22,6 +22,7 @@ class Found:
 
     `scan`: a NIfTI file, or the folder of one DICOM series; None if there are masks only.
     `origin`: how a person knows the scan, for messages only, never stored.
+    `curves`: roots that are kept as 3D Slicer's curves.
     `subject`: what tells that two scans are of one person, for the split; never stored either.
     """
 
@@ -30,6 +31,7 @@ class Found:
     masks: tuple[MaskFile, ...] = ()
     subject: str = ""
     notes: tuple[str, ...] = ()
+    curves: tuple[MaskFile, ...] = ()
 
     def require_scan(self) -> Path:
         """The scan, or the error that there is none."""

@@ -4,6 +4,7 @@
     patient-7/L3_D_L.nii.gz         one root        patient-7/roots.nii.gz   all roots
     patient-7/L3.nii.gz             one level       patient-7/CSF.nii.gz     a tissue: WM, CSF, fat
     patient-7/rater-B/L3_D_L.nii.gz another person's masks
+    patient-7/p7_nerveroots_L3_D_L.mrk.json   a root as 3D Slicer's curve
 
 Masks may lie in sub-folders of any name; a sub-folder named `rater-B` says who drew them.
 """
@@ -18,6 +19,7 @@ from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
 from spinalroots.files import files_together
 from spinalroots.imaging.volume import read_image, write_volume
+from spinalroots.ingest.curves import curve_meaning, is_curve
 from spinalroots.ingest.dicom import has_dicom
 from spinalroots.ingest.found import Found, MaskFile, visible
 from spinalroots.ingest.names import (
@@ -78,7 +80,11 @@ def read_folder(folder: Path) -> Found:
             notes.append(f"{path.name} is not used")
         else:
             raise unknown_name(path)
-    return Found(folder.name, scan, tuple(masks), folder.name, tuple(notes))
+    curves = tuple(
+        MaskFile(path, curve_meaning(path, _rater_of_folder(path.parent.relative_to(folder))))
+        for path in _curve_files(folder)
+    )
+    return Found(folder.name, scan, tuple(masks), folder.name, tuple(notes), curves)
 
 
 def _is_scan_folder(folder: Path) -> bool:
@@ -146,6 +152,15 @@ def _nifti_files(folder: Path) -> list[Path]:
     files = [path for path in entries if path.is_file() and (is_nifti(path) or segment_names(path))]
     for subfolder in (path for path in entries if path.is_dir()):
         files += _nifti_files(subfolder)
+    return files
+
+
+def _curve_files(folder: Path) -> list[Path]:
+    """3D Slicer's curves in the folder and its sub-folders, those of the folder itself first."""
+    entries = visible(folder)
+    files = [path for path in entries if path.is_file() and is_curve(path)]
+    for subfolder in (path for path in entries if path.is_dir()):
+        files += _curve_files(subfolder)
     return files
 
 

@@ -14,6 +14,7 @@ from spinalroots.files import read_json
 from spinalroots.imaging.volume import Volume, read_image
 from spinalroots.ingest import bids, dicom, lab
 from spinalroots.ingest.assemble import CaseReport, Key, label_maps, report_of
+from spinalroots.ingest.curves import add_curves
 from spinalroots.ingest.found import Found, require_nifti
 from spinalroots.registry.paths import INGESTED
 
@@ -107,7 +108,8 @@ def read_found(found: Found) -> tuple[Volume, dict[Key, np.ndarray], list[str]]:
             fix="Give the scan; name a mask like L3_D_L, L3, roots or CSF.",
         )
     maps, notes = label_maps(found.masks, path, scan)
-    return scan, maps, notes
+    notes += add_curves(maps, found.curves, scan, union=True)
+    return scan, dict(sorted(maps.items())), notes
 
 
 def known_scans(dataset: Dataset) -> dict[str, str]:

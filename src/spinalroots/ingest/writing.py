@@ -15,6 +15,7 @@ from spinalroots.imaging.volume import Volume, read_image, write_volume
 from spinalroots.ingest import lab
 from spinalroots.ingest.assemble import CaseReport, Key, label_maps, report_of
 from spinalroots.ingest.comparison import Change, changes_of
+from spinalroots.ingest.curves import add_curves, curve_meaning, is_curve
 from spinalroots.ingest.found import Found, MaskFile, require_nifti
 from spinalroots.ingest.names import meaning_of, unknown_name
 from spinalroots.ingest.planning import PlannedCase, known_scans, read_found, scan_sha256
@@ -98,6 +99,7 @@ def replace_masks(
     scan = read_image(scan_path)
     found = _masks_only(Path(source), scan)
     new_maps, notes = label_maps(found.masks, scan_path, scan)
+    notes += add_curves(new_maps, found.curves, scan, union=False)
     if not new_maps:
         raise InputError(source, expected="masks", found="none", fix="Check the folder.")
     with alone(root):
@@ -106,7 +108,7 @@ def replace_masks(
         maps = {(one.rater, one.scheme): read_map(present, case, one).data for one in stored}
         for key, corrected in new_maps.items():
             before = maps.get(key)
-            maps[key], lines = _merge(key, before, corrected, found.masks)
+            maps[key], lines = _merge(key, before, corrected, (*found.masks, *found.curves))
             changes += lines
             rater, scheme = key
             compared += changes_of(
@@ -175,6 +177,8 @@ def _masks_only(source: Path, scan: Volume) -> Found:
         return found
     if source.is_file() and (segments := lab.segment_masks(source)):
         return Found(source.name, None, tuple(segments))
+    if is_curve(source) and source.is_file():
+        return Found(source.name, None, curves=(MaskFile(source, curve_meaning(source)),))
     require_nifti(source, expected="a folder of masks, or one mask", fix="Check the path.")
     meaning = meaning_of(source)
     if meaning is None:
