@@ -54,5 +54,7 @@ COMPARISONS, CALIBRATION = REPORTS / "comparisons.csv", REPORTS / "calibration.c
 TABLE_QUANTIZATION = REPORTS / "table_quantization.csv"
 TABLE_REFINEMENT, TABLE_CENTRELINE = REPORTS / "refinement.csv", REPORTS / "centreline.csv"
 PAGE = REPORTS / "index.html"
+TRAINING_CURVES, LEVEL_DICE = REPORTS / "training_curves.csv", REPORTS / "level_dice.csv"
+"""What `dvc plots` draws."""
 CASE_PAGES = REPORTS / "cases"
 """A page a test case, beside the index."""

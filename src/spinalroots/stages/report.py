@@ -6,7 +6,7 @@ from pathlib import Path
 from spinalroots.compute.parallel import each
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import SelectedCase, selected_cases
-from spinalroots.files import folder_in_one_piece, write_text
+from spinalroots.files import folder_in_one_piece, write_table, write_text
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image
 from spinalroots.pictures import data_uri
@@ -17,6 +17,7 @@ from spinalroots.registry.models import MODELS, Model
 from spinalroots.report import (
     case_files,
     controls,
+    curves,
     figures,
     methods,
     page,
@@ -68,6 +69,8 @@ def main(params: Params) -> None:
             for name in names
         ]
         each(_write_case, jobs, params.workers, "report")
+    write_table(paths.TRAINING_CURVES, curves.training(inputs), "%.5f")
+    write_table(paths.LEVEL_DICE, curves.levels(inputs), "%.4f")
     write_text(paths.PAGE, page.render("Spinal nerve roots", LEAD, facts, [caution], sections))
 
 
