@@ -48,7 +48,7 @@ class Machine:
         kept = {
             key: value
             for key, value in os.environ.items()
-            if not key.startswith(("DVC_", "GIT_", "AWS_"))
+            if not key.startswith(("DVC_", "GIT_", "AWS_", "MLFLOW_TRACKING"))
         }
         return {
             **kept,
