@@ -141,7 +141,7 @@ def compressed_and_not(folder):
 
 
 def another_format(folder):
-    (folder / "S1_D_L.nrrd").write_bytes(b"NRRD0005")
+    (folder / "S1_D_L.mgz").write_bytes(b"0")
 
 
 def header_that_claims_too_much(folder):
@@ -176,7 +176,7 @@ BROKEN = {
     scan_is_a_link_to_nowhere: "a link to nothing",
     link_to_something_else: "a NIfTI file",
     compressed_and_not: "one mask of L3_D_L",
-    another_format: "a mask as .nrrd",
+    another_format: "a mask as .mgz",
     header_that_claims_too_much: "million voxels",
 }
 

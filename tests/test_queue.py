@@ -1,8 +1,7 @@
 """Variants side by side: a grid of experiments, queued, run by two workers, none of them lost.
 
-The pipeline here is one stage, so that eight experiments take a minute; DVC's queue, its workers and
-the project's own way into MLflow are the real ones. `tests/test_pipeline.py` queues the project's own
-stages.
+The pipeline here is one stage, so that eight experiments take a minute; DVC's queue, its workers
+and the way into MLflow are the real ones. `tests/test_pipeline.py` queues the project's own stages.
 """
 
 from __future__ import annotations

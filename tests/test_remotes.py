@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import remote_servers
+import yaml
 from conftest import ROOT
 from pipeline import IDENTITY
 
@@ -237,6 +238,26 @@ def test_half_an_object_is_never_taken_for_a_whole_one(built, disk, tmp_path):
     assert second.files() == first.files()
 
 
+def test_a_machine_with_one_model_only_can_push_and_is_told_what_is_nowhere(built, disk, tmp_path):
+    first = first_machine(built, tmp_path / "first", disk)
+    first.make("push")
+    second = second_machine(first, disk)
+    second.make("pull", "ARGS=models/hardnet-anatomy")
+    assert set(second.files()) == {f"models/hardnet-anatomy/{number}.bin" for number in range(3)}
+    assert "9 objects are there" in second.make("push").stdout
+    listed = object_of_folder(first, "data/refined")
+    disk.write(listed, None)
+    refused = second.make("push", check=False)
+    assert "expected every object of this commit, there or here" in refused.stderr
+    assert "1 missing (data/refined)" in refused.stderr
+    refused = second.make("pull", check=False)
+    assert "1 not there (data/refined)" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    first.make("push")
+    second.make("pull")
+    assert second.files() == first.files()
+
+
 def test_the_refined_data_set_alone_goes_into_another_project(built, disk, tmp_path):
     first = first_machine(built, tmp_path / "first", disk)
     first.make("push")
@@ -301,3 +322,10 @@ def object_of(machine: Machine, name: str) -> str:
     """`ab/cdef…` of a file's content."""
     digest = hashlib.md5((machine.folder / name).read_bytes()).hexdigest()
     return f"{digest[:2]}/{digest[2:]}"
+
+
+def object_of_folder(machine: Machine, name: str) -> str:
+    """`ab/cdef….dir` of a folder's list."""
+    lock = yaml.safe_load((machine.folder / "dvc.lock").read_text())
+    outs = {out["path"]: out["md5"] for out in lock["stages"]["train"]["outs"]}
+    return f"{outs[name][:2]}/{outs[name][2:]}"

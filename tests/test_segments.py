@@ -213,3 +213,18 @@ def test_every_root_is_compared_with_what_was_there(raw, tmp_path):
     assert right.after_mm3 == pytest.approx(6 * voxel, abs=1e-3)
     assert right.removed_mm3 == pytest.approx(2 * voxel, abs=1e-3)
     assert right.dice == pytest.approx(2 * 6 / (8 + 6), abs=1e-4)
+
+
+def test_a_mask_as_a_plain_nrrd_file_comes_back(raw, tmp_path):
+    mask = drawn()["L3_D_L"]
+    image = sitk.GetImageFromArray(mask.astype(np.uint8).transpose(2, 1, 0))
+    lps = np.diag([-1, -1, 1, 1]) @ scan().affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    for name in ("L3_D_L.nrrd", "L3_D_L.mha"):
+        (tmp_path / name[-3:]).mkdir()
+        sitk.WriteImage(image, str(tmp_path / name[-3:] / name))
+        replace_masks("sub-001", tmp_path / name[-3:], raw)
+        assert np.array_equal(stored(raw, Scheme.INDIVIDUALS) == LEFT, mask)

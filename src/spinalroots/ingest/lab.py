@@ -23,6 +23,7 @@ from spinalroots.ingest.curves import curve_meaning, is_curve
 from spinalroots.ingest.dicom import has_dicom
 from spinalroots.ingest.found import Found, MaskFile, visible
 from spinalroots.ingest.names import (
+    ITK_FORMATS,
     OTHER_FORMATS,
     is_aside,
     is_nifti,
@@ -72,7 +73,8 @@ def read_folder(folder: Path) -> Found:
         if segments := segment_masks(path, drawer):
             masks += segments
             continue
-        meaning = meaning_of(path, shared_prefix(beside, stem_of(path)))
+        named = _as_nifti(path)
+        meaning = meaning_of(named, shared_prefix(beside, stem_of(named)))
         if meaning is not None:
             rater = meaning.rater or drawer
             masks.append(MaskFile(path, replace(meaning, rater=rater)))
@@ -120,7 +122,9 @@ def _has_series(folder: Path) -> bool:
     return has_dicom(folder) and not all(
         is_dicom_segmentation(path)
         for path in visible(folder)
-        if path.is_file() and not is_nifti(path) and path.suffix.lower() not in OTHER_FORMATS
+        if path.is_file()
+        and not is_nifti(path)
+        and path.suffix.lower() not in OTHER_FORMATS | ITK_FORMATS
     )
 
 
@@ -138,18 +142,14 @@ def _nifti_files(folder: Path) -> list[Path]:
     """
     entries = visible(folder)
     for path in entries:
-        if (
-            path.suffix.lower() in OTHER_FORMATS
-            and not segment_names(path)
-            and meaning_of(path.with_suffix(".nii"))
-        ):
+        if path.suffix.lower() in OTHER_FORMATS and meaning_of(path.with_suffix(".nii")):
             raise InputError(
                 path,
-                expected="masks as NIfTI files (.nii.gz)",
+                expected="masks as NIfTI, NRRD or MetaImage files",
                 found=f"a mask as {path.suffix}",
                 fix="Save it as NIfTI: 3D Slicer, ITK-SNAP and SimpleITK all can.",
             )
-    files = [path for path in entries if path.is_file() and (is_nifti(path) or segment_names(path))]
+    files = [path for path in entries if path.is_file() and _may_be_mask(path)]
     for subfolder in (path for path in entries if path.is_dir()):
         files += _nifti_files(subfolder)
     return files
@@ -162,6 +162,18 @@ def _curve_files(folder: Path) -> list[Path]:
     for subfolder in (path for path in entries if path.is_dir()):
         files += _curve_files(subfolder)
     return files
+
+
+def _may_be_mask(path: Path) -> bool:
+    """A NIfTI file, whose name is judged later; a segmentation; a mask's name in ITK's formats."""
+    if is_nifti(path) or segment_names(path):
+        return True
+    return path.suffix.lower() in ITK_FORMATS and meaning_of(_as_nifti(path)) is not None
+
+
+def _as_nifti(path: Path) -> Path:
+    """The name that the file would have as NIfTI, by which names are read."""
+    return path.with_suffix(".nii") if path.suffix.lower() in ITK_FORMATS else path
 
 
 def _pick_scan(folder: Path, files: list[Path]) -> Path | None:

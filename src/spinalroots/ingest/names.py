@@ -14,8 +14,10 @@ from spinalroots.errors import InputError
 from spinalroots.registry.anatomy import LEVELS, TISSUES, Root, Scheme, level_value
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
-OTHER_FORMATS = frozenset((".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".hdr", ".img", ".gipl"))
-"""Image formats that labs use and that are not read here."""
+ITK_FORMATS = frozenset((".nrrd", ".nhdr", ".mha", ".mhd"))
+"""Image formats besides NIfTI in which a mask may come."""
+OTHER_FORMATS = frozenset((".mgz", ".hdr", ".img", ".gipl"))
+"""Image formats that labs use and that are not read here as masks."""
 
 
 def word_set(text: str) -> frozenset[str]:
@@ -39,7 +41,7 @@ _MAP_WORDS = {
 _TISSUE_WORDS = {
     **dict.fromkeys(("wm", "white", "cord", "spinalcord", "sc"), "WM"),
     **dict.fromkeys(("fat", "epidural"), "fat"),
-    "csf": "CSF",
+    **dict.fromkeys(("csf", "cerebrospinal"), "CSF"),
 }
 _LETTER = {
     **dict.fromkeys(("d", "dorsal", "posterior", "sensory"), "D"),

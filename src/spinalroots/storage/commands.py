@@ -36,7 +36,7 @@ def pull(targets: list[str], name: str = "", folder: Path = Path()) -> list[str]
         _reach(repo, name, where)
         with suppress(DvcException, OSError, ValueError):  # told below, in one message
             repo.fetch(targets or None)
-        missing = _try(where, lambda: _lacking(repo, targets))
+        missing = _try(where, lambda: _lacking(repo, name, targets))
         try:
             repo.checkout(targets or None, allow_missing=bool(missing))
         except CheckoutError as error:
@@ -95,7 +95,7 @@ def push(
                 found=str(error),
                 fix="When the cause is mended, push again: it goes on where it stopped.",
             ) from error
-        objects = remote.wanted(repo, targets)
+        objects = remote.wanted(repo, name, targets)
         found = _try(where, lambda: remote.faults(repo, name, objects, hashes=hashes))
         done = [f"{count} objects sent to {where}"]
         if found:
@@ -121,7 +121,7 @@ def check(name: str = "", *, hashes: bool = False, folder: Path = Path()) -> lis
     with remote.opened(folder, name) as (repo, name):
         where = f"remote {name} ({remote.url_of(repo, name)})"
         _reach(repo, name, where)
-        objects = _try(where, lambda: remote.wanted(repo, []))
+        objects = _try(where, lambda: remote.wanted(repo, name, []))
         found = _try(where, lambda: remote.faults(repo, name, objects, hashes=hashes))
         if found:
             raise InputError(
@@ -134,8 +134,8 @@ def check(name: str = "", *, hashes: bool = False, folder: Path = Path()) -> lis
         return [f"{len(objects)} objects of this commit are in {where}, compared by {how}"]
 
 
-def _lacking(repo: Any, targets: list[str]) -> dict[str, str]:
-    return remote.lacking(repo, remote.wanted(repo, targets))
+def _lacking(repo: Any, name: str, targets: list[str]) -> dict[str, str]:
+    return remote.lacking(repo, remote.wanted(repo, name, targets))
 
 
 def _to_do(repo: Any) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,10 +88,32 @@ def opened(folder: Path, name: str = "") -> Iterator[tuple[Any, str]]:
         yield repo, name
 
 
-def wanted(repo: Any, targets: list[str]) -> dict[str, str]:
-    """Hash → path in the repository of every object that this commit, or `targets`, stands on."""
-    used = repo.used_objs(targets=targets or None, push=True)
-    return {one.value: one.obj_name or one.value for objects in used.values() for one in objects}
+def wanted(repo: Any, name: str, targets: list[str]) -> dict[str, str]:
+    """Hash → path in the repository of every object that this commit, or `targets`, stands on.
+
+    Of a folder whose list is neither here nor in the remote only the list itself is known.
+    """
+    objects = {}
+    for out in repo.index.targets_view(targets or None).outs:
+        if not (out.use_cache and out.can_push and out.hash_info):
+            continue
+        objects[out.hash_info.value] = str(out)
+        if out.hash_info.isdir:
+            stores = (repo.cache.local, repo.cloud.get_remote_odb(name))
+            for key, _, entry in _tree(stores, out.hash_info):
+                objects[entry.value] = "/".join((str(out), *key))
+    return objects
+
+
+def _tree(stores: Iterable[Any], hash_info: Any) -> Iterable[tuple]:
+    """A folder's list from the first store that has it unharmed; empty if none has."""
+    from dvc_data.hashfile.tree import Tree
+    from dvc_objects.errors import ObjectFormatError
+
+    for store in stores:
+        with suppress(FileNotFoundError, ObjectFormatError):
+            return Tree.load(store, hash_info)
+    return ()
 
 
 def faults(repo: Any, name: str, objects: dict[str, str], *, hashes: bool = False) -> Faults:
