@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from spinalroots import __version__
 from spinalroots.compute.parallel import each
 from spinalroots.errors import InputError
 from spinalroots.files import files_together, read_json, sha256, write_json
 from spinalroots.predict import load, outputs, writing
+from spinalroots.predict.scan import segment
 from spinalroots.predict.sources import Source
 from spinalroots.predict.writing import Draw, Wanted
 
@@ -85,18 +89,48 @@ def run(
     )
     if any(source.bids for source in sources):
         _describe(Path(out))
-    return each(
-        one,
-        [(source, task) for source in sources],
-        jobs,
-        "predict",
-        "scan",
-        quiet=quiet or len(sources) < 2,
-    )
+    quiet = quiet or len(sources) < 2
+    if jobs > 1:
+        pairs = [(source, task) for source in sources]
+        return each(one, pairs, jobs, "predict", "scan", quiet=quiet)
+    return _in_turn(sources, task, quiet)
+
+
+def _in_turn(sources: Sequence[Source], task: Task, quiet: bool) -> list[Outcome]:
+    """One scan after the other; a scan is written while the next one goes through the network."""
+    outcomes, before = [], None
+    shown = tqdm(total=len(sources), desc="predict", unit="scan", disable=quiet)
+    with ThreadPoolExecutor(1) as writer, shown as bar:
+        for source in sources:
+            outcome, finish = begin(source, task)
+            outcomes.append(outcome)
+            if before is not None:
+                before.result()
+                bar.update()
+            before = None if finish is None else writer.submit(finish)
+            if finish is None:
+                bar.update()
+        if before is not None:
+            before.result()
+            bar.update()
+    return outcomes
 
 
 def one(source: Source, task: Task) -> Outcome:
-    """One scan of a batch; only what makes every scan fail is raised.
+    """One scan from beginning to end.
+
+    :raises InputError: as :func:`begin`.
+    """
+    outcome, finish = begin(source, task)
+    if finish is not None:
+        finish()
+    return outcome
+
+
+def begin(source: Source, task: Task) -> tuple[Outcome, Callable[[], None] | None]:
+    """Everything about a scan but writing it, and what writes it, if there is something to write.
+
+    What makes this scan fail goes into its outcome; only what makes every scan fail is raised.
 
     :raises InputError: the model cannot be used.
     """
@@ -112,17 +146,24 @@ def one(source: Source, task: Task) -> Outcome:
         }
         if digest and not task.force and _current(task.out / source.folder, source.stem, made_from):
             outcome.status = CURRENT
-            return outcome
+            return outcome, None
         checked = writing.read(source, task.out, task.wanted, digest or None)
     if going_on.stopped:
-        return outcome
+        return outcome, None
     model = loaded(task.model, task.device)
-    with _failing(outcome):
-        record = writing.write(checked, model, task.draw, task.wanted, made_from)
-        outcome.told = writing.told(record)
-        outcome.warnings = [warning["message"] for warning in record["warnings"]]
-    outcome.seconds = round(time.perf_counter() - began, 2)
-    return outcome
+    with _failing(outcome) as going_on:
+        found = segment(checked.scan, model, checked.anchors)
+    if going_on.stopped:
+        return outcome, None
+
+    def finish() -> None:
+        with _failing(outcome):
+            record = writing.write(checked, found, task.draw, task.wanted, made_from)
+            outcome.told = writing.told(record)
+            outcome.warnings = [warning["message"] for warning in record["warnings"]]
+        outcome.seconds = round(time.perf_counter() - began, 2)
+
+    return outcome, finish
 
 
 @cache

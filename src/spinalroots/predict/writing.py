@@ -93,8 +93,8 @@ def predict_file(
     source = Source(Path(scan_path), stem_of(Path(scan_path).name))
     wanted = Wanted(tuple(anchors), discs)
     checked = read(source, out, wanted)
-    record = write(checked, load(), draw, wanted)
-    return told(record)
+    found = segment(checked.scan, load(), checked.anchors)
+    return told(write(checked, found, draw, wanted))
 
 
 def read(source: Source, out: Path, wanted: Wanted, digest: str | None = None) -> Read:
@@ -124,18 +124,17 @@ def read(source: Source, out: Path, wanted: Wanted, digest: str | None = None) -
 
 def write(
     checked: Read,
-    model: Model,
+    found: Segmentation,
     draw: Draw,
     wanted: Wanted | None = None,
     made_from: Mapping[str, Any] | None = None,
 ) -> dict:
-    """Segment a scan and write all its results at once; returns the record in the JSON.
+    """Write all that was found in a scan at once; returns the record in the JSON.
 
     :param made_from: what the results depend on, for the record.
-    :raises InputError: anchors that do not fit, or the folder cannot be written to.
+    :raises InputError: the folder cannot be written to.
     """
     wanted = wanted or Wanted()
-    found = segment(checked.scan, model, checked.anchors)
     record = {
         "scan": checked.source.name,
         "grid": str(checked.scan.native),
