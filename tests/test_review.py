@@ -460,6 +460,15 @@ def test_what_was_entered_is_there_for_its_reviewer_only(tmp_path, project):
     assert again.overview("AB")[0]["state"] == "begun"
 
 
+def test_a_case_that_was_only_looked_at_is_still_new(project):
+    blank = {"verdict": "", "scores": {"all": None}, "comment": "", "to_mend": [], "seconds": 90}
+    project.enter(0, "AB", version(project), blank)
+    assert project.overview("AB")[0]["state"] == "new"
+    assert project.case(0, "AB")["form"]["seconds"] == 90
+    project.enter(0, "AB", version(project), blank | {"scores": {"all": None, "lumbar": 0.5}})
+    assert project.overview("AB")[0]["state"] == "begun"
+
+
 @pytest.mark.parametrize("name", ["", "../x", "A B", "a/b", "é", "x" * 21, None, 3])
 def test_a_reviewers_name_stays_within_its_folder(name):
     with pytest.raises(InputError, match="reviewer"):

@@ -37,7 +37,7 @@ class Page:
 
     def __init__(self, chromium, url, reviewer):
         self.complaints, self.asked = [], []
-        self.tab = chromium.new_context(viewport={"width": 1100, "height": 680}).new_page()
+        self.tab = chromium.new_context(viewport={"width": 1200, "height": 560}).new_page()
         self.tab.on("console", lambda one: self.complaints.append(f"{one.type}: {one.text}"))
         self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.tab.on("request", lambda request: self.asked.append(request.url))
@@ -67,6 +67,7 @@ class Page:
         from PIL import Image
 
         self.settle()
+        self.tab.evaluate("() => (document.getElementById('message').hidden = true)")
         shown = Image.open(io.BytesIO(self.tab.locator(place).screenshot())).convert("RGB")
         return np.asarray(shown, np.int16)
 
@@ -191,7 +192,7 @@ def test_what_is_painted_comes_back_voxel_for_voxel(tmp_path, chromium):
     assert np.array_equal(after[box], shown)
 
 
-def test_erasing_renaming_and_shifting_are_undone_one_by_one(tmp_path, chromium):
+def test_renaming_and_shifting_are_undone_one_by_one(tmp_path, chromium):
     mask = rc.predicted(tmp_path)
     with rc.Served(tmp_path, "out") as served:
         page = Page(chromium, served.url, "AB")

@@ -68,7 +68,7 @@ class Desk:
             version = self._shelf.version(case) if mine or begun else ""
             now = [row for row in mine if row.prediction == version]
             draft = drafts.read(self._draft_path(case, reviewer, version)) if version else Draft()
-            state = "confirmed" if now else "begun" if draft.form or draft.steps else "new"
+            state = "confirmed" if now else "begun" if draft.begun else "new"
             rows.append(
                 {
                     "number": number,

@@ -33,6 +33,13 @@ class Draft:
         """Whether the corrected masks on disk are not what the steps give."""
         return self.saved != len(self.steps) and (bool(self.steps) or self.saved is not None)
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was entered; that a case was open is nothing."""
+        entered = [value for name, value in self.form.items() if name not in ("seconds", "scores")]
+        scores = self.form.get("scores", {}).values()
+        return bool(self.steps) or any(entered) or any(one is not None for one in scores)
+
     def undo(self) -> None:
         """Take the last step back."""
         self.steps.pop()

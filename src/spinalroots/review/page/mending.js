@@ -86,6 +86,7 @@ export class Mending {
   }
 
   show() {
+    document.body.dataset.tool = this.tool;
     for (const [name, button] of this.buttons) button.setAttribute("aria-pressed", String(name === this.tool));
     const inHand = this.roots?.nameOf(this.roots.inHand) ?? "no root";
     const there = this.crosshair?.value ? this.roots.nameOf(this.crosshair.value) : "nothing";

@@ -6,7 +6,7 @@ import { Mending } from "./mending.js";
 import { Roots } from "./roots.js";
 
 const byId = (id) => document.getElementById(id);
-const [KEEP_AFTER_MS, CLOCK_EVERY_S] = [250, 15];
+const [KEEP_AFTER_MS, CLOCK_EVERY_S, CROSSHAIR_MM] = [250, 15, 0.5];
 const MARKS = { new: "○", begun: "◐", confirmed: "●" };
 const page = { reviewer: null, cases: [], detail: null, viewer: null, waiting: null, opening: 0 };
 /* For tests: once corrections are through, and the canvases show them. */
@@ -18,10 +18,7 @@ page.revision = () => mending.revision;
 window.review = page;
 
 const form = new Form(later);
-const roots = new Roots(later, () => {
-  mending.use(mending.tool);
-  if (page.times > 1) enlarge(page.times);
-});
+const roots = new Roots(later, () => mending.use(mending.tool));
 const mending = new Mending({ problem, changed: listCases, reviewer: () => page.reviewer, say });
 
 function say(text) {
@@ -144,8 +141,7 @@ async function open(number) {
     mending.load(detail, page.viewer, roots);
     remarks(detail);
     showConfirmed(detail.confirmed);
-    page.times = 1;
-    page.viewer.solid.setScale(1.7);
+    enlarge(1);
     roots.take(roots.inHand);
     await listCases();
     document.activeElement?.blur();
@@ -190,12 +186,11 @@ function nextRemark() {
 
 /* Slices enlarged around the crosshair: 1, 2 or 4 times. */
 function enlarge(times) {
-  const { slices } = page.viewer;
   page.times = times;
-  const [middle, here] = [slices.frac2mm([0.5, 0.5, 0.5]), slices.frac2mm(slices.scene.crosshairPos)];
-  const pan = times === 1 ? [0, 0, 0] : [0, 1, 2].map((axis) => middle[axis] - times * here[axis]);
-  slices.setCrosshairWidth(1 / times);
-  slices.setPan2Dxyzmm([...pan, times]);
+  const { slices } = page.viewer;
+  slices.opts.crosshairWidthUnit = "mm";
+  slices.setCrosshairWidth(CROSSHAIR_MM / times);
+  page.viewer.zoom(times);
 }
 
 function slice(by) {
