@@ -144,6 +144,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for masks, part in table.groupby("masks", sort=False):
         found = part[part["found"].astype(bool)]
+        level = found["root"].str.split("_").str[0]
         longer = (found["length_mm"] / found["true_length_mm"] - 1).abs()
         thicker_mm = (found["diameter_mm"] - found["true_diameter_mm"]).abs()
         rows.append(
@@ -156,9 +157,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
                 "diameter_error": (thicker_mm / found["true_diameter_mm"]).median(),
                 "surface_to_mask": (found["surface_mm3"] / found["volume_mm3"] - 1).abs().median(),
                 "mask_to_truth": (found["volume_mm3"] / found["true_volume_mm3"] - 1).median(),
-                "entry_level_right": (
-                    found["entry_level"] == found["root"].str.partition("_")[0]
-                ).mean(),
+                "entry_level_right": (found["entry_level"] == level).mean(),
                 "aside_median_mm": found["aside_median_mm"].median(),
             }
         )
