@@ -29,7 +29,7 @@ def of_tissues(maps: dict[str, Volume], smoothing_mm: float) -> Iterator[dict]:
     for key, tissues in maps.items():
         cord = tissues.data == CORD
         sac = (tissues.data > 0) & (tissues.data != FAT)
-        for name, mask, value, opacity in (("Cord", cord, CORD, 1.0), ("Sac", sac, CSF, 0.12)):
+        for name, mask, value, opacity in (("Cord", cord, CORD, 1.0), ("Sac", sac, CSF, 0.08)):
             if mask.any():
                 surface = surface_of(mask, tissues.affine, 2 * smoothing_mm, fine=False)
                 colour = label_colour(Scheme.TISSUES, value)

@@ -162,7 +162,7 @@ const spinalViewer = (() => {
     }
     solid.setSliceType(solid.sliceTypeRender);
     solid.setRenderAzimuthElevation(335, 8); // from behind, a little from the right
-    solid.scene.volScaleMultiplier = 1.5;
+    solid.scene.volScaleMultiplier = 1.25;
     slices.broadcastTo([solid], { "2d": true, "3d": false });
 
     const currentVoxels = () =>
