@@ -201,3 +201,29 @@ def test_mean_per_case_keeps_models_and_regions_apart():
     ]
     means = mean_per_case(rows, "nnunet-all-levels", "all")
     assert means == {"sub-001": pytest.approx(0.7), "sub-002": 0.9}
+
+
+SAVED = {
+    "a mark of UTF-8": ("utf-8-sig", ",", "."),
+    "UTF-16": ("utf-16", ",", "."),
+    "semicolons and decimal commas": ("utf-8-sig", ";", ","),
+}
+
+
+@pytest.mark.parametrize("kind", SAVED)
+def test_a_file_that_excel_saved_is_read(tmp_path, kind):
+    encoding, between, point = SAVED[kind]
+    row = GOOD | {"comment": "S2 zu groß"}
+    values = [str(row.get(name, "")).replace(".", point) for name in COLUMNS]
+    text = "\r\n".join(between.join(line) for line in (COLUMNS, values)) + "\r\n"
+    (tmp_path / "scores.csv").write_bytes(text.encode(encoding))
+    assert score_file.read(tmp_path / "scores.csv") == [ExpertScore(**row)]
+
+
+def test_a_file_in_latin_1_is_told_from_one_that_is_damaged(tmp_path):
+    row = GOOD | {"comment": "S2 zu groß"}
+    values = [str(row.get(name, "")) for name in COLUMNS]
+    text = "\n".join(",".join(line) for line in (COLUMNS, values)) + "\n"
+    (tmp_path / "scores.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"line 2: expected text in UTF-8.*Latin-1"):
+        score_file.read(tmp_path / "scores.csv")

@@ -290,6 +290,14 @@ def test_single_very_dark_voxels_are_no_filling(tmp_path):
     assert scan.notes == ()
 
 
+def test_grey_values_that_float32_cannot_hold_are_said_to_be_rounded(tmp_path):
+    data = tube().data.astype(np.int32) + 2**25
+    scan = read_image(save(tmp_path / "scan.nii.gz", image(data)))
+    assert "rounded to 24 bits" in " ".join(scan.notes)
+    assert np.abs(scan.data - data).max() <= 2
+    assert read_image(save(tmp_path / "plain.nii.gz", image())).notes == ()
+
+
 LABELS = np.zeros((6, 7, 8), np.uint8)
 LABELS[2:4, 3, 2:6] = 1
 

@@ -196,3 +196,11 @@ def test_the_presets_that_may_be_chosen_are_those_of_the_network(layers):
     layers.set("hardnet.preset", "none of them")
     with pytest.raises(InputError, match=", ".join(f"'{name}'" for name in list(PRESETS)[:3])):
         layers.load()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_parameters_that_notepad_saved_are_read(layers, encoding):
+    path = layers.folder / "params.yaml"
+    expected = layers.load()
+    path.write_bytes(path.read_text(encoding="utf-8").encode(encoding))
+    assert layers.load() == expected

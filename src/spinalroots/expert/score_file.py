@@ -10,6 +10,9 @@ from pathlib import Path
 from spinalroots.errors import InputError
 from spinalroots.expert.scores import COLUMNS, OPTIONAL, ExpertScore, validated
 from spinalroots.files import alone, write_text
+from spinalroots.files.text import read_text
+
+_NUMBERS = ("score", "minutes_without", "minutes_with")
 
 
 def read(path: Path, known_cases: Collection[str] | None = None) -> list[ExpertScore]:
@@ -21,7 +24,10 @@ def read(path: Path, known_cases: Collection[str] | None = None) -> list[ExpertS
     path = Path(path)
     if not path.is_file():
         return []
-    reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+    text = read_text(path)
+    first = text.partition("\n")[0]
+    european = first.count(";") > first.count(",")  # as Excel saves where a comma is decimal
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if european else ",")
     header = reader.fieldnames or []
     required = [name for name in COLUMNS if name not in OPTIONAL]
     if not set(required) <= set(header) <= set(COLUMNS):
@@ -31,7 +37,18 @@ def read(path: Path, known_cases: Collection[str] | None = None) -> list[ExpertS
             found=", ".join(header) or "an empty file",
             fix="Restore the header; `spinalroots score` writes it for you.",
         )
-    return [validated(record, f"{path}, line {reader.line_num}", known_cases) for record in reader]
+    return [
+        validated(
+            _pointed(record) if european else record, f"{path}, line {reader.line_num}", known_cases
+        )
+        for record in reader
+    ]
+
+
+def _pointed(record: dict) -> dict:
+    """A row with its decimal commas as points."""
+    numbers = {name: record[name].replace(",", ".") for name in _NUMBERS if record.get(name)}
+    return record | numbers
 
 
 def append(

@@ -30,6 +30,8 @@ GRID_TOLERANCE_MM = 1e-2
 WHOLE = 1e-3
 """A label may miss its whole number by this: masks come with scales of 1/32767, or as 0.99999."""
 
+EXACT = 2**24
+"""Whole numbers up to this are exact in float32."""
 Box = tuple[slice, ...]
 """One slice an axis, from 0 on; :mod:`spinalroots.imaging.boxes` makes them."""
 
@@ -145,7 +147,10 @@ def as_scan(where: Path | str, data: np.ndarray, place: Place) -> Volume:
     :param where: what an error calls it.
     :raises InputError: NaN inside the picture, or infinite voxels.
     """
+    large = data.dtype.kind in "iu" and max(-int(data.min()), int(data.max())) > EXACT
     data, notes = filled_up(data.astype(np.float32, copy=False))
+    if large:
+        notes = (*notes, f"grey values beyond {EXACT} are rounded to 24 bits")
     if not np.isfinite(data).all():
         raise InputError(
             where,

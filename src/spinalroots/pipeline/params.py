@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from spinalroots.errors import InputError, require_file
+from spinalroots.files.text import read_text
 from spinalroots.settings.anatomy import Anatomy
 from spinalroots.settings.augment import Augment
 from spinalroots.settings.base import Count, Section, Whole
@@ -121,8 +122,8 @@ def read_layer(path: Path) -> dict:
     fix = "Run from the repository root."
     require_file(path, expected="one of the project's parameter files", fix=fix)
     try:
-        record = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        record = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
         raise InputError(
             path, expected="valid YAML in UTF-8", found=f"{error}", fix="Correct the file."
         ) from error
