@@ -23,7 +23,7 @@ def scene_picture(
     parts: Sequence[Part],
     *,
     views: Sequence[str] = tuple(VIEWS),
-    size_px: tuple[int, int] = (420, 1000),
+    size_px: tuple[int, int] = (360, 1100),
     legend: dict[str, tuple[int, int, int]] | None = None,
 ) -> bytes:
     """PNG of closed surfaces in RAS+ mm, side by side from each of :data:`VIEWS` that is named.
@@ -63,8 +63,7 @@ def _rendered(parts: Sequence[Part], views: Sequence[str], size_px: tuple[int, i
     for column, name in enumerate(views):
         plotter.subplot(0, column)
         plotter.set_background("white")
-        plotter.enable_depth_peeling(8)
-        for part in parts:
+        for part in sorted(parts, key=lambda part: -part.opacity):  # what can be seen through, last
             plotter.add_mesh(
                 pyvista.make_tri_mesh(part.surface.vertices, part.surface.faces),
                 color=np.array(part.colour) / 255,
@@ -89,7 +88,7 @@ def _look(plotter, azimuth: float, elevation: float, low, high, aspect: float) -
     plotter.camera.up = up
     plotter.camera.parallel_projection = True
     tall, wide = np.abs(up) @ half, np.abs(right) @ half
-    plotter.camera.parallel_scale = 1.08 * max(tall, wide / aspect)
+    plotter.camera.parallel_scale = 1.1 * max(tall, wide / aspect)
     plotter.camera.clipping_range = (500, 1500)
 
 
@@ -108,7 +107,7 @@ def _scale_bar(plotter, azimuth: float, elevation: float, low, high) -> None:
 
     towards, right, up = _eye(azimuth, elevation)
     middle, half = (low + high) / 2, (high - low) / 2
-    foot = middle - 1.03 * (np.abs(up) @ half) * up + 400 * towards
+    foot = middle - 1.02 * (np.abs(up) @ half) * up + 400 * towards
     plotter.add_mesh(
         pyvista.Line(foot - 10 * right, foot + 10 * right), color="black", line_width=3
     )

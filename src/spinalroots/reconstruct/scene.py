@@ -23,6 +23,8 @@ ROOT, JOINED, TISSUE = "root", "joined", "tissue"
 """Kinds of parts: seen in the mask of a root, made up over its gaps, cord or sac or fat."""
 _COARSE = 2.0
 """Edges of the triangles of cord, sac and fat over those of a root."""
+_WIDER = 1.6
+"""Blur of cord, sac and fat over that of a root: it takes no thin parts away from them."""
 _LEAST_FAT_MM3 = 50.0
 
 
@@ -93,7 +95,8 @@ def surfaces_of(
     followed by what was joined over its gaps."""
     parts = []
     if tissues is not None and canal is not None:
-        parts += _tissues(individuals, ways, tissues, canal, smoothing_mm, triangle_mm * _COARSE)
+        wide_mm = (_WIDER * smoothing_mm, _COARSE * triangle_mm)
+        parts += _tissues(individuals, ways, tissues, canal, *wide_mm)
     for root, way in ways.items():
         colour = label_colour(Scheme.INDIVIDUALS, root.value)
         mask = individuals.data == root.value

@@ -14,7 +14,8 @@ FINE_MM = 0.6
 _MARGIN = 4
 _CLOSE = 0.01
 """Share of its volume by which a surface may differ from its mask."""
-_TRIES = 8
+_TRIES, _ASIDE = 10, 0.3
+"""Levels that are tried for it, and how far they may be from the first."""
 
 
 def surface_of(
@@ -66,28 +67,20 @@ def _field(
 
 
 def _cut(field: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Marching cubes (Lewiner et al. 2003) at the level whose surface encloses `count` voxels."""
-    level, known = _level(field, count), []
+    """Marching cubes (Lewiner et al. 2003) at the level whose surface encloses `count` voxels.
+
+    The level that as many voxels lie above is nearly it; the rest is found by halving.
+    """
+    level = _level(field, count)
+    low, high = max(level - _ASIDE, 0.02), min(level + _ASIDE, 0.98)
     for _ in range(_TRIES):
         vertices, faces, _, _ = marching_cubes(field, level, allow_degenerate=False)
-        triangles = vertices[faces].astype(float)
-        sixths = np.linalg.det(triangles)
-        volume = abs(float(sixths.sum())) / 6
-        if abs(volume - count) <= _CLOSE * count or len(np.unique(field)) < 3:
+        volume = abs(float(np.linalg.det(vertices[faces].astype(float)).sum())) / 6
+        if abs(volume - count) <= _CLOSE * count or not low < level < high:
             break
-        known.append((volume, level))
-        wanted = int(np.clip(count * count / max(volume, 1), 1, field.size - 1))
-        level = _level(field, wanted) if len(known) == 1 else _between(known, count, level)
+        low, high = (low, level) if volume < count else (level, high)
+        level = (low + high) / 2
     return vertices, faces
-
-
-def _between(known: list[tuple[float, float]], count: int, level: float) -> float:
-    """The next level to try, a secant through the last two."""
-    (first, at), (second, then) = known[-2:]
-    if first == second:
-        return level
-    step = np.clip((count - second) / (first - second), -2, 2)
-    return float(np.clip(then + step * (at - then), 0.02, 0.98))
 
 
 def _level(field: np.ndarray, count: int) -> float:
