@@ -114,6 +114,50 @@ def test_a_trajectory_is_as_long_as_its_tube_from_end_to_end(shape, length_mm):
     assert np.mean([way.length_mm for way in ways]) == pytest.approx(length_mm, rel=0.03)
 
 
+@pytest.mark.parametrize("length_mm", [4, 8, 16, 40])
+def test_a_branching_tube_is_as_long_as_its_longest_way(length_mm):
+    """Two branches, one of them shorter by a fifth, meet halfway; together they are one root."""
+    half = np.linspace(0, length_mm / 2, 20 * length_mm)[:, None]
+    apart = np.array([0.35, 0.1, 1.0]) / np.linalg.norm([0.35, 0.1, 1.0])
+    aside = np.array([-0.45, 0.05, 1.0]) / np.linalg.norm([-0.45, 0.05, 1.0])
+    trunk = half[::-1] * [0, 0, -1.0]
+    long = np.concatenate([trunk, half * apart])
+    short = np.concatenate([trunk, half[: len(half) * 4 // 5] * aside])
+    rng = np.random.default_rng(length_mm)
+    found = []
+    for radius_mm in (0.8, 1.0) if length_mm > 4 else (0.5, 0.6):
+        for start in rng.uniform(0, 1, (4 if length_mm < 20 else 2, 3)):
+            frame = np.concatenate([long, short])
+            affine = AFFINE.copy()
+            affine[:3, 3] = frame.min(axis=0) - radius_mm - SPACING * (2 + start)
+            size = np.ceil((frame.max(axis=0) - affine[:3, 3] + radius_mm) / SPACING).astype(int)
+            size += 3
+            places = np.indices(size).reshape(3, -1).T * SPACING + affine[:3, 3]
+            mask = np.zeros(len(places), bool)
+            for line in (long, short):
+                away, nearest = cKDTree(line).query(places)
+                own = away < radius_mm
+                for end, neighbour in ((0, 1), (len(line) - 1, len(line) - 2)):
+                    beyond = (places - line[end]) @ (line[end] - line[neighbour]) > 0
+                    own &= ~((nearest == end) & beyond)
+                mask |= own
+            way = trace_root(mask.reshape(size), affine)
+            found.append(way.length_mm)
+            if length_mm >= 16:
+                aside_mm = cKDTree(long).query(way.points_mm)[0]
+                assert np.median(aside_mm) < 0.3
+                assert way.strands.max() >= 2
+    assert np.mean(found) == pytest.approx(length_mm, rel=0.03)
+
+
+def test_thin_is_said_of_threads_of_single_voxels_only():
+    mask = np.zeros((20, 20, 40), bool)
+    mask[10, 10, 5:35] = True
+    assert trace_root(mask, AFFINE).thin.all()
+    mask[9:12, 9:12, 5:35] = True
+    assert not trace_root(mask, AFFINE).thin.any()
+
+
 def test_parts_within_reach_are_joined_in_order_and_the_others_left_out():
     tube = _tube([[0.0, 45.0, 50.0], [0.0, 45.0, 10.0]], 1.2)
     height = _places(tube.shape)[..., 2]

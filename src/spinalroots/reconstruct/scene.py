@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import trimesh
 from nibabel.affines import apply_affine, voxel_sizes
+from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from spinalroots.imaging.volume import Volume
@@ -23,7 +24,7 @@ ROOT, JOINED, TISSUE = "root", "joined", "tissue"
 """Kinds of parts: seen in the mask of a root, made up over its gaps, cord or sac or fat."""
 _COARSE = 2.0
 """Edges of the triangles of cord, sac and fat over those of a root."""
-_WIDER = 1.6
+_WIDER = 1.2
 """Blur of cord, sac and fat over that of a root: it takes no thin parts away from them."""
 _LEAST_FAT_MM3 = 50.0
 
@@ -118,11 +119,11 @@ def _tissues(
     smoothing_mm: float,
     triangle_mm: float,
 ) -> list[Part]:
-    """Cord; sac, with all that roots fill of it, so that none sticks out of it; and fat."""
+    """Cord; sac, with what roots fill of it and a voxel around, so that none sticks out; fat."""
     fat = tissues.data == FAT
     if fat.sum() * tissues.grid.voxel_mm3 < _LEAST_FAT_MM3:
         fat = np.zeros_like(fat)
-    around = canal.sac | _in_sac(individuals, ways, canal)
+    around = canal.sac | ndimage.binary_dilation(_in_sac(individuals, ways, canal))
     parts = []
     for name, mask, value, opacity in (
         ("cord", canal.cord, CORD, 1.0),
