@@ -260,7 +260,10 @@ def test_a_picture_shows_every_part_in_its_colour(found):
         assert (shades @ wanted > 0.97).sum() > 30, part.name
 
 
-def test_a_volume_mesh_has_the_tissues_at_their_places_and_in_their_amounts(person, tmp_path):
+def test_a_volume_mesh_has_the_tissues_at_their_places_and_in_their_amounts(
+    person, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     roots, tissues = (volume.crop((slice(0, 44), slice(0, 44), slice(24, 44))) for volume in person)
     small = scene(roots, tissues, triangle_mm=2.0)
     mesh = volume_mesh(small.parts, roots, tissues, small.canal)
@@ -270,6 +273,7 @@ def test_a_volume_mesh_has_the_tissues_at_their_places_and_in_their_amounts(pers
     assert volume.sum() == pytest.approx(inside, rel=0.1)
     cord = (tissues.data == 1).sum() * roots.grid.voxel_mm3
     assert volume[mesh.tissue == 1].sum() == pytest.approx(cord, rel=0.15)
+    assert list(tmp_path.iterdir()) == []  # nothing left where it ran
     write_volume_mesh(tmp_path, mesh)
     for name, data in (("volume.vtu", "tissue"), ("volume.msh", "gmsh:physical")):
         read = meshio.read(tmp_path / name)

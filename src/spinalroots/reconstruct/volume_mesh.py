@@ -1,8 +1,10 @@
 """Tetrahedra with tissue labels, for field solvers."""
 
 from collections.abc import Sequence
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import trimesh
@@ -43,15 +45,16 @@ def volume_mesh(
 
     whole = trimesh.util.concatenate([part.surface for part in parts])
     diagonal_mm = float(np.linalg.norm(np.ptp(whole.vertices, axis=0)))
-    points, tetrahedra = pytetwild.tetrahedralize(
-        np.asarray(whole.vertices, float),
-        np.asarray(whole.faces, np.int32),
-        edge_length_abs=EDGE_MM,
-        epsilon=ENVELOPE_MM / diagonal_mm,
-        stop_energy=20.0,
-        num_threads=1,
-        vtk_ordering=True,
-    )
+    with TemporaryDirectory() as place, chdir(place):  # it leaves a file where it runs
+        points, tetrahedra = pytetwild.tetrahedralize(
+            np.asarray(whole.vertices, float),
+            np.asarray(whole.faces, np.int32),
+            edge_length_abs=EDGE_MM,
+            epsilon=ENVELOPE_MM / diagonal_mm,
+            stop_energy=20.0,
+            num_threads=1,
+            vtk_ordering=True,
+        )
     middle = points[tetrahedra].mean(axis=1)
     root = _at(individuals.data, individuals.affine, middle)
     tissue = np.zeros(len(middle), np.uint8)
