@@ -152,7 +152,7 @@ def test_slices_and_solid_are_drawn_and_a_root_goes_and_comes(tmp_path, chromium
         page.close()
 
 
-def test_what_is_painted_comes_back_voxel_for_voxel(tmp_path, chromium):
+def test_what_is_painted_and_erased_comes_back_voxel_for_voxel(tmp_path, chromium):
     rc.predicted(tmp_path)
     with rc.Served(tmp_path, "out") as served:
         page = Page(chromium, served.url, "AB")
@@ -164,6 +164,12 @@ def test_what_is_painted_comes_back_voxel_for_voxel(tmp_path, chromium):
         page.tab.mouse.move(x + 60, y + 30, steps=6)
         page.tab.mouse.up()
         page.revision(1)
+        page.press("e", "1")
+        page.tab.mouse.move(x + 20, y + 10)
+        page.tab.mouse.down()
+        page.tab.mouse.move(x + 30, y + 15, steps=3)
+        page.tab.mouse.up()
+        page.revision(2)
         seen = page.tab.evaluate(
             "() => [...window.review.viewer.values('map')].flatMap((v, i) => (v ? [[i, v]] : []))"
         )
@@ -177,10 +183,12 @@ def test_what_is_painted_comes_back_voxel_for_voxel(tmp_path, chromium):
     folder = tmp_path / "out" / "patient_corrected-AB"
     after, before = rc.corrected_map(folder, "patient"), rc.individuals()
     root = Root.parse("T10_D_R").value
-    painted = after != before
+    painted = (after != before) & (after > 0)
     assert painted.sum() > 20
     assert set(after[painted]) == {root}
-    assert len(set(np.argwhere(painted)[:, 2])) == 1  # one axial slice
+    assert len(set(np.argwhere(after != before)[:, 2])) == 1  # one axial slice
+    record = json.loads((folder / "patient_corrected.json").read_text(encoding="utf-8"))
+    assert record["steps"] == 2
     shown = np.zeros(int(np.prod(dims)), np.uint8)
     for index, value in seen:
         shown[index] = value
