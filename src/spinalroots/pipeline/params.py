@@ -22,7 +22,14 @@ from spinalroots.settings.hardnet import Hardnet, Tune
 from spinalroots.settings.inference import Inference
 from spinalroots.settings.nnunet import Nnunet
 from spinalroots.settings.phantom import Phantom
-from spinalroots.settings.results import Evaluate, Postprocess, Quantize, Reconstruct, Report
+from spinalroots.settings.results import (
+    Evaluate,
+    Postprocess,
+    Quantize,
+    Reconstruct,
+    Report,
+    Tracking,
+)
 
 EXPERT, SCALES = Path("conf/expert.yaml"), Path("conf/scale")
 """Beside params.yaml: every other knob, and a file of budgets for each scale."""
@@ -51,6 +58,7 @@ class Params(Section):
     quantize: Quantize
     reconstruct: Reconstruct
     report: Report
+    tracking: Tracking
 
 
 def load(path: Path | str = "params.yaml", *, scale: str | None = None) -> Params:

@@ -1,23 +1,25 @@
 """MLflow: where runs go, and the tags that join a run to the commit and the data it came from.
 
-DVC owns reproducibility, MLflow observation: nothing downstream reads a run. The store is
-`mlflow.db` at the root of the real repository, also from `dvc exp run --temp` and `--queue`, whose
-copies of the tree are thrown away; MLFLOW_TRACKING_URI from the environment wins.
+DVC owns reproducibility, MLflow observation: nothing downstream reads a run. Where the store lies,
+:mod:`spinalroots.registry.store` says. The runs of one `dvc repro`, or of one experiment, lie below
+one parent (:mod:`spinalroots.pipeline.invocation`), and share its name as the tag `dvc.run`.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import yaml
 from filelock import FileLock
 
+from spinalroots.pipeline import invocation, logged_data
+from spinalroots.pipeline.logged_data import Data
 from spinalroots.registry.models import Model
 from spinalroots.registry.store import repository_root, tracking_uri
 
@@ -34,33 +36,68 @@ def run(
     kind: str,
     tags: Mapping[str, object] | None = None,
     params: dict | None = None,
+    data: Sequence[Data] = (),
     nested: bool = False,
     resume_key: str | None = None,
 ) -> Iterator[mlflow.ActiveRun]:
     """An MLflow run around a training, a trial, an evaluation or a quantization.
 
-    :param kind: `training`, `trial`, `study`, `evaluation` or `quantization`.
+    :param kind: `training`, `trial`, `study`, `evaluation`, `quantization`, `registration`;
+        a training logs what the machine does meanwhile.
     :param tags: region, model, target, scale, …; git revision, DVC stage and data hashes are added.
-    :param params: flat or nested parameters; nested ones are joined by dots.
+    :param params: flat or nested parameters, logged by :func:`flat`.
+    :param data: what it learns from or is measured on.
     :param resume_key: a run of that key that did not finish is continued instead of begun again, so
         that curves of a killed and resumed training stay one run.
     """
     import mlflow
 
     mlflow.set_tracking_uri(tracking_uri())
+    invoked = invocation.current()
     with _alone():
         experiment = _experiment(mlflow)
+        parent = None if nested or invoked is None else invoked.parent_run(experiment)
     every_tag = {"kind": kind, **provenance(), **(tags or {})}
+    if invoked:
+        every_tag["dvc.run"] = invoked.name
     if resume_key:
         every_tag["resume_key"] = resume_key
     run_id = _unfinished(mlflow, experiment, resume_key) if resume_key else None
+    if run_id and parent:
+        every_tag["mlflow.parentRunId"] = parent
     with mlflow.start_run(
-        run_id=run_id, run_name=None if run_id else name, experiment_id=experiment, nested=nested
+        run_id=run_id,
+        run_name=None if run_id else name,
+        experiment_id=experiment,
+        nested=nested,
+        parent_run_id=None if run_id else parent,
+        log_system_metrics=True if kind == "training" else None,
     ) as active:
         mlflow.set_tags({key: str(value) for key, value in every_tag.items() if value is not None})
         if params and not run_id:
-            mlflow.log_params(pd.json_normalize(params, sep=".").to_dict("records")[0])
+            mlflow.log_params(flat(params))
+        if data and not run_id:
+            logged_data.log(data, provenance())
         yield active
+    if invoked and parent:
+        invoked.extend(parent)
+
+
+def flat(params: Mapping[str, object]) -> dict[str, str]:
+    """Parameters one level deep, nested names joined by dots, values as JSON writes them.
+
+    >>> flat({"net": {"width": 2, "wide": True}, "weights": None, "name": "tiny", "mm": [1, 2.5]})
+    {'net.width': '2', 'net.wide': 'true', 'weights': 'none', 'name': 'tiny', 'mm': '[1, 2.5]'}
+    """
+    found: dict[str, str] = {}
+    for key, value in params.items():
+        if isinstance(value, Mapping):
+            found |= {f"{key}.{inner}": text for inner, text in flat(value).items()}
+        elif isinstance(value, str):
+            found[key] = value
+        else:
+            found[key] = "none" if value is None else json.dumps(value, default=str)
+    return found
 
 
 def tags_of(model: Model, scale: str) -> dict[str, str]:
@@ -73,6 +110,14 @@ def tags_of(model: Model, scale: str) -> dict[str, str]:
         "augmented": str(model.augmented).lower(),
         "scale": scale,
     }
+
+
+def training_parameters(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a training's `training.json` says that it was made with, named as its run has it."""
+    settings = record.get("settings", {})
+    if "plans" not in record:
+        return settings
+    return {"training": settings, "plans_used": record["plans"]}
 
 
 def last_step(metric: str) -> int:
@@ -102,22 +147,23 @@ def finished_children() -> set[str]:
 
 def provenance() -> dict[str, str]:
     """Tags that tell where a run came from: git revision, DVC stage, experiment, data hashes."""
-    tags = {
-        "git.revision": _git("rev-parse", "HEAD"),
-        "dvc.stage": os.environ.get("DVC_STAGE", ""),
-        "dvc.experiment": os.environ.get("DVC_EXP_NAME", ""),
-    }
+    stage = os.environ.get("DVC_STAGE", "")
+    tags = {"dvc.stage": stage, "dvc.experiment": os.environ.get("DVC_EXP_NAME", "")}
+    return {key: value for key, value in tags.items() if value} | revision() | data_hashes(stage)
+
+
+def revision() -> dict[str, str]:
+    """Tags of the code: git revision, and whether files differ from it."""
+    tags = {"git.revision": _git("rev-parse", "HEAD")}
     if _git("status", "--porcelain", "--untracked-files=no"):
         tags["git.dirty"] = "true"
-    tags.update(_data_hashes(tags["dvc.stage"]))
     return {key: value for key, value in tags.items() if value}
 
 
 def _alone() -> AbstractContextManager:
     """Held by one process at a time: two that open a new sqlite store at once both create it."""
-    uri = tracking_uri()
-    file = uri.removeprefix("sqlite:///")
-    return FileLock(f"{file}.lock") if file != uri else nullcontext()
+    file = tracking_uri().removeprefix("sqlite:///")
+    return FileLock(f"{file}.lock") if file != tracking_uri() else nullcontext()
 
 
 def _experiment(mlflow) -> str:
@@ -151,7 +197,7 @@ def _git(*arguments: str) -> str:
     return result.stdout.strip()
 
 
-def _data_hashes(stage: str) -> dict[str, str]:
+def data_hashes(stage: str) -> dict[str, str]:
     """`data.<path>` → DVC hash of each data dependency of the stage, from dvc.lock."""
     lock = Path("dvc.lock")
     if not stage or not lock.is_file():

@@ -58,3 +58,7 @@ TRAINING_CURVES, LEVEL_DICE = REPORTS / "training_curves.csv", REPORTS / "level_
 """What `dvc plots` draws."""
 CASE_PAGES = REPORTS / "cases"
 """A page a test case, beside the index."""
+REFINEMENT, CLASSES = REPORTS / "refinement.json", REPORTS / "class_distribution.csv"
+MODEL_CARD, DATA_CARD = REPORTS / "model-card.md", REPORTS / "data-card.md"
+CARDS = REPORTS / "cards"
+"""NAME.md of every trained model."""

@@ -63,3 +63,9 @@ class Report(Section):
     """What the page shows."""
 
     overlay_cases: Count  # test cases with pictures, the first ones by name
+
+
+class Tracking(Section):
+    """What MLflow is told."""
+
+    champion: Literal["validation_dice", "newest"]  # rule for the registry's alias `champion`

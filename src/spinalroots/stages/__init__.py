@@ -28,7 +28,9 @@ STAGES = (
     "postprocess",
     "evaluate",
     "quantize",
+    "cards",
     "package",
+    "register",
     "reconstruct",
     "report",
 )

@@ -21,11 +21,14 @@ from spinalroots.metrics.levels import type_accuracy
 from spinalroots.metrics.measurements import Measurement, baselines, measure
 from spinalroots.metrics.root_maps import RootMaps, read_maps, read_reference
 from spinalroots.pipeline import tracking
+from spinalroots.pipeline.logged_data import Data
 from spinalroots.pipeline.params import Params
+from spinalroots.predict.trained import CURVES
 from spinalroots.quality import appearance, plausibility
 from spinalroots.registry import paths
 from spinalroots.registry.anatomy import ROOT_TISSUE, Scheme, Target, Type
 from spinalroots.registry.models import Model, models_below
+from spinalroots.report import by_level
 from spinalroots.settings.results import Evaluate
 
 
@@ -69,7 +72,7 @@ def main(params: Params) -> None:
     ]
     write_json(paths.PLAUSIBILITY, warnings)
     for model in models:
-        _track(model, cases, by_region, metrics[model.name], params)
+        _track(model, cases, by_region, metrics[model.name], params, split["test"])
 
 
 @dataclass(frozen=True)
@@ -159,8 +162,10 @@ def _track(
     by_region: pd.DataFrame,
     metrics: dict[str, float],
     params: Params,
+    test: list[str],
 ) -> None:
-    """One MLflow run: the model's metrics, its expert scores by source and region, its cases."""
+    """One MLflow run: the model's metrics, its expert scores by source and region, its cases, and
+    what it was trained with."""
     import mlflow
 
     scores = {
@@ -168,8 +173,13 @@ def _track(
         for row in by_region[by_region["model"] == model.name].itertuples()
     }
     tags = {**tracking.tags_of(model, params.scale), "data.source": params.data.source}
-    options = {"evaluate": params.evaluate.model_dump(mode="json")}
-    with tracking.run(f"evaluate {model.name}", kind="evaluation", tags=tags, params=options):
+    curves = paths.TRAINED / model.name / CURVES
+    trained = tracking.training_parameters(read_json(curves)) if curves.is_file() else {}
+    options = {**trained, "evaluate": params.evaluate.model_dump(mode="json")}
+    data = [Data(paths.REFINED, test, model.target().class_names, "test")]
+    name = f"evaluate {model.name}"
+    with tracking.run(name, kind="evaluation", tags=tags, params=options, data=data):
         mlflow.log_metrics(metrics | scores)
         own = cases[cases["model"] == model.name]
         mlflow.log_table(own.astype({"value": str}), "metrics_cases.json")
+        mlflow.log_figure(by_level.figure(own), "dice_by_level.png")

@@ -28,7 +28,15 @@ def main(params: Params) -> None:
         scans = paths.ANATOMY / paths.APPEARANCE.name if own else paths.APPEARANCE
         with folder_in_one_piece(paths.MODELS / name) as folder:
             export = recommended_export(name, model)
-            package.write(folder, model, settings, training_scans=scans, export=export)
+            card = paths.CARDS / f"{name}.md"
+            package.write(
+                folder,
+                model,
+                settings,
+                training_scans=scans,
+                export=export,
+                card=card if card.is_file() else None,
+            )
 
 
 def recommended_export(name: str, model: TrainedModel) -> Path | None:

@@ -11,6 +11,7 @@ from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import selected_cases
 from spinalroots.files import folder_in_one_piece, read_json, write_json, write_table
 from spinalroots.pipeline import tracking
+from spinalroots.pipeline.logged_data import Data
 from spinalroots.pipeline.params import Params
 from spinalroots.predict.trained import TrainedModel
 from spinalroots.quantize import figure
@@ -41,7 +42,7 @@ def main(params: Params) -> None:
     write_table(paths.TABLE_QUANTIZATION, table[list(TABLE)].round(4))
     write_table(paths.REPORTS / "quantization_details.csv", table.round(5))
     figure.save(PICTURE, rows)
-    _to_mlflow(rows, params)
+    _to_mlflow(rows, params, split["test"])
 
 
 def _comparison(params: Params, model: TrainedModel, folder: Path, split: dict) -> Comparison:
@@ -66,7 +67,7 @@ def _comparison(params: Params, model: TrainedModel, folder: Path, split: dict) 
     )
 
 
-def _to_mlflow(rows: list[Row], params: Params) -> None:
+def _to_mlflow(rows: list[Row], params: Params, test: list[str]) -> None:
     """A run an export, below one with the whole table and the picture."""
     import mlflow
 
@@ -83,7 +84,10 @@ def _to_mlflow(rows: list[Row], params: Params) -> None:
                 "recommended": str(row.recommended).lower(),
             }
             name = f"{row.model} {row.runtime} {row.precision}"
-            with tracking.run(name, kind="quantization", tags=tags, nested=True):
+            measured = test[: params.quantize.test_cases or None]
+            classes = MODELS[row.model].target().class_names
+            data = [Data(paths.REFINED, measured, classes, "test")]
+            with tracking.run(name, kind="quantization", tags=tags, data=data, nested=True):
                 mlflow.log_metrics(metrics(row))
 
 

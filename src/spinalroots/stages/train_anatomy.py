@@ -8,6 +8,7 @@ from spinalroots.compute.energy import EnergyMeter
 from spinalroots.compute.parallel import each
 from spinalroots.files import folder_in_one_piece, write_json
 from spinalroots.pipeline import provenance, tracking
+from spinalroots.pipeline.logged_data import Data
 from spinalroots.pipeline.params import Params
 from spinalroots.registry import paths
 from spinalroots.registry.models import ANATOMY
@@ -34,7 +35,19 @@ def main(params: Params) -> None:
     tags = tracking.tags_of(ANATOMY, params.scale)
     country = params.nnunet.training.country
     with tracking.run(
-        ANATOMY.name, kind="training", tags=tags, params=settings, resume_key=f"anatomy-{key}"
+        ANATOMY.name,
+        kind="training",
+        tags=tags,
+        params=settings,
+        data=[
+            Data(
+                paths.ANATOMY,
+                [f"phantom {number}" for number in range(1, own.phantoms + 1)],
+                ANATOMY.target(other_roots=True).class_names,
+                "training",
+            )
+        ],
+        resume_key=f"anatomy-{key}",
     ):
         with EnergyMeter(country, state / "energy.json") as meter:
             # Two small networks side by side take less time than one after the other on all cores.

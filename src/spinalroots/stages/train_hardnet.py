@@ -13,6 +13,7 @@ from spinalroots.files import folder_in_one_piece, read_json, write_json
 from spinalroots.hardnet.data.stacks import case_files, class_weights, read_stacks
 from spinalroots.hardnet.training.plan import TrainingPlan
 from spinalroots.pipeline import provenance, tracking
+from spinalroots.pipeline.logged_data import Data
 from spinalroots.pipeline.params import Params
 from spinalroots.registry import paths
 from spinalroots.registry.models import HARDNET
@@ -57,6 +58,13 @@ def main(params: Params) -> None:
         kind="training",
         tags=tracking.tags_of(HARDNET, params.scale),
         params=settings,
+        data=[
+            Data(folder, [one.name for one in cases], target.class_names, context)
+            for folder, cases, context in (
+                (paths.REFINED, training, "training, with data/augmented"),
+                (paths.REFINED, validation, "validation"),
+            )
+        ],
         resume_key=f"hardnet-{key}",
     )
     country = params.nnunet.training.country

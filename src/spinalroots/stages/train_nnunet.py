@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from spinalroots.compute.device import choose_device, cpu_threads, device_name
 from spinalroots.compute.energy import EnergyMeter
 from spinalroots.pipeline import provenance, tracking
+from spinalroots.pipeline.logged_data import Data
 from spinalroots.pipeline.params import Params
 from spinalroots.registry import paths
 from spinalroots.registry.models import nnunet_row
@@ -40,7 +41,20 @@ def main(params: Params, row: str | None = None) -> None:
         "plans_used": summary(job.plans, CONFIGURATION),
     }
     with tracking.run(
-        model.name, kind="training", tags=tags, params=described, resume_key=key
+        model.name,
+        kind="training",
+        tags=tags,
+        params=described,
+        data=[
+            Data(
+                paths.NNUNET,
+                sorted(name for name, case in job.cases.items() if case["role"] == role),
+                job.target.class_names,
+                role,
+            )
+            for role in ("training", "validation")
+        ],
+        resume_key=key,
     ) as run:
         with (
             EnergyMeter(training.country, state / "energy.json") as meter,

@@ -1,0 +1,62 @@
+"""Stage `register`: the packaged models into MLflow's registry. No result depends on it."""
+
+import hashlib
+import sys
+
+from spinalroots.files import read_json, sha256
+from spinalroots.pipeline import tracking
+from spinalroots.pipeline.champion import validation_dice
+from spinalroots.pipeline.params import Params
+from spinalroots.predict.trained import CURVES, DESCRIPTION, WEIGHTS
+from spinalroots.registry import paths
+from spinalroots.registry.models import Model, models_below
+from spinalroots.registry.store import tracking_uri
+
+
+def main(params: Params) -> None:
+    """Register what is new, and say which version of each model is the champion.
+
+    A registry that cannot be reached is said, and the run of the pipeline goes on.
+    """
+    from mlflow.exceptions import MlflowException
+
+    from spinalroots.pipeline.registering import register
+
+    models = models_below(paths.MODELS, "package")
+    rule = params.tracking.champion
+    try:
+        with tracking.run(
+            "register",
+            kind="registration",
+            tags={"scale": params.scale},
+            params={"tracking": params.tracking.model_dump(mode="json")},
+        ):
+            for model in models:
+                number, new = register(
+                    model.name, paths.MODELS / model.name, _tags(model, params), rule
+                )
+                print(f"{model.name}: version {number}{'' if new else ', registered before'}")
+    except (MlflowException, OSError) as error:
+        print(
+            f"warning: the registry at {tracking_uri()} took no models "
+            f"({str(error).splitlines()[0]}); once it does: bin/stage register",
+            file=sys.stderr,
+        )
+
+
+def _tags(model: Model, params: Params) -> dict[str, object]:
+    folder = paths.MODELS / model.name
+    described = read_json(folder / DESCRIPTION)
+    data = tracking.data_hashes(f"train_{model.family}")
+    judges = described.get("trained_on", {}).get("validation")
+    judged_on = f"{judges} {[data.get(f'data.{path}') for path in (paths.REFINED, paths.SPLIT)]}"
+    return {
+        **tracking.tags_of(model, params.scale),
+        **tracking.revision(),
+        **data,
+        "code": described.get("provenance", {}).get("code"),
+        "training_key": described.get("provenance", {}).get("key"),
+        "weights_sha256": sha256(folder / WEIGHTS),
+        "validation_dice": validation_dice(read_json(folder / CURVES)),
+        "judged_on": hashlib.sha256(judged_on.encode()).hexdigest()[:16] if judges else None,
+    }
