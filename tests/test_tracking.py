@@ -1,8 +1,14 @@
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
 import mlflow
 import pytest
 from processes import at_once
 
 from spinalroots.pipeline import tracking
+from spinalroots.pipeline.logged_data import Data
 
 
 def runs():
@@ -40,7 +46,7 @@ def test_a_run_carries_its_tags_and_parameters(tmp_path, monkeypatch):
     )
     with tracking.run("a", kind="training", tags={"region": "all"}, params={"net": {"width": 2}}):
         pass
-    (run,) = runs()
+    (run,) = (run for run in runs() if run.info.run_name == "a")
     assert run.data.params == {"net.width": "2"}
     expected = {
         "kind": "training",
@@ -101,3 +107,113 @@ def test_two_processes_can_open_a_new_store_at_once(tmp_path):
     assert at_once(log, log, log) == [0, 0, 0]
     mlflow.set_tracking_uri(tracking.tracking_uri())
     assert [run.info.status for run in runs()] == ["FINISHED"] * 3
+
+
+STAGE = """
+from spinalroots.pipeline import tracking
+with tracking.run("{name}", kind="evaluation", params={{"net": {{"wide": True}}}}):
+    with tracking.run("inner", kind="trial", nested=True):
+        pass
+"""
+
+
+def started_by_dvc(tmp_path, *stages, environment=None):
+    """Stages as DVC starts them: processes of one process that is called `dvc repro`."""
+    dvc = tmp_path / "dvc"
+    dvc.write_text(
+        textwrap.dedent(
+            """
+            import subprocess, sys
+            for code in sys.argv[2:]:
+                subprocess.run([sys.executable, "-c", code], check=True)
+            """
+        ),
+        encoding="utf-8",
+    )
+    subprocess.run(
+        [sys.executable, str(dvc), "repro", *stages],
+        check=True,
+        cwd=tmp_path,
+        env={**tracking.os.environ, **(environment or {})},
+    )
+
+
+def by_name():
+    mlflow.set_tracking_uri(tracking.tracking_uri())
+    return {run.info.run_name: run for run in runs()}
+
+
+def test_all_runs_of_one_repro_lie_below_one_and_share_its_name(tmp_path, monkeypatch):
+    monkeypatch.delenv("DVC_EXP_NAME", raising=False)
+    started_by_dvc(tmp_path, STAGE.format(name="a"), STAGE.format(name="b"))
+    found = by_name()
+    (parent,) = (run for name, run in found.items() if name.startswith("repro-"))
+    for name in ("a", "b"):
+        tags = found[name].data.tags
+        assert tags["mlflow.parentRunId"] == parent.info.run_id
+        assert tags["dvc.run"] == parent.info.run_name
+    assert found["inner"].data.tags["mlflow.parentRunId"] != parent.info.run_id
+    assert found["inner"].data.tags["dvc.run"] == parent.info.run_name
+    assert parent.info.status == "FINISHED"
+    assert parent.info.end_time >= max(found[name].info.end_time for name in ("a", "b"))
+    one_filter = f"tags.`dvc.run` = '{parent.info.run_name}'"
+    shown = mlflow.search_runs(
+        search_all_experiments=True, filter_string=one_filter, output_format="list"
+    )
+    assert len(shown) == 5
+
+
+def test_an_experiments_runs_lie_below_its_name_whoever_started_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_NAME", "calm-otter")
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "a" * 40)
+    with tracking.run("mine", kind="evaluation"):
+        pass
+    started_by_dvc(tmp_path, STAGE.format(name="a"))
+    found = by_name()
+    parent = found["calm-otter"].info.run_id
+    assert {found[name].data.tags["mlflow.parentRunId"] for name in ("mine", "a")} == {parent}
+
+
+def test_a_killed_training_goes_on_below_the_run_that_ends_it(monkeypatch):
+    def train(experiment, kill):
+        monkeypatch.setenv("DVC_EXP_NAME", experiment)
+        with tracking.run("a", kind="training", resume_key="k"):
+            if kill:
+                raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        train("first", kill=True)
+    train("second", kill=False)
+    found = by_name()
+    assert set(found) == {"first", "second", "a"}
+    assert found["a"].data.tags["mlflow.parentRunId"] == found["second"].info.run_id
+    assert found["a"].data.tags["dvc.run"] == "second"
+
+
+def test_a_run_names_its_data_with_dvcs_hash_and_what_is_in_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_STAGE", "train")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.lock").write_text(
+        "stages: {refine: {outs: "
+        "[{path: data/refined, md5: 0123456789abcdef0123456789abcdef.dir}]}}"
+    )
+    data = [Data(Path("data/refined"), ["sub-1", "sub-2"], ["background", "L3"], "training")]
+    with tracking.run("a", kind="training", data=data):
+        pass
+    (found,) = runs()[0].inputs.dataset_inputs
+    assert found.dataset.name == "data/refined"
+    assert found.dataset.digest == "0123456789abcdef0123456789abcdef.dir"
+    assert '"cases": 2, "classes": 2' in found.dataset.profile
+    tags = {tag.key: tag.value for tag in found.tags}
+    assert tags["mlflow.data.context"] == "training"
+    assert (tags["cases"], tags["classes"]) == ("2", "2")
+
+
+def test_what_a_model_was_trained_with_has_one_name_in_training_and_evaluation():
+    settings = {"epochs": 10, "seed": 1}
+    nnunet = {"settings": settings, "plans": {"planner": "small"}}
+    assert tracking.training_parameters(nnunet) == {
+        "training": settings,
+        "plans_used": {"planner": "small"},
+    }
+    assert tracking.training_parameters({"settings": {"batch": 8}}) == {"batch": 8}

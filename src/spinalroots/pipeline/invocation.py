@@ -49,19 +49,24 @@ class Invocation:
         mlflow.MlflowClient().set_terminated(run_id, end_time=int(time.time() * 1000))
 
 
-@cache
 def current() -> Invocation | None:
     """The invocation that this process belongs to; None for a stage that was started by hand."""
-    key, began = f"{os.uname().nodename} {os.getpid()}", time.time()
-    process = next((one for one in psutil.Process().parents() if _is_dvc(one)), None)
-    if process:
-        began = process.create_time()
-        key = f"{os.uname().nodename} {process.pid} {began:.2f}"
+    found = _dvc(os.getpid())
+    key = f"{os.uname().nodename} {found[0]} {found[1]:.2f}" if found else ""
     if name := os.environ.get("DVC_EXP_NAME"):  # also of a queue's worker, which is no `dvc exp`
         return Invocation(name, f"{name} {os.environ.get('DVC_EXP_BASELINE_REV', key)}")
-    if process is None:
+    if found is None:
         return None
-    return Invocation(time.strftime("repro-%Y%m%d-%H%M%S", time.localtime(began)), key)
+    return Invocation(time.strftime("repro-%Y%m%d-%H%M%S", time.localtime(found[1])), key)
+
+
+@cache
+def _dvc(process: int) -> tuple[int, float] | None:
+    """Number and start (seconds since 1970) of the `dvc` above a process."""
+    for one in psutil.Process(process).parents():
+        if _is_dvc(one):
+            return one.pid, one.create_time()
+    return None
 
 
 def _is_dvc(process: psutil.Process) -> bool:

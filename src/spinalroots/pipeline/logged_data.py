@@ -33,7 +33,7 @@ def log(data: Sequence[Data], hashes: dict[str, str]) -> None:
         names alone.
     """
     import mlflow
-    from mlflow.data.dataset_source_registry import resolve_dataset_source
+    from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.meta_dataset import MetaDataset
 
     class Versioned(MetaDataset):
@@ -47,7 +47,7 @@ def log(data: Sequence[Data], hashes: dict[str, str]) -> None:
 
     for one in data:
         digest = hashes.get(f"data.{one.path}", "")[:DIGEST] or None
-        source = resolve_dataset_source(one.path.as_posix())
+        source = CodeDatasetSource({"dvc.path": one.path.as_posix(), "dvc.md5": digest or ""})
         told = Versioned(source=source, name=one.path.as_posix(), digest=digest)
         told.profile = {
             "cases": len(one.cases),

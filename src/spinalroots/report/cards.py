@@ -91,12 +91,17 @@ def data_card(inputs: Inputs) -> str:
         *_refinement(inputs),
         *_classes(inputs),
         "## What it cannot show",
-        "- Synthetic scans measure how well a method recovers known roots, not how it does on "
-        "patients."
-        if sources.get(paths.PHANTOM.name)
-        else "- The scans come from one place; other scanners and protocols are not in it.",
-        "- Levels that few scans show are learnt and measured on few: see the table.",
-        "- Scans and masks of patients never leave the machine; none are part of the project.",
+        "\n".join(
+            (
+                "- Synthetic scans measure how well a method recovers known roots, not how it does "
+                "on patients."
+                if sources.get(paths.PHANTOM.name)
+                else "- Scanners and protocols other than those of its scans are not in it.",
+                "- Levels that few scans show are learnt and measured on few: see the table.",
+                "- Scans and masks of patients never leave the machine; none are part of the "
+                "project.",
+            )
+        ),
     )
 
 
@@ -175,7 +180,7 @@ def _not_fit_for(inputs: Inputs, described: dict) -> list[str]:
         lines.append("- telling dorsal from ventral reliably: they often touch in a voxel")
     sources = set(_sources(inputs).values())
     if sources <= {paths.PHANTOM.name}:
-        lines.append("- claims about patients: it was trained and tested on synthetic scans only")
+        lines.append("- claims about patients: the figures above are of synthetic scans only")
     looks = _looks(inputs)
     if looks:
         lines.append(f"- scans unlike those it learnt from: {looks}; `predict` warns of others")

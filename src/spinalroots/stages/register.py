@@ -1,8 +1,10 @@
 """Stage `register`: the packaged models into MLflow's registry. No result depends on it."""
 
 import hashlib
+import logging
 import sys
 
+from spinalroots.compute.environment import variables
 from spinalroots.files import read_json, sha256
 from spinalroots.pipeline import tracking
 from spinalroots.pipeline.champion import validation_dice
@@ -24,12 +26,16 @@ def main(params: Params) -> None:
 
     models = models_below(paths.MODELS, "package")
     rule = params.tracking.champion
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     try:
-        with tracking.run(
-            "register",
-            kind="registration",
-            tags={"scale": params.scale},
-            params={"tracking": params.tracking.model_dump(mode="json")},
+        with (
+            variables({"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}),
+            tracking.run(
+                "register",
+                kind="registration",
+                tags={"scale": params.scale},
+                params={"tracking": params.tracking.model_dump(mode="json")},
+            ),
         ):
             for model in models:
                 number, new = register(
