@@ -131,7 +131,11 @@ def test_mlflow_holds_every_kind_of_run_at_the_repository_root(project):
     by_kind = {}
     for run in runs:
         by_kind.setdefault(run.data.tags.get("kind"), []).append(run)
-    assert {"training", "study", "trial", "evaluation", "quantization"} <= set(by_kind)
+    kinds = {"training", "study", "trial", "evaluation", "quantization", "registration"}
+    assert kinds <= set(by_kind)
+    (parent,) = by_kind["pipeline"]
+    of_the_run = [run for run in runs if run.data.tags.get("dvc.run") == parent.info.run_name]
+    assert len(of_the_run) == len(runs)
     assert {run.data.tags["model"] for run in by_kind["training"]} == TRAINED
     assert len(by_kind["training"]) == len(TRAINED)
     assert len(by_kind["evaluation"]) == len(MODELS)

@@ -205,7 +205,7 @@ def _sources(inputs: Inputs) -> dict[str, str]:
 
 def _parent(name: str, sources: dict[str, str]) -> str:
     """The case that an augmented variant was made of: its name goes on after the parent's."""
-    return next((one for one in sources if name == one or name.startswith(one)), name)
+    return max((one for one in sources if name.startswith(one)), key=len, default=name)
 
 
 def _voxels(cases: Iterable[dict]) -> str:
