@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from spinalroots.registry import paths
-from spinalroots.registry.models import DEFAULT_MODEL, MODELS, Model
+from spinalroots.registry.models import ANATOMY, DEFAULT_MODEL, MODELS, Model
 from spinalroots.report import paper
 from spinalroots.report.inputs import Inputs
 
@@ -181,14 +181,16 @@ def _not_fit_for(inputs: Inputs, described: dict) -> list[str]:
     sources = set(_sources(inputs).values())
     if sources <= {paths.PHANTOM.name}:
         lines.append("- claims about patients: the figures above are of synthetic scans only")
-    looks = _looks(inputs)
+    looks = _looks(inputs, described.get("name", ""))
     if looks:
         lines.append(f"- scans unlike those it learnt from: {looks}; `predict` warns of others")
     return ["\n".join(lines)]
 
 
-def _looks(inputs: Inputs) -> str:
-    cases = (inputs.json(paths.APPEARANCE) or {}).get("cases", {}).values()
+def _looks(inputs: Inputs, name: str) -> str:
+    own = name == ANATOMY.name  # learns from phantoms of its own
+    path = paths.ANATOMY / paths.APPEARANCE.name if own else paths.APPEARANCE
+    cases = (inputs.json(path) or {}).get("cases", {}).values()
     words = {"in_plane_mm": "in plane", "slice_mm": "slices of", "length_mm": "shown length"}
     found = []
     for key, word in words.items():
