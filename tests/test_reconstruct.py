@@ -14,7 +14,7 @@ from spinalroots.errors import InputError
 from spinalroots.files import write_json
 from spinalroots.imaging.volume import Volume, write_volume
 from spinalroots.pipeline import params
-from spinalroots.reconstruct import case
+from spinalroots.reconstruct import accuracy, case
 from spinalroots.reconstruct.surfaces import surface_of
 from spinalroots.reconstruct.trajectories import trace_root
 from spinalroots.registry.anatomy import Root, Scheme
@@ -239,3 +239,64 @@ def test_the_stage_reconstructs_the_test_cases_and_names_those_without_roots(
     stage.main(knobs)
     assert (Path("reports/reconstruction") / "sub-1" / "scene.ply").is_file()
     assert "sub-2" in Path("reports/reconstruction/without_roots.txt").read_text(encoding="utf-8")
+
+
+def _true_root(ends_mm, rootlet_mm=6.0, in_sac=25):
+    """What a phantom's truth says of a root along a line, its rootlet the first few mm of it."""
+    first, last = np.asarray(ends_mm, float)
+    length = float(np.linalg.norm(last - first))
+    points = first + np.arange(0, length, 1.0)[:, None] * (last - first) / length
+    split = int(rootlet_mm)
+    return {
+        "trunk_ras_mm": points[split:].tolist(),
+        "trunk_points_in_sac": in_sac,
+        "rootlets_ras_mm": [points[: split + 1].tolist()],
+        "rootlet_diameter_mm": 2.0,
+        "diameter_mm": 2.0,
+    }
+
+
+def test_the_stage_holds_a_phantom_against_its_true_courses(individuals, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    knobs = params.load(PARAMS, scale="paper").model_copy(update={"workers": 1})
+    write_json(Path("data/split.json"), {"train": [], "validation": [], "test": ["sub-1"]})
+    tissues = np.where(_places((60, 50, 60))[..., 2] > 20.5, 2, 0).astype(np.uint8)
+    for root, predicted in ((Path("data/truth"), False), (None, True)):
+        folder = Dataset(root or Path("data/postprocessed") / knobs.reconstruct.model)
+        data = individuals.data.copy()
+        if predicted:  # the right root is missed, the left one is called L4 and cut short
+            data[data == Root.parse("L3_D_R").value] = 0
+            data[data > 0] = Root.parse("L4_D_L").value
+        write_volume(folder.labels("sub-1", Scheme.INDIVIDUALS), individuals.with_data(data))
+        write_volume(folder.labels("sub-1", Scheme.TISSUES), individuals.with_data(tissues))
+    left, right = [[-3.0, 45.0, 50.0], [-8.0, 40.0, 12.0]], [[3.0, 45.0, 50.0], [8.0, 40.0, 20.0]]
+    apart = [[-3.0, 45.0, 30.0], [-8.0, 40.0, 12.0]]
+    write_json(
+        Path("data/truth/subjects/sub-1.json"),
+        {
+            "roots": {
+                "L3_D_L": _true_root(left, in_sac=23),
+                "L3_D_R": _true_root(right, in_sac=23),
+                "L4_D_L": _true_root(apart, in_sac=4),
+            }
+        },
+    )
+    stage.main(knobs)
+    table = pd.read_csv("reports/reconstruction.csv").set_index(["masks", "root"])
+    true = table.loc["true"]
+    assert list(true["found"]) == [True, True, False]
+    assert true.loc["L3_D_L", "length_mm"] == pytest.approx(29.8, abs=1.5)
+    assert true.loc["L3_D_L", "true_length_mm"] == pytest.approx(28, abs=0.2)
+    assert true.loc["L3_D_L", "diameter_mm"] == pytest.approx(2.0, abs=0.15)
+    volume = np.pi * np.linalg.norm(np.subtract(*left))
+    assert true.loc["L3_D_L", "true_volume_mm3"] == pytest.approx(volume, rel=0.04)
+    assert true.loc["L3_D_L", "surface_mm3"] == pytest.approx(volume, rel=0.06)
+    assert list(true["entry_level"][:2]) == ["L3", "L3"]
+    assert true.loc["L3_D_L", "aside_median_mm"] < 0.2
+    found = table.loc["predicted"]
+    assert list(found["found"]) == [False, False, True]
+    assert found.loc["L4_D_L", "entry_level"] == "L3"  # where it begins, L3 does
+    summed = accuracy.summary(table.reset_index()).set_index("masks")
+    assert summed.loc["true", "entry_level_right"] == 1
+    assert summed.loc["predicted", "entry_level_right"] == 0
+    assert list(summed["found"]) == [2, 1]
