@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from nibabel.spatialimages import SpatialImage
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import nibabel as nib
     import SimpleITK as sitk
 
-    Scan = str | Path | SpatialImage | tuple[np.ndarray, np.ndarray] | sitk.Image
+    Scan: TypeAlias = str | Path | SpatialImage | tuple[np.ndarray, np.ndarray] | sitk.Image
 
 MEMORY = "image"
 """How messages call a scan that was given in memory, and how names of its results begin."""

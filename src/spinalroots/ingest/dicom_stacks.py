@@ -141,9 +141,9 @@ def _slices(path: Path, header):
     """(echo, slice, what tells volumes apart) of every slice in a file."""
     shape, uid = (int(header.Rows), int(header.Columns)), str(header.get("SOPInstanceUID", ""))
     if "PerFrameFunctionalGroupsSequence" not in header:
-        place = (header.get(name) for name in ("ImagePositionPatient", "ImageOrientationPatient"))
-        spacing = header.get("PixelSpacing")
-        yield _echo(header), _slice(path, uid, shape, *place, spacing, None), {}
+        names = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+        position, directions, spacing = (header.get(name) for name in names)
+        yield _echo(header), _slice(path, uid, shape, position, directions, spacing, None), {}
         return
     shared = _first(header, "SharedFunctionalGroupsSequence")
     for number, own in enumerate(header.PerFrameFunctionalGroupsSequence):
@@ -157,13 +157,11 @@ def _slices(path: Path, header):
 
         time = of("FrameContentSequence", "TemporalPositionIndex")
         echo = of("MREchoSequence", "EffectiveEchoTime")
-        place = (
-            of("PlanePositionSequence", "ImagePositionPatient"),
-            of("PlaneOrientationSequence", "ImageOrientationPatient"),
-            of("PixelMeasuresSequence", "PixelSpacing"),
-        )
+        position = of("PlanePositionSequence", "ImagePositionPatient")
+        directions = of("PlaneOrientationSequence", "ImageOrientationPatient")
+        spacing = of("PixelMeasuresSequence", "PixelSpacing")
         told = {} if time is None else {"TemporalPositionIdentifier": str(time)}
-        yield _text(echo), _slice(path, uid, shape, *place, number), told
+        yield _text(echo), _slice(path, uid, shape, position, directions, spacing, number), told
 
 
 def _first(header, name: str):
@@ -221,4 +219,5 @@ def _stack(key: tuple, members: Sequence[tuple[Slice, dict]]) -> Stack:
         left_out = "a localiser"
     elif len(members) < LEAST_SLICES:
         left_out = f"{len(members)} slices only"
-    return Stack(*key, tuple(one for one, _ in members), left_out)
+    series, number, echo = key
+    return Stack(series, number, echo, tuple(one for one, _ in members), left_out)

@@ -150,7 +150,7 @@ def begin(source: Source, task: Task) -> tuple[Outcome, Callable[[], None] | Non
         checked = writing.read(source, task.out, task.wanted, digest or None)
     if going_on.stopped:
         return outcome, None
-    model = loaded(task.model, task.device)
+    model = loaded(task.model, task.device, task.model_sha256)
     with _failing(outcome) as going_on:
         found = segment(checked.scan, model, checked.anchors)
     if going_on.stopped:
@@ -167,8 +167,11 @@ def begin(source: Source, task: Task) -> tuple[Outcome, Callable[[], None] | Non
 
 
 @cache
-def loaded(folder: Path, device: str) -> load.Model:
-    """The model of this process."""
+def loaded(folder: Path, device: str, sha256: str = "") -> load.Model:
+    """The model of this process.
+
+    :param sha256: of its files: what is in the folder now, and not what once was.
+    """
     from spinalroots.compute.device import choose_device
 
     return load.load(folder, choose_device(device, "--device"))

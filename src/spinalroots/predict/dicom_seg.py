@@ -56,10 +56,8 @@ def write_segmentation(path: Path, slices: Sequence[Slice], found: Segmentation)
             found="an empty prediction",
             fix="Look at the warnings, or leave --dicom-seg out.",
         )
-    files = {one.path: None for one in slices}
-    for file in files:
-        files[file] = pydicom.dcmread(file, force=True)
-    sources = [_complete(one) for one in files.values()]
+    files = dict.fromkeys(one.path for one in slices)
+    sources = [_complete(pydicom.dcmread(file, force=True)) for file in files]
     planes = np.stack([_planes(mask) for _, mask in masks], axis=-1)
     enhanced = slices[0].frame is not None
     try:
@@ -172,7 +170,7 @@ def _planes(mask: Volume) -> np.ndarray:
 def _stored(slices: Sequence[Slice]) -> np.ndarray:
     """For each stored frame of an enhanced file, which slice it is."""
     order = np.empty(len(slices), int)
-    order[[one.frame for one in slices]] = np.arange(len(slices))
+    order[np.array([one.frame for one in slices], int)] = np.arange(len(slices))
     return order
 
 

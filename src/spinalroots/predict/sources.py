@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from spinalroots.errors import InputError
 from spinalroots.files import sha256
 from spinalroots.files.listing import listed
@@ -195,7 +193,7 @@ def _apart(scans: list[Source]) -> list[Source]:
     taken: dict[tuple[Path, str], Source] = {}
     for one in moved:
         twin = taken.setdefault((one.folder, one.stem), one)
-        if twin is not one and not np.array_equal(twin.files, one.files):
+        if twin is not one and twin.files != one.files:
             raise InputError(
                 one.path,
                 expected=f"another name than {twin.path} has, as both go into one folder",
