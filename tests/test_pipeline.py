@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import time
 
 import mlflow
@@ -294,3 +295,73 @@ def test_predict_refuses_a_bad_scan_and_writes_nothing(kind, project, tmp_path):
     assert result.returncode == 2
     assert result.stderr.startswith(f"error: {bad}: expected")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def pushed(project, tmp_path_factory):
+    """The project with all its results committed, and pushed to a remote as a person does it."""
+    (project.folder / ".venv").symlink_to(sys.prefix, target_is_directory=True)
+    store = tmp_path_factory.mktemp("store")
+    project.run("dvc", "remote", "add", "-d", "disk", str(store))
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-q", "-m", "smoke-test")
+    project.run("make", "-o", ".venv/.ready", "push")
+    return project
+
+
+def clone_of(project, folder) -> Copy:
+    """A fresh clone, its environment being this Python's."""
+    project.run("git", "clone", "-q", str(project.folder), str(folder))
+    (folder / ".venv").symlink_to(sys.prefix, target_is_directory=True)
+    clone = object.__new__(Copy)
+    clone.folder = folder
+    return clone
+
+
+def test_a_new_machine_pulls_everything_and_has_nothing_to_do(pushed, tmp_path):
+    clone = clone_of(pushed, tmp_path / "clone")
+    said = clone.run("make", "-o", ".venv/.ready", "pull").stdout
+    assert "`dvc repro` has nothing to do" in said
+    assert "Running stage" not in clone.run("dvc", "repro").stdout
+    assert clone.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_one_pulled_model_is_enough_to_predict(pushed, tmp_path):
+    clone = clone_of(pushed, tmp_path / "clone")
+    case = json.loads((pushed.folder / "data/split.json").read_text(encoding="utf-8"))["test"][0]
+    scan = tmp_path / "scan.nii.gz"
+    shutil.copy(Dataset(pushed.folder / "data/raw/phantom").image(case), scan)
+    clone.run("dvc", "pull", "models/hardnet-anatomy")
+    assert [path.name for path in (clone.folder / "models").iterdir() if path.is_dir()] == [
+        "hardnet-anatomy"
+    ]
+    for where, out in ((clone, "there"), (pushed, "here")):
+        where.run("spinalroots", "predict", str(scan), "-o", str(tmp_path / out))
+    name = "scan_label-individuals_dseg.nii.gz"
+    assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
+
+
+def test_queued_trainings_run_two_at_once_and_none_is_lost(pushed):
+    before = pushed.run("git", "status", "--porcelain").stdout
+    sweep = ["-S", "hardnet.patch_vox=24,32", "-S", "hardnet.learning_rate=0.003"]
+    pushed.run("dvc", "exp", "run", "--queue", "--name", "patch", *sweep, "train_hardnet")
+    pushed.run("dvc", "queue", "start", "-j", "2")
+    try:
+        for _ in range(300):
+            said = pushed.run("dvc", "queue", "status").stdout
+            if "Queued" not in said and "Running" not in said:
+                break
+            time.sleep(1)
+    finally:
+        pushed.run("dvc", "queue", "stop", "--kill", check=False)
+    assert said.count("Success") == 2, said
+    assert pushed.run("git", "status", "--porcelain").stdout == before
+    shown = pushed.run("dvc", "exp", "show", "--csv").stdout
+    client = mlflow.MlflowClient(f"sqlite:///{pushed.folder / 'mlflow.db'}")
+    for name in ("patch-1", "patch-2"):
+        assert name in shown
+        found = client.search_runs(
+            [one.experiment_id for one in client.search_experiments()],
+            f"tags.`dvc.experiment` = '{name}' and tags.kind = 'training'",
+        )
+        assert [run.info.status for run in found] == ["FINISHED"]
