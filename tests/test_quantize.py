@@ -175,6 +175,8 @@ def test_int8_really_is_int8(exported):
 
 def test_half_precision_halves_the_pytorch_weights(exported):
     _, root = exported
+    if not (root / "pytorch-bf16").exists():
+        pytest.skip("this processor does not compute in bf16")
     sizes = [export.size_mb(root / name) for name in ("pytorch-fp32", "pytorch-bf16")]
     assert sizes[0] / sizes[1] == pytest.approx(2, rel=0.05)
 

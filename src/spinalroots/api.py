@@ -1,10 +1,9 @@
 """The Python API: load a model once, give it scans in any form, get maps, curves and warnings.
 
->>> import spinalroots
->>> model = spinalroots.load_model("models/hardnet-anatomy")  # doctest: +SKIP
->>> result = model.predict("scan.nii.gz")  # doctest: +SKIP
->>> result.maps["individuals"], result.curves["L3_D_L"], result.warnings  # doctest: +SKIP
->>> result.save("out/")  # doctest: +SKIP
+    model = spinalroots.load_model("models/hardnet-anatomy")
+    result = model.predict("scan.nii.gz")
+    result.maps["individuals"], result.curves["L3_D_L"], result.warnings
+    result.save("out/")
 """
 
 from __future__ import annotations
