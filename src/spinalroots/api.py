@@ -1,9 +1,9 @@
 """The Python API: load a model once, give it scans in any form, get maps, curves and warnings.
 
-    model = spinalroots.load_model("models/hardnet-anatomy")
-    result = model.predict("scan.nii.gz")
-    result.maps["individuals"], result.curves["L3_D_L"], result.warnings
-    result.save("out/")
+model = spinalroots.load_model("models/hardnet-anatomy")
+result = model.predict("scan.nii.gz")
+result.maps["individuals"], result.curves["L3_D_L"], result.warnings
+result.save("out/")
 """
 
 from __future__ import annotations
