@@ -59,7 +59,12 @@ def pull(targets: list[str], name: str = "", folder: Path = Path()) -> list[str]
         if missing:
             found = _try(where, lambda: remote.faults(repo, name, missing))
             absent = f"{len(found.missing)} not there ({remote.named(found.missing.values())})"
-            bad = {oid: path for oid, path in missing.items() if oid not in found.missing}
+            # A folder's list stays behind when one of its files does, and is hashed by itself.
+            bad = {
+                oid: path
+                for oid, path in missing.items()
+                if oid in found.damaged or not (oid in found.missing or oid.endswith(".dir"))
+            }
             broken = f"{len(bad)} damaged ({remote.named(bad.values())})"
             parts = [text for text, some in ((absent, found.missing), (broken, bad)) if some]
             raise InputError(
