@@ -44,7 +44,7 @@ def stretches(ways: dict[Root, Trajectory], canal: Canal | None) -> dict[Root, S
         if on_cord is not None and following in ways:
             below = way.points_mm[:, 2] <= ways[following].points_mm[0, 2]
             entry = min(on_cord, int(below.argmax()) if below.any() else on_cord)
-        if entry is not None and last is not None:
+        if on_cord is not None and entry is not None and last is not None:
             on_cord, entry = min(on_cord, last), min(entry, last)
         found[root] = Stretch(on_cord, entry, last)
     return found

@@ -105,9 +105,9 @@ def surfaces_of(
         parts.append(Part(str(root), ROOT, colour, 1.0, surface))
         bridge = bridge_of(way, individuals.data, individuals.affine)
         if bridge.any():
-            pale = tuple((255 + value) // 2 for value in colour)
+            red, green, blue = ((255 + value) // 2 for value in colour)
             surface = surface_of(bridge, individuals.affine, smoothing_mm, triangle_mm=triangle_mm)
-            parts.append(Part(f"{root}_joined", JOINED, pale, 0.5, surface))
+            parts.append(Part(f"{root}_joined", JOINED, (red, green, blue), 0.5, surface))
     return tuple(part for part in parts if len(part.surface.faces))
 
 

@@ -38,8 +38,8 @@ def main(params: Params) -> None:
         )
     chosen = cases[: knobs.cases] if knobs.cases else cases
     with folder_in_one_piece(paths.RECONSTRUCTION) as staging:
-        jobs = [(case, staging, params) for case in chosen]
-        empty = list(filter(None, each(_reconstruct, jobs, params.workers, "reconstruct")))
+        to_do = [(case, staging, params) for case in chosen]
+        empty = list(filter(None, each(_reconstruct, to_do, params.workers, "reconstruct")))
         if empty:
             text = f"{knobs.model} found no root in: {', '.join(empty)}\n"
             write_text(staging / "without_roots.txt", text)
