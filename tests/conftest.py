@@ -62,3 +62,21 @@ def raw(tmp_path) -> Path:
     root = tmp_path / "data" / "raw" / "ingested"
     ingest(plan(lab_folder(tmp_path / "earlier", seed=99), root), root)
     return root
+
+
+@pytest.fixture
+def stubbed_model(tmp_path, smoke_params, monkeypatch):
+    """A model's folder; who loads it gets a stub for the network. Previews are no pictures."""
+    from scan_files import stub_model
+
+    from spinalroots.predict import batch, load
+    from spinalroots.report import figures
+
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "package.json").write_text("{}", encoding="utf-8")
+    monkeypatch.setattr(load, "load", lambda *_: stub_model(smoke_params))
+    monkeypatch.setattr(figures, "preview", lambda *_: b"png")
+    batch.loaded.cache_clear()
+    yield folder
+    batch.loaded.cache_clear()

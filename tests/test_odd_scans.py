@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from scan_files import ByBrightness, affine, itk, mask_mm, nifti, same_place, stub_model, tube
+from scan_files import ByBrightness, affine, itk, mask_mm, nifti, same_place, tube
 
 from spinalroots import cli
 from spinalroots.errors import InputError
@@ -24,27 +24,18 @@ from spinalroots.imaging.volume import (
     require_same_grid,
     write_volume,
 )
-from spinalroots.predict import batch, load
 from spinalroots.quality import recognised
-from spinalroots.report import figures
 
 INDIVIDUALS = "label-individuals_dseg.nii.gz"
 
 
 @pytest.fixture
-def predict(tmp_path, smoke_params, monkeypatch):
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model/package.json").write_text("{}", encoding="utf-8")
-    monkeypatch.setattr(load, "load", lambda *_: stub_model(smoke_params))
-    monkeypatch.setattr(figures, "preview", lambda *_: b"png")
-    batch.loaded.cache_clear()
-
+def predict(stubbed_model):
     def run(scan, out, *more) -> int:
-        given = [str(scan), "-o", str(out), "-m", str(tmp_path / "model"), "--device", "cpu"]
+        given = [str(scan), "-o", str(out), "-m", str(stubbed_model), "--device", "cpu"]
         return cli.main(["predict", *given, *more])
 
-    yield run
-    batch.loaded.cache_clear()
+    return run
 
 
 @pytest.fixture

@@ -8,25 +8,17 @@ import nibabel as nib
 import numpy as np
 import pytest
 from conftest import ROOT
-from scan_files import dicom, itk_image, nifti, stub_model, tube
+from scan_files import dicom, itk_image, nifti, tube
 
 import spinalroots
 from spinalroots import cli
 from spinalroots.errors import InputError
-from spinalroots.predict import batch, load
 from spinalroots.registry.anatomy import Root
-from spinalroots.report import figures
 
 
 @pytest.fixture
-def model(tmp_path, smoke_params, monkeypatch):
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model/package.json").write_text("{}", encoding="utf-8")
-    monkeypatch.setattr(load, "load", lambda *_: stub_model(smoke_params))
-    monkeypatch.setattr(figures, "preview", lambda *_: b"png")
-    batch.loaded.cache_clear()
-    yield spinalroots.load_model(tmp_path / "model", device="cpu")
-    batch.loaded.cache_clear()
+def model(stubbed_model):
+    return spinalroots.load_model(stubbed_model, device="cpu")
 
 
 FORMS = {

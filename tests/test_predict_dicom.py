@@ -10,34 +10,26 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from scan_files import affine, dicom, enhanced, mask_mm, nifti, same_place, stub_model, tube
+from scan_files import affine, dicom, enhanced, mask_mm, nifti, same_place, tube
 
 from spinalroots import cli
 from spinalroots.errors import InputError
 from spinalroots.imaging.volume import Volume, read_image
 from spinalroots.ingest.dicom import read_series, read_stack, stacks_below
-from spinalroots.predict import batch, load
 from spinalroots.registry.anatomy import Root
-from spinalroots.report import figures
 
 INDIVIDUALS = "label-individuals_dseg.nii.gz"
 
 
 @pytest.fixture
-def predict(tmp_path, smoke_params, monkeypatch):
+def predict(stubbed_model):
     """The command, with a stub for the network."""
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model/package.json").write_text("{}", encoding="utf-8")
-    monkeypatch.setattr(load, "load", lambda *_: stub_model(smoke_params))
-    monkeypatch.setattr(figures, "preview", lambda *_: b"png")
-    batch.loaded.cache_clear()
 
     def run(*arguments) -> int:
-        given = [*map(str, arguments), "-m", str(tmp_path / "model"), "--device", "cpu"]
+        given = [*map(str, arguments), "-m", str(stubbed_model), "--device", "cpu"]
         return cli.main(["predict", *given])
 
-    yield run
-    batch.loaded.cache_clear()
+    return run
 
 
 @pytest.fixture
