@@ -229,17 +229,6 @@ def test_only_variants_that_no_run_used_lately_are_forgotten(finished):
     new.rmdir()
 
 
-def test_a_dask_cluster_gives_the_same_bytes(finished, tmp_path, monkeypatch):
-    from distributed import LocalCluster
-
-    make_project(tmp_path)
-    with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
-    ) as cluster:
-        run_stage(tmp_path, monkeypatch, workers=1, dask_address=cluster.scheduler_address)
-    assert outputs(tmp_path) == outputs(finished)
-
-
 def test_the_key_follows_what_the_bytes_depend_on(finished, monkeypatch):
     monkeypatch.chdir(finished)
     one = Variant("sub-ph001aug01", "sub-ph001", "balance", "T10", 40, 59)
@@ -261,12 +250,3 @@ def test_the_key_follows_what_the_bytes_depend_on(finished, monkeypatch):
     assert len(others) == 6
     more = limits.model_copy(update={"variants": 99})
     assert stage.variant_key(one, more, seed=1) == key
-
-
-def test_a_missing_dask_scheduler_is_an_input_error(tmp_path, monkeypatch):
-    from spinalroots.errors import InputError
-
-    monkeypatch.setattr(dataset, "DASK_TIMEOUT_S", 0.3)
-    limits = parameters_with(1, dask_address="tcp://127.0.0.1:1").augment
-    with pytest.raises(InputError, match="dask_address"):
-        dataset.make_all(Dataset(tmp_path), [], limits, 1, folders={}, workers=1)

@@ -2,24 +2,22 @@
 
 Every variant is made in one piece in a folder that is named after all that determines it (parent
 files, crop, limits, seed, code), so a killed run leaves whole variants or nothing, and the next run
-makes only what is missing. Joblib spreads the work over processes, or over a Dask
-cluster that sees the same files.
+makes only what is missing.
 """
 
 import os
 import shutil
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from spinalroots.augment import transforms
+from spinalroots.compute.parallel import each
 from spinalroots.dataset.layout import Dataset
-from spinalroots.errors import InputError
 from spinalroots.files import folder_in_one_piece, read_json, write_json
 from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
 from spinalroots.registry.anatomy import Scheme
@@ -30,9 +28,6 @@ HALO_MM = 10.0
 
 KEEP_DAYS = 2
 """How long unused variants stay in the cache: experiments side by side share it."""
-
-DASK_TIMEOUT_S = 10.0
-"""How long a Dask scheduler may take to answer."""
 
 
 @dataclass(frozen=True)
@@ -139,17 +134,14 @@ def make_all(
 
     :param folders: variant name → where it is kept.
     """
-    import joblib
-    from tqdm import tqdm
-
     missing = [variant for variant in variants if not folders[variant.name].is_dir()]
-    with _where_to_run(augment.dask_address, workers):
-        tasks = joblib.Parallel(return_as="generator_unordered")(
-            joblib.delayed(make_variant)(source, variant, augment, seed, folders[variant.name])
-            for variant in missing
-        )
-        for _ in tqdm(tasks, total=len(missing), desc="augment", unit="case"):
-            pass
+    jobs = [(source, variant, augment, seed, folders[variant.name]) for variant in missing]
+    each(_make, jobs, workers, "augment")
+
+
+def _make(source: Dataset, variant: Variant, augment: Augment, seed: int, folder: Path) -> None:
+    """Without the record: those of all variants would have to fit into memory."""
+    make_variant(source, variant, augment, seed, folder)
 
 
 def collect(folders: Iterable[Path], into: Path) -> None:
@@ -169,30 +161,6 @@ def forget_unused(cache: Path, used: Iterable[Path]) -> None:
     for folder in cache.iterdir() if cache.is_dir() else ():
         if folder.stat().st_mtime < oldest:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _where_to_run(dask_address: str, workers: int) -> Iterator[None]:
-    """Joblib's back end: processes of this machine, or the Dask cluster at `dask_address`."""
-    import joblib
-
-    if not dask_address:
-        with joblib.parallel_config(backend="loky", n_jobs=workers):
-            yield
-        return
-    from distributed import Client
-
-    try:
-        client = Client(dask_address, timeout=DASK_TIMEOUT_S)
-    except OSError as error:
-        raise InputError(
-            "augment.dask_address",
-            expected="the address of a running Dask scheduler",
-            found=f"{dask_address!r}, where none answers",
-            fix="Start one with `dask scheduler`, or leave the address empty.",
-        ) from error
-    with client, joblib.parallel_config(backend="dask"):
-        yield
 
 
 def _one_thread() -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from joblib import parallel_config
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import (
     DatasetFingerprintExtractor,
 )
@@ -123,16 +122,8 @@ def _preprocess(
 def _each(work: Callable, tasks: list[tuple], workers: int, prefer: str) -> list:
     """`work(*task)` for every task, in order; the first of a task names the case in an error."""
     name = work.__name__.strip("_")
-    try:
-        with parallel_config(prefer=prefer):
-            return each(_guarded, [(work, task) for task in tasks], workers, name)
-    except TerminatedWorkerError as error:
-        raise InputError(
-            f"{name} with {workers} processes",
-            expected="processes that live until they are done",
-            found="one that was killed, most likely because memory ran out",
-            fix="Lower `workers`; in a container raise its memory and give it --ipc=host.",
-        ) from error
+    with parallel_config(prefer=prefer):
+        return each(_guarded, [(work, task) for task in tasks], workers, name)
 
 
 def _guarded(work: Callable, task: tuple):

@@ -16,7 +16,7 @@ from spinalroots.errors import InputError, require_file
 from spinalroots.files.text import read_text
 from spinalroots.settings.anatomy import Anatomy
 from spinalroots.settings.augment import Augment
-from spinalroots.settings.base import Count, Section, Whole
+from spinalroots.settings.base import Compute, Count, Section, Whole
 from spinalroots.settings.dataset import CentrelineSearch, Check, Data, Refine, Split
 from spinalroots.settings.hardnet import Hardnet, Tune
 from spinalroots.settings.inference import Inference
@@ -41,6 +41,7 @@ class Params(Section):
     scale: str
     seed: Whole
     workers: Count  # processes of the stages that run cases in parallel
+    compute: Compute
     data: Data
     phantom: Phantom
     check: Check

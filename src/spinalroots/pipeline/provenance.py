@@ -18,6 +18,7 @@ from importlib import metadata
 from importlib.util import resolve_name
 from pathlib import Path
 
+from spinalroots.compute import arithmetic
 from spinalroots.files import sha256
 
 PACKAGE = "spinalroots"
@@ -119,6 +120,15 @@ def code(roots: Iterable[str]) -> str:
     for module in closure(roots):
         digest.update(f"{module}\n{_meaning(module)}\n".encode())
     return digest.hexdigest()
+
+
+def facts(stage: str) -> dict[str, str]:
+    """What must be the same wherever cases of `stage` are worked on, for the bytes to be: code,
+    libraries, and the arithmetic as far as it is fixed here."""
+    roots = [f"{PACKAGE}.stages.{stage}"]
+    loose = arithmetic.not_in_force(stage)
+    fixed = {name: told for name, told in arithmetic.variables(stage).items() if name not in loose}
+    return {"code": code(roots)[:16], **libraries(roots), **fixed}
 
 
 def key(roots: Iterable[str], settings: object, files: Iterable[Path] = ()) -> str:

@@ -98,5 +98,4 @@ class Augment(Section):
     whole_per_case: Whole  # variants of the whole extent, before any crop
     target_ratio: Fraction  # rarest class's voxels over the median class's
     crop_margin_mm: NonNegative  # kept above and below the levels that a crop is made for
-    dask_address: str  # scheduler such as tcp://host:8786; empty: processes of this machine
     transforms: Transforms

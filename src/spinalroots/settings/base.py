@@ -47,6 +47,12 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Compute(Section):
+    """Where the cases of the data stages are worked on; no result depends on it."""
+
+    dask: str  # scheduler such as tcp://host:8786; empty: processes of this machine
+
+
 Record = TypeVar("Record", bound=BaseModel)
 
 

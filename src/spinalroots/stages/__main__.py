@@ -2,14 +2,19 @@
 
 import argparse
 import importlib
+from functools import partial
 
 from spinalroots import console
 from spinalroots.compute import arithmetic
+from spinalroots.compute.cluster import on_cluster
 from spinalroots.compute.parallel import each
 from spinalroots.errors import InputError
-from spinalroots.pipeline import params
+from spinalroots.pipeline import params, provenance
 from spinalroots.registry.models import nnunet_row, nnunet_rows
 from spinalroots.stages import BY_ROW, add_arguments
+
+ON_ONE_MACHINE = ("train_", "tune_", "quantize")
+"""Beginnings of the names of the stages that no cluster takes cases of: they train or measure."""
 
 
 def run(options: argparse.Namespace) -> None:
@@ -29,11 +34,16 @@ def run(options: argparse.Namespace) -> None:
     loaded = params.load(options.params, scale=options.scale)
     arithmetic.warn_unless_in_force(options.name)
     stage = importlib.import_module(f"spinalroots.stages.{options.name}")
-    if options.name in BY_ROW:
-        jobs = [(loaded, model.row) for model in rows]
-        each(stage.main, jobs, loaded.nnunet.rows_at_once, options.name, unit="row")
-    else:
-        stage.main(loaded, **({"strict": True} if options.strict else {}))
+    address = "" if options.name.startswith(ON_ONE_MACHINE) else loaded.compute.dask
+    with on_cluster(address, partial(provenance.facts, options.name)):
+        if options.name not in BY_ROW:
+            stage.main(loaded, **({"strict": True} if options.strict else {}))
+        elif address:  # it is the cases of a row that go to the cluster
+            for model in rows:
+                stage.main(loaded, model.row)
+        else:
+            jobs = [(loaded, model.row) for model in rows]
+            each(stage.main, jobs, loaded.nnunet.rows_at_once, options.name, unit="row")
 
 
 def main() -> int:
