@@ -17,7 +17,7 @@ from spinalroots.imaging.boxes import centreline_box
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
 from spinalroots.inference.predictor import torch_runner
-from spinalroots.inference.stored import load_weights, save_weights
+from spinalroots.inference.stored import load_network, save_weights
 from spinalroots.nnunet.network import Ensemble, build_network
 from spinalroots.nnunet.predictor import NnunetPredictor
 from spinalroots.predict.trained import TrainedModel
@@ -141,7 +141,10 @@ def test_weights_of_another_network_are_refused(predictor, tmp_path):
     other = build_network(predictor.plans, predictor.configuration, classes=3)
     save_weights(other, tmp_path / "other.safetensors")
     with pytest.raises(InputError, match="pull the model folder"):
-        load_weights(predictor.network, tmp_path / "other.safetensors")
+        load_network(
+            lambda: build_network(predictor.plans, predictor.configuration, classes=4),
+            tmp_path / "other.safetensors",
+        )
 
 
 def test_an_ensemble_is_the_mean_of_its_logits(predictor):

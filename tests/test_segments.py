@@ -133,7 +133,7 @@ def torn(path):
         (shifted, "the grid of"),
         (unnamed, "a segment 'Segment_1'"),
         (twice, "twice"),
-        (torn, "cannot be read"),
+        (torn, "truncated one"),
     ],
 )
 def test_a_segmentation_that_cannot_be_used_changes_nothing(spoil, message, raw, tmp_path):

@@ -8,7 +8,7 @@ import io
 import sys
 from collections.abc import Callable
 
-from spinalroots.errors import InputError
+from spinalroots.errors import InputError, of_machine
 
 
 def run(command: Callable[[], int | None]) -> int:
@@ -23,6 +23,11 @@ def run(command: Callable[[], int | None]) -> int:
         return command() or 0
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (OSError, MemoryError) as error:
+        if (told := of_machine(error)) is None:
+            raise
+        print(f"error: {told}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)

@@ -8,15 +8,18 @@
                                       sub-01_label-tissues_dseg.nii.gz
 """
 
+import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from spinalroots.dataset import label_tables
 from spinalroots.errors import InputError
 from spinalroots.files import write_json, write_text
+from spinalroots.files.text import read_text
 from spinalroots.registry.anatomy import Scheme
 
 LABEL_SUFFIX = {
@@ -83,12 +86,30 @@ class Dataset:
         return Path(self.root) / case / "anat" / f"{case}_T2w.json"
 
     def participants(self) -> pd.DataFrame:
-        """participants.tsv, indexed by ``participant_id``; empty if there is none."""
+        """participants.tsv, indexed by ``participant_id``; empty if there is none.
+
+        :raises InputError: it is no such table.
+        """
+        return self._participants(dtype={"participant_id": str})
+
+    def participants_as_text(self) -> pd.DataFrame:
+        """The same to the letter, every cell as text."""
+        return self._participants(dtype=str, keep_default_na=False)
+
+    def _participants(self, **how: Any) -> pd.DataFrame:
         path = Path(self.root) / "participants.tsv"
         if not path.is_file():
             return pd.DataFrame(index=pd.Index([], name="participant_id"))
-        table = pd.read_csv(path, sep="\t", dtype={"participant_id": str})
-        return table.set_index("participant_id")
+        try:
+            table = pd.read_csv(io.StringIO(read_text(path)), sep="\t", **how)
+            return table.set_index("participant_id", verify_integrity=True)
+        except (ValueError, KeyError) as error:
+            raise InputError(
+                path,
+                expected="a table of tabs with a column participant_id, each case once",
+                found=f"something else ({str(error).strip().splitlines()[0]})",
+                fix="Mend it, or restore it with dvc checkout.",
+            ) from error
 
     def looks(self) -> dict[str, str]:
         """Case → how a synthetic one was drawn, `physical` or `randomised`; of others nothing."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from spinalroots.errors import InputError
 from spinalroots.expert.scores import COLUMNS, OPTIONAL, ExpertScore, validated
 from spinalroots.files import alone, write_text
-from spinalroots.files.text import read_text
+from spinalroots.files.text import as_table, read_text
 
 _NUMBERS = ("score", "minutes_without", "minutes_with")
 
@@ -28,21 +28,25 @@ def read(path: Path, known_cases: Collection[str] | None = None) -> list[ExpertS
     first = text.partition("\n")[0]
     european = first.count(";") > first.count(",")  # as Excel saves where a comma is decimal
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if european else ",")
-    header = reader.fieldnames or []
+    with as_table(path):
+        header = reader.fieldnames or []
     required = [name for name in COLUMNS if name not in OPTIONAL]
     if not set(required) <= set(header) <= set(COLUMNS):
         raise InputError(
             path,
             expected=f"the columns {', '.join(COLUMNS)}",
-            found=", ".join(header) or "an empty file",
+            found=", ".join(header[:40]) or "an empty file",
             fix="Restore the header; `spinalroots score` writes it for you.",
         )
-    return [
-        validated(
-            _pointed(record) if european else record, f"{path}, line {reader.line_num}", known_cases
-        )
-        for record in reader
-    ]
+    with as_table(path):
+        return [
+            validated(
+                _pointed(record) if european else record,
+                f"{path}, line {reader.line_num}",
+                known_cases,
+            )
+            for record in reader
+        ]
 
 
 def _pointed(record: dict) -> dict:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spinalroots.errors import InputError
+from spinalroots.files.text import parsed_json, read_some
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,8 +122,12 @@ def write_table(path: Path, table: pd.DataFrame, float_format: str | None = None
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read a JSON file.
+
+    :raises ValueError: it is none. Of a person's file, :func:`~spinalroots.files.text.read_object`
+        tells that in words.
+    """
+    return parsed_json(read_some(path))
 
 
 def sha256(path: Path) -> str:

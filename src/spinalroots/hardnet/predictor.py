@@ -17,7 +17,7 @@ from spinalroots.hardnet.windows import probabilities, windows
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
 from spinalroots.inference.predictor import Prediction, Runner, decode, torch_runner, uncertainty
-from spinalroots.inference.stored import FORMAT, load_weights, read_description, save_weights
+from spinalroots.inference.stored import FORMAT, load_network, read_description, save_weights
 from spinalroots.registry.anatomy import Target
 from spinalroots.settings.inference import HardnetInference
 
@@ -104,8 +104,11 @@ class HardnetPredictor:
             of another format.
         """
         record = read_description(folder, "a HarDNet")
-        network = SegmentationHardnet(TypeAdapter(NetworkConfig).validate_python(record["network"]))
-        load_weights(network, Path(folder) / "model.safetensors")
+        config = TypeAdapter(NetworkConfig).validate_python(record["network"])
+        config.require_possible()
+        network = load_network(
+            lambda: SegmentationHardnet(config), Path(folder) / "model.safetensors"
+        )
         spec = dict(record["input"])
         shape = tuple(spec.pop("shape"))
         return cls(

@@ -1,6 +1,6 @@
 """Masks of curves that have a thickness."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from scipy.interpolate import Akima1DInterpolator
@@ -10,6 +10,9 @@ from spinalroots.imaging.volume import Grid
 
 _FINE = 0.2
 """Distance of the points that a curve is painted from, in the smallest voxel edges."""
+
+_AT_ONCE = 2**20
+"""Voxels that are looked at together: bounds the memory."""
 
 
 def paint(curves: Mapping[int, Curve], grid: Grid, radius_mm: float) -> np.ndarray:
@@ -25,9 +28,9 @@ def paint(curves: Mapping[int, Curve], grid: Grid, radius_mm: float) -> np.ndarr
     labels = np.zeros(grid.shape, np.uint8)
     for value, curve in curves.items():
         points, radii = smooth_line(curve, _FINE * float(grid.spacing_mm.min()), radius_mm)
-        voxels, depth = _near(points, radii, grid)
         deepest = np.full(grid.shape, -np.inf, np.float32)
-        np.maximum.at(deepest, tuple(voxels.T), depth)
+        for voxels, depth in _near(points, radii, grid):
+            np.maximum.at(deepest, tuple(voxels.T), depth)
         mine = (deepest >= 0) & (deepest > depth_mm)
         labels[mine], depth_mm[mine] = value, deepest[mine]
     return labels
@@ -51,16 +54,20 @@ def smooth_line(curve: Curve, step_mm: float, radius_mm: float) -> tuple[np.ndar
     return line, np.interp(at, along, radii[apart])
 
 
-def _near(points: np.ndarray, radii: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+def _near(
+    points: np.ndarray, radii: np.ndarray, grid: Grid
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Voxels (M, 3) of the grid near the points, some of them often, and how deep they lie inside
-    (M,), in mm; at least 0 where the curve runs through."""
+    (M,), in mm; at least 0 where the curve runs through. Some points at a time."""
     reach = np.ceil(radii.max() / grid.spacing_mm).astype(int)
     offsets = np.indices(2 * reach + 1).reshape(3, -1).T - reach
-    middle = np.rint(grid.to_voxels(points)).astype(int)
-    voxels = middle[:, None] + offsets
-    away = np.linalg.norm(grid.to_mm(voxels) - points[:, None], axis=2)
-    depth = radii[:, None] - away
     through = (offsets == 0).all(axis=1)
-    depth[:, through] = np.maximum(depth[:, through], 0)
-    kept = ((voxels >= 0) & (voxels < grid.shape)).all(axis=2) & (depth >= 0)
-    return voxels[kept], depth[kept].astype(np.float32)
+    count = max(1, _AT_ONCE // len(offsets))
+    for start in range(0, len(points), count):
+        some = points[start : start + count]
+        voxels = np.rint(grid.to_voxels(some)).astype(int)[:, None] + offsets
+        away = np.linalg.norm(grid.to_mm(voxels) - some[:, None], axis=2)
+        depth = radii[start : start + count, None] - away
+        depth[:, through] = np.maximum(depth[:, through], 0)
+        kept = ((voxels >= 0) & (voxels < grid.shape)).all(axis=2) & (depth >= 0)
+        yield voxels[kept], depth[kept].astype(np.float32)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from spinalroots.errors import InputError, require_file
+from spinalroots.files.text import parsed_json, read_some
 
 ENDING = ".mrk.json"
 _SCHEMA = (
@@ -74,10 +75,10 @@ def read_markups(path: Path) -> Curve:
     """
     require_file(path, expected="a 3D Slicer markups file", fix="Check the path.")
     try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        record = parsed_json(read_some(path))
         markups = record["markups"]
         kinds = [str(markup["type"]) for markup in markups]
-    except (UnicodeDecodeError, ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise _wrong(path, "a 3D Slicer markups file", f"no such content ({error!r})") from error
     if kinds != ["Curve"]:
         raise _wrong(path, "one open curve", f"markups: {', '.join(kinds) or 'none'}")
@@ -86,14 +87,14 @@ def read_markups(path: Path) -> Curve:
     if space not in _TO_RAS or markup.get("coordinateUnits", "mm") != "mm":
         units = markup.get("coordinateUnits", "mm")
         raise _wrong(path, "LPS or RAS coordinates in mm", f"{space} in {units}")
-    defined = [
-        point
-        for point in markup.get("controlPoints", [])
-        if point.get("positionStatus", "defined") == "defined"
-    ]
     try:
+        defined = [
+            point
+            for point in markup.get("controlPoints", [])
+            if point.get("positionStatus", "defined") == "defined"
+        ]
         places = np.array([point["position"] for point in defined], float).reshape(-1, 3)
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         raise _wrong(path, "three numbers a point", f"something else ({error!r})") from error
     if len(places) < 2 or not np.isfinite(places).all():
         raise _wrong(path, "two points or more, all numbers finite", f"{len(places)} points")
@@ -101,15 +102,18 @@ def read_markups(path: Path) -> Curve:
 
 
 def _radius(path: Path, markup: dict, count: int) -> np.ndarray | None:
-    for one in markup.get("measurements") or []:
-        if one.get("name") == "radius" and one.get("controlPointValues"):
-            try:
-                radius = np.array(one["controlPointValues"], float)
-            except (TypeError, ValueError) as error:
-                raise _wrong(path, "radii that are numbers", repr(error)) from error
-            if radius.shape != (count,) or not np.isfinite(radius).all() or radius.min() <= 0:
-                raise _wrong(path, f"{count} radii above 0, in mm", f"{radius.size} values")
-            return radius
+    try:
+        found = [
+            np.array(one["controlPointValues"], float)
+            for one in markup.get("measurements") or []
+            if one.get("name") == "radius" and one.get("controlPointValues")
+        ]
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        raise _wrong(path, "radii that are numbers", repr(error)) from error
+    for radius in found:
+        if radius.shape != (count,) or not np.isfinite(radius).all() or radius.min() <= 0:
+            raise _wrong(path, f"{count} radii above 0, in mm", f"{radius.size} values")
+        return radius
     return None
 
 

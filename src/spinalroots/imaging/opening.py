@@ -1,7 +1,8 @@
 """Any image file → its voxels as stored, told by content and not by name.
 
 NIfTI-1 and -2 (packed or not, whatever the name says), Analyze, MGH/MGZ through nibabel; NRRD and
-MetaImage through SimpleITK.
+MetaImage through SimpleITK (:mod:`spinalroots.imaging.itk_files`). A header is believed no further
+than its file reaches: what it claims is compared with what is there before memory is taken.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import gzip
 import io
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 
 MAX_VOXELS = 2**28
 """Most voxels of a file, a whole spine at 0.4 mm: a header that claims more is damaged or hostile,
-and is refused before memory is taken for it. A byte of a `.gz` file may unpack to a thousand."""
+and is refused before memory is taken for it."""
+MAX_PACKED = 1032
+"""Bytes that a byte of a `.gz` file can unpack to (deflate's limit)."""
+MAX_EXTENSIONS = 2**26
+"""Bytes between the header and the voxels: comments and the like."""
 ITK_ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd")
 ENDINGS = (".nii.gz", ".nii", *ITK_ENDINGS, ".mgz", ".mgh", ".hdr", ".img")
 """Of image files, the longest first."""
@@ -33,7 +38,13 @@ _POINTERS = (
     (b"version https://git-lfs", "a Git LFS pointer", "git lfs pull"),
     (b"/annex/objects/", "a git-annex pointer", "git annex get, or datalad get"),
 )
-_GZIP, _NIFTI_SIZES = b"\x1f\x8b", {348, 540}
+_GZIP = b"\x1f\x8b"
+_NIFTI = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
+_CLASSES = (
+    *(nib.Nifti1Image, nib.Nifti1Pair, nib.Nifti2Image, nib.Nifti2Pair),
+    *(nib.AnalyzeImage, nib.MGHImage),
+)
+"""nibabel knows more formats, of which some read further files or XML: those are not for here."""
 
 
 def stem_of(name: str) -> str:
@@ -55,7 +66,8 @@ def open_image(path: Path) -> nib.spatialimages.SpatialImage:
     """An opened image of three axes (a fourth of length 1 is dropped); voxels are not yet read.
 
     :raises InputError: no such file, none of the formats, a pointer to a file that was not fetched,
-        not 3D, or more than :data:`MAX_VOXELS`.
+        not 3D, not one number a voxel, more than :data:`MAX_VOXELS`, or more than the file can
+        hold.
     """
     path = Path(path)
     if path.is_symlink() and not path.exists():
@@ -67,13 +79,17 @@ def open_image(path: Path) -> nib.spatialimages.SpatialImage:
         )
     require_file(path, expected="a NIfTI, NRRD or MetaImage file", fix="Check the path.")
     with path.open("rb") as stream:
-        start = stream.read(352)
+        start = stream.read(540)
     _require_no_pointer(path, start)
     if start.startswith(b"NRRD") or path.name.lower().endswith(ITK_ENDINGS):
-        return _itk(path)
+        from spinalroots.imaging.itk_files import read_itk
+
+        return of_itk(read_itk(path))
     try:
-        image = _nifti(path, start) or nib.load(path)
+        image = _opened(path, start)
         shape = image.shape
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(
             path,
@@ -82,6 +98,7 @@ def open_image(path: Path) -> nib.spatialimages.SpatialImage:
             fix="Convert the scan to NIfTI; of a DICOM series give the folder.",
         ) from error
     require_volume(path, shape)
+    _require_held(path, image)
     return image
 
 
@@ -90,74 +107,110 @@ def voxels(path: Path, image: nib.spatialimages.SpatialImage) -> np.ndarray:
 
     :raises InputError: truncated, or not one number a voxel.
     """
+    _require_numbers(path, _stored(image))
     try:
         data = np.asanyarray(image.dataobj)
-    except (EOFError, MemoryError, OSError, ValueError, zlib.error) as error:
+    except (EOFError, OSError, OverflowError, ValueError, zlib.error) as error:
         raise InputError(
             path,
             expected="a complete file",
             found=f"a truncated or damaged one ({error})",
             fix="Copy or export it again.",
         ) from error
-    if data.dtype.kind not in "biuf":
-        raise InputError(
-            path,
-            expected="one number per voxel",
-            found=f"data type {data.dtype}",
-            fix="Export a scalar volume.",
-        )
     return data.reshape(data.shape[:3])
 
 
-def _nifti(path: Path, start: bytes) -> nib.Nifti1Image | None:
-    """A single-file NIfTI by its content; None where it is something else."""
+def _opened(path: Path, start: bytes) -> nib.spatialimages.SpatialImage:
+    """An image of one of the formats, told by its first bytes, else by nibabel from the name."""
     packed = start.startswith(_GZIP)
     if packed:
         with gzip.open(path) as stream:
-            start = stream.read(352)
-    sizes = {int.from_bytes(start[:4], order) for order in ("little", "big")}
-    if not sizes & _NIFTI_SIZES:
-        return None
-    single = start[344:347] == b"n+1" or start[4:7] == b"n+2"
-    named_packed = path.name.lower().endswith(".gz")
-    if not single or (packed == named_packed and path.name.lower().endswith((".nii", ".nii.gz"))):
-        return None  # nibabel finds its own way
-    of = nib.Nifti2Image if start[4:7] == b"n+2" else nib.Nifti1Image
-    with gzip.open(path) if packed else path.open("rb") as stream:
-        holder = FileHolder(fileobj=io.BytesIO(stream.read(_most_bytes(start))))
-    return of.from_file_map({"header": holder, "image": holder})
+            start = stream.read(540)
+    size = next(
+        (n for order in ("little", "big") if (n := int.from_bytes(start[:4], order)) in _NIFTI), 0
+    )
+    single = size and (start[344:347] == b"n+1" or start[4:7] == b"n+2")
+    if single:
+        _require_short_header(path, _NIFTI[size], start)
+        named_packed = path.name.lower().endswith(".gz")
+        if packed != named_packed or not path.name.lower().endswith((".nii", ".nii.gz")):
+            of = nib.Nifti2Image if start[4:7] == b"n+2" else nib.Nifti1Image
+            with gzip.open(path) if packed else path.open("rb") as stream:
+                holder = FileHolder(fileobj=io.BytesIO(stream.read(_most_bytes())))
+            return of.from_file_map({"header": holder, "image": holder})
+    if path.name.lower().endswith((".mgz", ".mgh")):
+        require_volume(path, tuple(map(int, np.frombuffer(start[4:16], ">i4"))))
+    sniff = None
+    for of in _CLASSES:
+        fits, sniff = of.path_maybe_image(str(path), sniff)
+        if fits:
+            return of.from_filename(str(path))
+    raise ValueError("no image format that is read here")
 
 
-def _most_bytes(start: bytes) -> int:
-    """No more is unpacked than the largest volume that is read."""
-    return MAX_VOXELS * 8 + len(start)
-
-
-def _itk(path: Path) -> nib.Nifti1Image:
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-        require_volume(path, reader.GetSize())
-        if reader.GetNumberOfComponents() != 1:
-            raise InputError(
-                path,
-                expected="one number per voxel",
-                found=f"{reader.GetNumberOfComponents()} per voxel: colour, or a segmentation with "
-                "overlapping segments",
-                fix="Export a scalar volume.",
-            )
-        image = reader.Execute()
-    except RuntimeError as error:
+def _require_short_header(path: Path, kind: Any, start: bytes) -> None:
+    """nibabel reads all that a header says lies before its voxels, be it gigabytes of nothing."""
+    size = kind.template_dtype.itemsize
+    offset = float(kind(start[:size].ljust(size, b"\0"), check=False)["vox_offset"])
+    if not 0 <= offset <= MAX_EXTENSIONS:
         raise InputError(
             path,
-            expected="a NRRD or MetaImage file with all its data",
-            found=f"something else, or a truncated one ({str(error).strip().splitlines()[-1]})",
+            expected=f"voxels within {MAX_EXTENSIONS // 2**20} MB of the file's beginning",
+            found=f"a header that says byte {offset:.6g}",
+            fix="Export the scan again, without comments in its header.",
+        )
+
+
+def _most_bytes() -> int:
+    """No more is unpacked than the largest volume that is read."""
+    return MAX_VOXELS * 8 + MAX_EXTENSIONS
+
+
+def _stored(image: nib.spatialimages.SpatialImage) -> np.dtype:
+    """Of the voxels as the file holds them, or of an array in memory."""
+    return np.dtype(getattr(image.dataobj, "dtype", None) or image.get_data_dtype())
+
+
+def _require_numbers(path: Path, stored: np.dtype) -> None:
+    if stored.kind not in "biuf":
+        raise InputError(
+            path,
+            expected="one number per voxel",
+            found=f"data type {stored}",
+            fix="Export a scalar volume.",
+        )
+
+
+def _require_held(path: Path, image: Any) -> None:
+    """:class:`InputError` if the voxels that the header claims cannot be in the file."""
+    stored = _stored(image)
+    _require_numbers(path, stored)
+    holder = image.file_map["image"]
+    if holder.fileobj is not None:
+        there, packed = holder.fileobj.seek(0, io.SEEK_END), False
+    else:
+        file = Path(holder.filename)
+        require_file(file, expected="the voxels of an image", fix="Copy both of its files.")
+        with file.open("rb") as stream:
+            packed = stream.read(2) == _GZIP
+        there = file.stat().st_size
+    claimed = np.prod(image.shape, dtype=float) * stored.itemsize
+    require_bytes(path, claimed, there, packed=packed)
+
+
+def require_bytes(path: Path, claimed: float, there: float, *, packed: bool) -> None:
+    """:class:`InputError` if a file of `there` bytes cannot hold what its header claims.
+
+    :param packed: whether the file is compressed; it then holds a thousand times its size.
+    """
+    if claimed > there * (MAX_PACKED if packed else 1):
+        raise InputError(
+            path,
+            expected="a complete file",
+            found=f"a truncated or damaged one: its header claims {claimed:.0f} bytes of voxels, "
+            f"the file has {there:.0f}",
             fix="Copy or export it again.",
-        ) from error
-    return of_itk(image)
+        )
 
 
 def of_itk(image: sitk.Image) -> nib.Nifti1Image:
@@ -184,7 +237,7 @@ def require_volume(path: Path, shape: tuple[int, ...]) -> None:
         raise InputError(
             path,
             expected="one 3D volume",
-            found=f"{len(shape)}D data of shape {tuple(shape)}",
+            found=f"{len(shape)}D data of shape {tuple(map(int, shape))}",
             fix="Split the series and give one volume.",
         )
     if np.prod(shape, dtype=float) > MAX_VOXELS:

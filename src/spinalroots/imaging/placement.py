@@ -20,6 +20,8 @@ EXTENT_MM = (5.0, 3000.0)
 """Length of the longest edge of anything that is scanned: a unit that leads out of it is wrong."""
 APART_VOX = 0.1
 """Two grids are one when no voxel centre lies further apart than this share of a voxel's edge."""
+LIMIT_MM = 1e6
+"""A kilometre: nothing in an affine is larger."""
 _HEADER = (
     *("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z", "qform_code"),
     *("srow_x", "srow_y", "srow_z", "sform_code", "xyzt_units", "pixdim"),
@@ -118,8 +120,10 @@ def apart_mm(shape: tuple[int, ...], first: np.ndarray, second: np.ndarray) -> f
 
 
 def usable(affine: np.ndarray) -> bool:
-    """Whether an affine is finite and not singular."""
-    return bool(np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 1e-12)
+    """Whether an affine is finite, not singular, and of this world."""
+    with np.errstate(all="ignore"):
+        finite = np.isfinite(affine).all() and np.abs(affine).max() < LIMIT_MM
+        return bool(finite and abs(np.linalg.det(affine[:3, :3])) > 1e-12)
 
 
 def _nifti(

@@ -4,6 +4,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from spinalroots.errors import InputError
+from spinalroots.imaging.opening import MAX_VOXELS
+
 SAME_SPACING = 1e-4
 """Two voxel sizes are the same when they differ by less than this share: nothing is resampled."""
 
@@ -43,9 +46,11 @@ def resample_axis(
     place. Equal sizes and length return the very same values.
 
     :param length: voxels of the result (default: enough to cover the data).
+    :raises InputError: the result's last three axes would hold more than `MAX_VOXELS`.
     """
     count = data.shape[axis]
     length = length or resampled_length(count, spacing_mm, wanted_mm)
+    _require_bearable(np.prod(data.shape[-3:], dtype=float) / count * length, spacing_mm, wanted_mm)
     if same_spacing(spacing_mm, wanted_mm) and length == count:
         return data
     centres = to_resampled(np.arange(length), wanted_mm, spacing_mm)
@@ -56,6 +61,16 @@ def resample_axis(
     moved = np.moveaxis(data, axis, 0).astype(np.float32, copy=False)
     result = weights @ moved.reshape(count, -1)
     return np.moveaxis(result.reshape(length, *moved.shape[1:]), 0, axis)
+
+
+def _require_bearable(voxels: float, spacing_mm: float, wanted_mm: float) -> None:
+    if voxels > MAX_VOXELS:
+        raise InputError(
+            "scan, resampled",
+            expected=f"at most {MAX_VOXELS // 10**6} million voxels of {wanted_mm:g} mm",
+            found=f"{voxels:.3g}, from voxels of {spacing_mm:g} mm",
+            fix="Crop the scan to the lower spine, or look at its voxel size.",
+        )
 
 
 @lru_cache(maxsize=32)

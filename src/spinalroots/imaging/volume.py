@@ -22,13 +22,24 @@ from spinalroots.errors import InputError
 from spinalroots.files import write_bytes
 from spinalroots.imaging.filling import filled_up
 from spinalroots.imaging.opening import open_image, voxels
-from spinalroots.imaging.placement import APART_VOX, Forms, Place, apart_mm, place_of, usable
+from spinalroots.imaging.placement import (
+    APART_VOX,
+    EXTENT_MM,
+    Forms,
+    Place,
+    apart_mm,
+    place_of,
+    usable,
+)
 
 GRID_TOLERANCE_MM = 1e-2
 """Two grids are the same when no voxel centre lies further apart than this."""
 
 WHOLE = 1e-3
 """A label may miss its whole number by this: masks come with scales of 1/32767, or as 0.99999."""
+
+LARGEST_MM3 = 5e8
+"""A box of 500 × 500 × 2000 mm."""
 
 EXACT = 2**24
 """Whole numbers up to this are exact in float32."""
@@ -145,8 +156,10 @@ def as_scan(where: Path | str, data: np.ndarray, place: Place) -> Volume:
     """Voxels (X, Y, Z) of a scan as float32 in RAS+.
 
     :param where: what an error calls it.
-    :raises InputError: NaN inside the picture, or infinite voxels.
+    :raises InputError: NaN inside the picture, infinite voxels, or a place or a size that no scan
+        has.
     """
+    _require_usable(where, place.affine, data.shape)
     large = data.dtype.kind in "iu" and max(-int(data.min()), int(data.max())) > EXACT
     data, notes = filled_up(data.astype(np.float32, copy=False))
     if large:
@@ -290,14 +303,30 @@ def _placed(
     path: Path, image: nib.spatialimages.SpatialImage, orientation: str | None = None
 ) -> Place:
     place = place_of(Path(path), image, orientation)
-    if not usable(place.affine):
+    _require_usable(path, place.affine, image.shape)
+    return place
+
+
+def _require_usable(where: Path | str, affine: np.ndarray, shape: tuple[int, ...]) -> None:
+    """:class:`InputError` unless voxels lie somewhere, and a body could have their extent.
+
+    Whatever works in millimetres takes memory by them, and not by the number of voxels.
+    """
+    if not usable(affine):
         raise InputError(
-            path,
+            where,
             expected="a usable voxel-to-mm affine",
             found="a singular or non-finite one",
             fix="Export the scan again with its orientation.",
         )
-    return place
+    extent = voxel_sizes(affine) * shape[:3]
+    if extent.max() > EXTENT_MM[1] or np.prod(extent) > LARGEST_MM3:
+        raise InputError(
+            where,
+            expected=f"at most {EXTENT_MM[1]:g} mm along an axis, and a person's volume in all",
+            found=f"{' × '.join(f'{one:.4g}' for one in extent)} mm",
+            fix="Look at the voxel size in its header; export it again in millimetres.",
+        )
 
 
 def to_native(volume: Volume) -> np.ndarray:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from spinalroots.errors import InputError, require_file
-from spinalroots.files import read_json
+from spinalroots.files.text import read_object
 
 if TYPE_CHECKING:
     from torch import nn
+
+    Network = TypeVar("Network", bound=nn.Module)
 
 FORMAT = 1
 """Version of model.json: which keys it has, and what the code makes of them."""
@@ -21,7 +24,11 @@ def read_description(folder: Path, family: str) -> dict:
     :param family: how an error calls the network.
     :raises InputError: it is of another format.
     """
-    record = read_json(Path(folder) / "model.json")
+    record = read_object(
+        Path(folder) / "model.json",
+        expected=f"{family} of format {FORMAT}",
+        fix="Restore the folder, or train it again.",
+    )
     if record.get("format") != FORMAT:
         raise InputError(
             Path(folder) / "model.json",
@@ -41,15 +48,32 @@ def save_weights(network: nn.Module, path: Path) -> None:
     save_file({name: value.detach().contiguous() for name, value in parts}, path)
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Fill the network with what :func:`save_weights` wrote; nothing is unpickled.
+def load_network(build: Callable[[], Network], path: Path) -> Network:
+    """A network with what :func:`save_weights` wrote; nothing is unpickled.
 
+    It is built without memory first, and takes no more than its file holds: a description that
+    wants a network of any size costs nothing.
+
+    :param build: makes it, untrained.
     :raises InputError: there is no such file, or it belongs to another network.
     """
+    import torch
     from safetensors.torch import load_model
 
     fix = "Restore both files together: pull the model folder as a whole, or train again."
     require_file(path, expected="the weights of a trained network", fix=fix)
+    with torch.device("meta"):
+        network = build()
+    parts = [*network.parameters(), *network.buffers()]
+    wanted, held = sum(part.numel() for part in parts), path.stat().st_size
+    if wanted > held:
+        raise InputError(
+            path,
+            expected=f"the {wanted} weights that model.json describes",
+            found=f"a file of {held} bytes",
+            fix=fix,
+        )
+    network = network.to_empty(device="cpu")
     try:
         load_model(network, str(path))
     except RuntimeError as error:
@@ -59,3 +83,4 @@ def load_weights(network: nn.Module, path: Path) -> None:
             found=f"others ({str(error).splitlines()[0]})",
             fix=fix,
         ) from error
+    return network

@@ -12,6 +12,7 @@ import numpy as np
 
 from spinalroots.errors import InputError
 from spinalroots.files import write_text
+from spinalroots.files.text import as_table, read_text
 from spinalroots.metrics.overlap import dice
 from spinalroots.registry.anatomy import Scheme, label_names
 
@@ -32,6 +33,9 @@ class Change:
     after_mm3: float
     added_mm3: float
     removed_mm3: float
+
+
+_NAMES = [field.name for field in fields(Change)]
 
 
 def changes_of(
@@ -89,7 +93,10 @@ def next_correction(path: Path) -> int:
 
     :raises InputError: a file that is no such table.
     """
-    return max((int(row["correction"]) for row in _rows(path)), default=0) + 1
+    try:
+        return max((int(row["correction"]) for row in _rows(path)), default=0) + 1
+    except (TypeError, ValueError) as error:
+        raise _no_table(path, f"a correction without a number ({error})") from error
 
 
 def append(path: Path, rows: Iterable[Change]) -> None:
@@ -97,9 +104,8 @@ def append(path: Path, rows: Iterable[Change]) -> None:
 
     :raises InputError: a file that is no such table.
     """
-    names = [field.name for field in fields(Change)]
     text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer = csv.DictWriter(text, _NAMES, lineterminator="\n")
     writer.writeheader()
     writer.writerows([*_rows(path), *({**asdict(row)} for row in rows)])
     write_text(path, text.getvalue())
@@ -108,15 +114,20 @@ def append(path: Path, rows: Iterable[Change]) -> None:
 def _rows(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as stream:
-        reader = csv.DictReader(stream)
+    with as_table(path):
+        reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
         rows = list(reader)
-        names = [field.name for field in fields(Change)]
-        if reader.fieldnames != names:
-            raise InputError(
-                path,
-                expected=f"a table with the columns {', '.join(names)}",
-                found=", ".join(reader.fieldnames or ["nothing"]),
-                fix="Move the file away; a new one is begun.",
-            )
+    if reader.fieldnames != _NAMES:
+        raise _no_table(path, ", ".join(reader.fieldnames or ["nothing"]))
+    if any(None in row or None in row.values() for row in rows):
+        raise _no_table(path, "a row of more or fewer cells")
     return rows
+
+
+def _no_table(path: Path, found: str) -> InputError:
+    return InputError(
+        path,
+        expected=f"a table with the columns {', '.join(_NAMES)}",
+        found=found,
+        fix="Move the file away; a new one is begun.",
+    )

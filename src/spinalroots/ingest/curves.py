@@ -22,6 +22,7 @@ from spinalroots.registry.anatomy import LEVELS, Root, Scheme, label_names, leve
 
 ASSUMED_RADIUS_MM = 0.75
 """Of curves that do not say how thick the root is."""
+LONGEST_MM, THICKEST_MM = 1000.0, 5.0
 _NAME = re.compile(r"(?:^|[^0-9a-z])([ctls])(\d{1,2})(?:[_-]?([dv]))?[_-]?([lr])$", re.IGNORECASE)
 
 
@@ -79,6 +80,7 @@ def add_curves(
     bare = 0
     for file in curves:
         curve, name = read_markups(file.path), curve_name(file.path)
+        _require_root(file.path, curve)
         _require_inside(file.path, curve, scan)
         bare += curve.radius_mm is None
         key, value = (file.meaning.rater, file.meaning.scheme), int(file.meaning.value or 0)
@@ -101,6 +103,18 @@ def add_curves(
         if union and (rater, Scheme.ENTITY) not in maps:
             maps[rater, Scheme.ENTITY] = roots.astype(np.uint8)
     return [f"{bare} curve(s) without a radius: {ASSUMED_RADIUS_MM:g} mm taken"] if bare else []
+
+
+def _require_root(path: Path, curve: Curve) -> None:
+    length_mm = float(np.linalg.norm(np.diff(curve.points_mm, axis=0), axis=1).sum())
+    radius_mm = 0.0 if curve.radius_mm is None else float(curve.radius_mm.max())
+    if length_mm > LONGEST_MM or radius_mm > THICKEST_MM:
+        raise InputError(
+            path,
+            expected=f"a root, at most {LONGEST_MM:g} mm long and {THICKEST_MM:g} mm in radius",
+            found=f"a curve of {length_mm:.4g} mm, radius {radius_mm:.4g} mm",
+            fix="Look at its unit (mm) and at its points.",
+        )
 
 
 def _require_inside(path: Path, curve: Curve, scan: Volume) -> None:

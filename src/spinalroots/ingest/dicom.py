@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from spinalroots.errors import InputError
-from spinalroots.imaging.opening import LPS_TO_RAS
+from spinalroots.imaging.opening import LPS_TO_RAS, require_bytes, require_volume
 from spinalroots.imaging.placement import Place
 from spinalroots.imaging.volume import Volume, as_scan
-from spinalroots.ingest.dicom_stacks import Slice, Stack, is_dicom, stacks_of
+from spinalroots.ingest.dicom_stacks import Slice, Stack, is_dicom, stacks_of, told
 
 OFF_MM = 0.1
 """Slices are one even stack when none lies further than this from its place in it: scanners write
@@ -154,6 +154,7 @@ def _millimetres(spacing: tuple[float, float]) -> str:
 
 def _pixels(where: Path, slices: Sequence[Slice]) -> np.ndarray:
     """Grey values (columns, rows, slices) float32, scaled as the headers say."""
+    _require_there(where, slices)
     if any(one.frame is not None for one in slices):
         frames = {path: _frames(path) for path in dict.fromkeys(one.path for one in slices)}
         planes = [frames[one.path][one.frame or 0] for one in slices]
@@ -166,48 +167,57 @@ def _pixels(where: Path, slices: Sequence[Slice]) -> np.ndarray:
     try:
         image = reader.Execute()
     except RuntimeError as error:
-        try:  # ITK insists on a preamble
-            planes = [_plane(one.path) for one in slices]
-            return np.stack(planes, axis=-1).swapaxes(0, 1).astype(np.float32)
-        except (AttributeError, RuntimeError, ValueError, NotImplementedError):
+        planes = [_plane(one.path) for one in slices]  # ITK insists on a preamble
+        if len({plane.shape for plane in planes}) != 1:
             raise _unreadable(where) from error
+        return np.stack(planes, axis=-1).swapaxes(0, 1).astype(np.float32)
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         raise _colour(where)
     return sitk.GetArrayFromImage(image).transpose(2, 1, 0).astype(np.float32)
+
+
+def _require_there(where: Path, slices: Sequence[Slice]) -> None:
+    """:class:`InputError` if the headers claim too many voxels, or more than the files can hold."""
+    (rows, columns), files = slices[0].shape, {one.path for one in slices}
+    require_volume(where, (columns, rows, len(slices)))
+    size = float(sum(path.stat().st_size for path in files))
+    require_bytes(where, float(rows) * columns * len(slices), size, packed=True)
 
 
 def _plane(path: Path) -> np.ndarray:
     """Grey values (rows, columns) of a file of one slice, not compressed."""
     import pydicom
 
-    dataset = pydicom.dcmread(path, force=True)
-    if "TransferSyntaxUID" not in dataset.file_meta:
-        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
-    if int(dataset.get("SamplesPerPixel", 1)) != 1:
-        raise _colour(path)
-    return dataset.pixel_array * float(dataset.get("RescaleSlope", 1)) + float(
-        dataset.get("RescaleIntercept", 0)
-    )
+    with told(path):
+        dataset = pydicom.dcmread(path, force=True)
+        if "TransferSyntaxUID" not in dataset.file_meta:
+            dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+        if int(dataset.get("SamplesPerPixel", 1)) != 1:
+            raise _colour(path)
+        return dataset.pixel_array * float(dataset.get("RescaleSlope", 1)) + float(
+            dataset.get("RescaleIntercept", 0)
+        )
 
 
 def _frames(path: Path) -> np.ndarray:
     """Frames (N, rows, columns) of an enhanced file, each with its own scale."""
     import pydicom
 
-    dataset = pydicom.dcmread(path, force=True)
-    if int(dataset.get("SamplesPerPixel", 1)) != 1:
-        raise _colour(path)
-    scales = [_scale(dataset, frame) for frame in range(int(dataset.get("NumberOfFrames", 1)))]
-    try:
+    with told(path):
+        dataset = pydicom.dcmread(path, force=True)
+        if int(dataset.get("SamplesPerPixel", 1)) != 1:
+            raise _colour(path)
+        count = len(dataset.PerFrameFunctionalGroupsSequence)
+        if int(dataset.get("NumberOfFrames", 1)) != count:
+            raise ValueError(f"{dataset.NumberOfFrames} frames and {count} descriptions")
+        scales = [_scale(dataset, frame) for frame in range(count)]
         if dataset.file_meta.TransferSyntaxUID.is_compressed:
             return _unpacked(path)
         stored = dataset.pixel_array
-    except (AttributeError, RuntimeError, ValueError, NotImplementedError) as error:
-        raise _unreadable(path) from error
-    stored = stored.reshape(len(scales), *stored.shape[-2:])
-    return np.stack(
-        [frame * slope + start for frame, (slope, start) in zip(stored, scales, strict=True)]
-    )
+        stored = stored.reshape(len(scales), *stored.shape[-2:])
+        return np.stack(
+            [frame * slope + start for frame, (slope, start) in zip(stored, scales, strict=True)]
+        )
 
 
 def _scale(dataset, frame: int) -> tuple[float, float]:

@@ -7,7 +7,8 @@ a patient's CD. A stack is what one series has of one echo.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,12 +97,14 @@ def stacks_of(files: Iterable[Path]) -> list[Stack]:
     """
     found: dict[tuple, list[tuple[Slice, dict]]] = defaultdict(list)
     for path in files:
-        header = _header(path)
-        if header is None:
-            continue
-        key = (str(header.get("SeriesInstanceUID", "")), str(header.get("SeriesNumber", "") or ""))
-        for echo, one, more in _slices(path, header):
-            found[(*key, echo)].append((one, _kind(header) | more))
+        with told(path):
+            header = _header(path)
+            if header is None:
+                continue
+            number = str(header.get("SeriesNumber", "") or "")
+            key = (str(header.get("SeriesInstanceUID", "")), number)
+            for echo, one, more in _slices(path, header):
+                found[(*key, echo)].append((one, _kind(header) | more))
     series = [_parts(key, members) for key, members in found.items()]
     stacks = [stack for parts in series for stack in parts]
     echoes: dict[str, set[str]] = defaultdict(set)
@@ -114,18 +117,27 @@ def stacks_of(files: Iterable[Path]) -> list[Stack]:
     return sorted(shown, key=lambda one: (one.number.zfill(6), one.series, one.echo.zfill(9)))
 
 
-def _header(path: Path):
-    import pydicom
-
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turn whatever pydicom makes of a damaged file in the block into words: it reads values when
+    they are asked for, and raises what their bytes lead to."""
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+        yield
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(
             path,
             expected="complete DICOM files",
-            found=f"a truncated or damaged one ({error})",
+            found=f"a truncated or damaged one ({type(error).__name__}: {error})",
             fix="Copy or export the series again.",
         ) from error
+
+
+def _header(path: Path):
+    import pydicom
+
+    header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
     meta = str(getattr(header, "file_meta", {}).get("MediaStorageSOPClassUID", ""))
     return None if meta == _DIRECTORY or "Rows" not in header else header
 
@@ -178,10 +190,19 @@ def _slice(path: Path, uid: str, shape, position, directions, spacing, frame) ->
             fix="Export the series again from the scanner or the archive.",
         )
     rows, columns = map(float, spacing or (1.0, 1.0))
-    return Slice(
+    one = Slice(
         path, uid, np.array(position, float), np.array(directions, float), (rows, columns), shape,
         frame,
     )  # fmt: skip
+    numbers = [*one.position, *one.directions, rows, columns]
+    if len(numbers) != 11 or not np.isfinite(numbers).all() or min(rows, columns, *shape) <= 0:
+        raise InputError(
+            one.name,
+            expected="a position of 3 numbers, directions of 6, pixels of a size",
+            found=f"{numbers} and {shape[0]}×{shape[1]} pixels",
+            fix="Export the series again from the scanner or the archive.",
+        )
+    return one
 
 
 def _echo(header) -> str:

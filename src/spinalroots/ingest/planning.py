@@ -10,7 +10,7 @@ import numpy as np
 
 from spinalroots.dataset.layout import CASE_NAME, Dataset
 from spinalroots.errors import InputError
-from spinalroots.files import read_json
+from spinalroots.files.text import read_object
 from spinalroots.imaging.volume import Volume, read_image
 from spinalroots.ingest import bids, dicom, lab
 from spinalroots.ingest.assemble import CaseReport, Key, label_maps, report_of
@@ -18,6 +18,7 @@ from spinalroots.ingest.curves import add_curves
 from spinalroots.ingest.found import Found, require_nifti
 from spinalroots.registry.paths import INGESTED
 
+SIDECAR = {"expected": "a case's JSON", "fix": "Restore it with dvc checkout, or mend it."}
 _NUMBERED = re.compile(r"^sub-(\d+)$")
 _RESERVED = re.compile(r"^sub-ph\d+$|aug\d+$")
 """Names of phantoms, and of what augmentation makes of a case."""
@@ -115,7 +116,7 @@ def read_found(found: Found) -> tuple[Volume, dict[Key, np.ndarray], list[str]]:
 def known_scans(dataset: Dataset) -> dict[str, str]:
     """Digest → case name of the scans that are there already."""
     sidecars = sorted(Path(dataset.root).glob("sub-*/anat/*_T2w.json"))
-    records = [(read_json(path), path.parent.parent.name) for path in sidecars]
+    records = [(read_object(path, **SIDECAR), path.parent.parent.name) for path in sidecars]
     return {record["scan_sha256"]: name for record, name in records if "scan_sha256" in record}
 
 

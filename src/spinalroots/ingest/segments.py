@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spinalroots.errors import InputError
+from spinalroots.imaging.itk_files import read_itk, reader_of
+from spinalroots.imaging.opening import MAX_VOXELS, require_bytes
 from spinalroots.imaging.volume import Volume
+from spinalroots.ingest.dicom_stacks import told
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -24,6 +27,8 @@ SEGMENTATION_CLASSES = frozenset(("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008
 """SOP classes of DICOM Segmentation Storage, and of Label Map Segmentation Storage."""
 OFF_GRID_VOX = 0.1
 """A segment lies on the scan's voxels when none of its own is further off than this."""
+MOST_DRAWN = 2**25
+"""Voxels of all segments of a file: each is kept as a point."""
 
 _NRRD_ENDINGS = (".seg.nrrd", ".seg.nhdr", ".nrrd", ".nhdr")
 _SEGMENT = re.compile(r"Segment(\d+)_Name")
@@ -40,13 +45,14 @@ def segment_names(path: Path) -> list[str]:
         return []
     if path.name.lower().endswith(_NRRD_ENDINGS):
         try:
-            return [name for name, _, _ in _nrrd_entries(_nrrd_reader(path))]
+            return [name for name, _, _ in _nrrd_entries(path, reader_of(path))]
         except InputError:
             if ".seg." in path.name.lower():
                 raise
             return []
     if is_dicom_segmentation(path):
-        return [str(one.SegmentLabel) for one in _dicom(path).SegmentSequence]
+        with told(path):
+            return [str(one.SegmentLabel) for one in _dicom(path).SegmentSequence]
     return []
 
 
@@ -57,8 +63,9 @@ def is_dicom_segmentation(path: Path) -> bool:
             return False
     import pydicom
 
-    header = pydicom.dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True)
-    return str(header.get("SOPClassUID", "")) in SEGMENTATION_CLASSES
+    with told(path):
+        header = pydicom.dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True)
+        return str(header.get("SOPClassUID", "")) in SEGMENTATION_CLASSES
 
 
 @dataclass(frozen=True)
@@ -116,32 +123,22 @@ def _segments(path: Path, _changed_ns: int) -> dict[str, _Drawn]:
     return _dicom_segments(path)
 
 
-def _nrrd_reader(path: Path) -> sitk.ImageFileReader:
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO("NrrdImageIO")
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise _unreadable(path, error) from error
-    return reader
-
-
-def _nrrd_entries(reader: sitk.ImageFileReader) -> list[tuple[str, int, int]]:
+def _nrrd_entries(path: Path, reader: sitk.ImageFileReader) -> list[tuple[str, int, int]]:
     """(name, label value, layer) of each segment, in the order of their numbers."""
     entries = []
     for key in reader.GetMetaDataKeys():
         if match := _SEGMENT.fullmatch(key):
-            number = int(match[1])
-            value, layer = (
-                int(reader.GetMetaData(one)) if reader.HasMetaDataKey(one) else default
-                for one, default in (
-                    (f"Segment{number}_LabelValue", number + 1),
-                    (f"Segment{number}_Layer", 0),
+            try:
+                number = int(match[1])
+                value, layer = (
+                    int(reader.GetMetaData(one)) if reader.HasMetaDataKey(one) else default
+                    for one, default in (
+                        (f"Segment{number}_LabelValue", number + 1),
+                        (f"Segment{number}_Layer", 0),
+                    )
                 )
-            )
+            except ValueError as error:
+                raise _unreadable(path, error) from error
             entries.append((number, reader.GetMetaData(key).strip(), value, layer))
     return [(name, value, layer) for _, name, value, layer in sorted(entries)]
 
@@ -149,23 +146,33 @@ def _nrrd_entries(reader: sitk.ImageFileReader) -> list[tuple[str, int, int]]:
 def _nrrd_segments(path: Path) -> dict[str, _Drawn]:
     import SimpleITK as sitk
 
-    reader = _nrrd_reader(path)
-    entries = _nrrd_entries(reader)
-    try:
-        image = reader.Execute()
-    except RuntimeError as error:
-        raise _unreadable(path, error) from error
+    image = read_itk(path, vectors=True)
+    entries = _nrrd_entries(path, image)
+    if image.GetDimension() != 3:
+        raise _unreadable(path, ValueError(f"{image.GetDimension()} axes"))
     array = sitk.GetArrayFromImage(image)  # (Z, Y, X), or (Z, Y, X, layers)
     layers = np.moveaxis(array, -1, 0) if image.GetNumberOfComponentsPerPixel() > 1 else array[None]
     steps = (np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())).T
     origin = np.asarray(image.GetOrigin())
-    return {
-        name: _Drawn(
-            (np.argwhere(value == layers[layer].T) @ steps + origin) * LPS_TO_RAS,
-            steps * LPS_TO_RAS,
+    drawn, count = {}, 0
+    for name, value, layer in entries:
+        if not 0 <= layer < len(layers):
+            raise _unreadable(path, ValueError(f"segment {name!r} in layer {layer}"))
+        mask = value == layers[layer].T
+        count += int(np.count_nonzero(mask))
+        _require_few(path, count)
+        drawn[name] = _Drawn((np.argwhere(mask) @ steps + origin) * LPS_TO_RAS, steps * LPS_TO_RAS)
+    return drawn
+
+
+def _require_few(path: Path, count: int) -> None:
+    if count > MOST_DRAWN:
+        raise InputError(
+            path,
+            expected=f"segments of at most {MOST_DRAWN // 10**6} million voxels in all",
+            found=f"{count} and more",
+            fix="Give each segment as a NIfTI mask.",
         )
-        for name, value, layer in entries
-    }
 
 
 def _dicom(path: Path):
@@ -181,8 +188,16 @@ def _dicom_segments(path: Path) -> dict[str, _Drawn]:
     """Frame by frame, each at its own position: a file holds only the slices that are drawn on, and
     says nothing reliable about the gap between them."""
     segmentation = _dicom(path)
-    labels = {int(one.SegmentNumber): str(one.SegmentLabel) for one in segmentation.SegmentSequence}
     try:
+        labels = {
+            int(one.SegmentNumber): str(one.SegmentLabel) for one in segmentation.SegmentSequence
+        }
+        size = float(segmentation.Rows) * segmentation.Columns * segmentation.NumberOfFrames
+        # A bit a pixel, and it may be compressed.
+        require_bytes(path, size / 8, path.stat().st_size, packed=True)
+        if size > MAX_VOXELS:
+            raise ValueError(f"{size:.0f} pixels")
+        count = 0
         frames = segmentation.pixel_array
         frames = frames[None] if frames.ndim == 2 else frames  # one frame only
         shared = segmentation.SharedFunctionalGroupsSequence[0]
@@ -195,14 +210,18 @@ def _dicom_segments(path: Path) -> dict[str, _Drawn]:
                 drawn = {number: pixels > 0}
             else:
                 drawn = {value: pixels == value for value in labels if (pixels == value).any()}
+            count += sum(int(np.count_nonzero(mask)) for mask in drawn.values())
+            _require_few(path, count)
             for value, mask in drawn.items():
                 points[value].append((np.argwhere(mask) @ steps + origin) * LPS_TO_RAS)
+        return {
+            labels[number]: _Drawn(np.concatenate(parts), steps * LPS_TO_RAS)
+            for number, parts in points.items()
+        }
+    except InputError:
+        raise
     except Exception as error:
         raise _unreadable(path, error) from error
-    return {
-        labels[number]: _Drawn(np.concatenate(parts), steps * LPS_TO_RAS)
-        for number, parts in points.items()
-    }
 
 
 def _frame_steps(own, shared) -> np.ndarray:

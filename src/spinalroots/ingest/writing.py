@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from spinalroots.dataset.annotations import maps as stored_maps
 from spinalroots.dataset.annotations import rater_path, read_map
 from spinalroots.dataset.layout import CASE_NAME, Dataset
 from spinalroots.errors import InputError
-from spinalroots.files import alone, files_together, read_json, write_json
+from spinalroots.files import alone, files_together, write_json
 from spinalroots.files.listing import names
+from spinalroots.files.text import read_object
 from spinalroots.imaging.volume import Volume, read_image, write_volume
 from spinalroots.ingest import lab
 from spinalroots.ingest.assemble import CaseReport, Key, label_maps, report_of
@@ -18,7 +18,7 @@ from spinalroots.ingest.comparison import Change, changes_of
 from spinalroots.ingest.curves import add_curves, curve_meaning, is_curve
 from spinalroots.ingest.found import Found, MaskFile, require_nifti
 from spinalroots.ingest.names import meaning_of, unknown_name
-from spinalroots.ingest.planning import PlannedCase, known_scans, read_found, scan_sha256
+from spinalroots.ingest.planning import SIDECAR, PlannedCase, known_scans, read_found, scan_sha256
 from spinalroots.registry.anatomy import Scheme
 from spinalroots.registry.paths import INGESTED
 
@@ -36,7 +36,8 @@ def ingest(cases: list[PlannedCase], root: Path = INGESTED) -> list[PlannedCase]
     """
     root = Path(root)
     with alone(root), files_together(root, of=None, replacing=[PARTICIPANTS]) as staging:
-        known, people, dataset = known_scans(Dataset(root)), _people(root), Dataset(staging)
+        present, dataset = Dataset(root), Dataset(staging)
+        known, people = known_scans(present), present.participants_as_text()
         for case in cases:
             if case.scan_sha256 in known or (root / case.name).exists():
                 raise InputError(
@@ -62,15 +63,6 @@ def ingest(cases: list[PlannedCase], root: Path = INGESTED) -> list[PlannedCase]
             if "sub-" not in name and name != PARTICIPANTS and (root / name).exists():
                 (staging / name).unlink()  # a description that a person may have filled in
     return cases
-
-
-def _people(root: Path) -> pd.DataFrame:
-    """participants.tsv as text, to the letter; empty if there is none."""
-    path = root / PARTICIPANTS
-    if not path.is_file():
-        return Dataset(root).participants()
-    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-    return table.set_index("participant_id")
 
 
 def replace_masks(
@@ -120,7 +112,8 @@ def replace_masks(
                 correction=correction,
             )
         report = report_of(maps, notes)
-        record = read_json(present.sidecar(case)) if present.sidecar(case).is_file() else {}
+        sidecar = present.sidecar(case)
+        record = read_object(sidecar, **SIDECAR) if sidecar.is_file() else {}
         digest = record.get("scan_sha256") or scan_sha256(scan)
         own = [present.sidecar(case), *(_map_path(present, case, key) for key in new_maps)]
         replaced = [path.relative_to(root).as_posix() for path in own]

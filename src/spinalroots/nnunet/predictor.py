@@ -20,7 +20,7 @@ from spinalroots.imaging.boxes import centreline_box, centreline_tube, put_back
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Box, Volume
 from spinalroots.inference.predictor import Prediction, Runner, decode, torch_runner, uncertainty
-from spinalroots.inference.stored import load_weights, read_description
+from spinalroots.inference.stored import load_network, read_description
 from spinalroots.nnunet.network import build_network
 from spinalroots.nnunet.tiles import slide, tiles
 from spinalroots.registry.anatomy import Target
@@ -63,10 +63,13 @@ class NnunetPredictor:
         """
         record = read_description(folder, "an nnU-Net")
         target = Target.from_dict(record["target"])
-        network = build_network(
-            record["plans"], record["configuration"], len(target.class_names), record["folds"]
+        classes = len(target.class_names)
+        network = load_network(
+            lambda: build_network(
+                record["plans"], record["configuration"], classes, record["folds"]
+            ),
+            Path(folder) / "model.safetensors",
         )
-        load_weights(network, Path(folder) / "model.safetensors")
         return cls(
             record["name"],
             target,

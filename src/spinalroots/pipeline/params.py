@@ -6,6 +6,7 @@ with their types and ranges, are those of :mod:`spinalroots.settings`.
 """
 
 import difflib
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def resolve(
     :param scales: name → budgets.
     """
     chosen = scale or own.get("scale")
-    if chosen not in scales:
+    if not isinstance(chosen, str) or chosen not in scales:
         raise InputError(
             f"{where}: scale",
             expected=f"one of {', '.join(scales) or 'the files in conf/scale (there are none)'}",
@@ -131,8 +132,16 @@ def read_layer(path: Path) -> dict:
     fix = "Run from the repository root."
     require_file(path, expected="one of the project's parameter files", fix=fix)
     try:
-        record = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
+        text = read_text(path)
+        if aliases := sum(isinstance(one, yaml.AliasEvent) for one in yaml.parse(text)):
+            raise InputError(
+                path,
+                expected="values that are written out",
+                found=f"{aliases} YAML alias(es) (*name)",
+                fix="Write each value where it belongs.",
+            )
+        record = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise InputError(
             path, expected="valid YAML in UTF-8", found=f"{error}", fix="Correct the file."
         ) from error
@@ -175,7 +184,7 @@ def _explain(error: ValidationError, where: Path | str) -> InputError:
     return InputError(
         f"{where}: {place}",
         expected=message[0].lower() + message[1:],
-        found=repr(detail.get("input")),
+        found=reprlib.repr(detail.get("input")),
         fix="Correct the value.",
     )
 

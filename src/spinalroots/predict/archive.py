@@ -16,6 +16,7 @@ once, plain files, no compression, sizes as the manifest says. Nothing in the fi
 import json
 import re
 import stat
+import struct
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -32,6 +33,7 @@ from spinalroots.errors import InputError, require_file
 from spinalroots.exports import description as export
 from spinalroots.files import files_together, folder_in_one_piece
 from spinalroots.files import sha256 as sha256_of_file
+from spinalroots.files.text import parsed_json, read_some
 from spinalroots.predict import package
 from spinalroots.settings.base import Section
 
@@ -56,6 +58,11 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 _TEXT = 64 * 2**20
 """Largest manifest that is read, bytes."""
 _CHUNK = 2**20
+_NO_ZIP = (
+    *(zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError),
+    *(ValueError, OSError, OverflowError, struct.error),
+)
+"""What Python's zipfile makes of a file that somebody has put together."""
 _END_SIZE = 22
 """Bytes of the zip's last record, without its comment."""
 
@@ -101,7 +108,7 @@ def name_of(folder: Path) -> str:
     """
     path = require_file(folder / "model.json", expected="a trained network", fix=FIX)
     try:
-        name = json.loads(path.read_text(encoding="utf-8"))["name"]
+        name = parsed_json(read_some(path))["name"]
     except (ValueError, KeyError, TypeError) as error:
         found = f"none that can be read ({type(error).__name__}: {error})"
         raise InputError(path, expected="a model's name", found=found, fix=FIX) from error
@@ -247,12 +254,14 @@ def _opened(file: Path) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
         with zipfile.ZipFile(file) as archive:
             _require_plain(file, archive.infolist(), size)
             yield archive, _manifest(file, archive)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except _NO_ZIP as error:
         raise _refused(file, "a model's file", f"a zip that cannot be read ({error})") from error
 
 
 def _require_plain(file: Path, entries: list[zipfile.ZipInfo], size: int) -> None:
     """Refuse what no model's file has: foreign or doubled names, links, compression, overlaps."""
+    if len(entries) > len(ALLOWED):
+        raise _refused(file, f"at most {len(ALLOWED)} files inside", str(len(entries)))
     names = [entry.filename for entry in entries]
     foreign = [name for name in names if name not in ALLOWED]
     if foreign:
@@ -281,7 +290,7 @@ def _manifest(file: Path, archive: zipfile.ZipFile) -> Manifest:
         raise _refused(file, f"a manifest of at most {_TEXT} bytes", f"{entry.file_size}")
     expected = f"a manifest of format {FORMAT}"
     try:
-        record: Any = json.loads(archive.read(MANIFEST))
+        record: Any = parsed_json(archive.read(MANIFEST))
         if isinstance(record, dict) and record.get("format") != FORMAT:
             raise InputError(
                 file,

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from spinalroots import __version__
 from spinalroots.compute.parallel import each
-from spinalroots.errors import InputError
+from spinalroots.errors import InputError, of_machine
 from spinalroots.files import files_together, read_json, sha256, write_json
 from spinalroots.predict import load, outputs, writing
 from spinalroots.predict.scan import segment
@@ -187,6 +187,7 @@ class _failing:
         return self
 
     def __exit__(self, kind, error, trace) -> bool:
+        error = of_machine(error) or error
         if isinstance(error, InputError):
             self.outcome.status, self.outcome.reason = UNUSABLE, str(error)
         elif isinstance(error, Exception):

@@ -14,7 +14,8 @@ import numpy as np
 from spinalroots.dataset import label_tables
 from spinalroots.dataset.layout import LABEL_SUFFIX
 from spinalroots.errors import InputError
-from spinalroots.files import files_together, read_json, require_free, sha256, write_json
+from spinalroots.files import files_together, require_free, sha256, write_json
+from spinalroots.files.text import read_object
 from spinalroots.imaging.volume import read_labels, rewrite_labels
 from spinalroots.registry.anatomy import LEVELS, Scheme, label_names
 
@@ -61,7 +62,7 @@ def rename(
             label_tables.write_all(target.with_name(_stem(path)), of)
         for path in others:
             if path.name.endswith(RECORD):
-                write_json(folder / path.name, renamed(read_json(path), shift))
+                write_json(folder / path.name, _renamed(path, shift))
             else:
                 shutil.copyfile(path, folder / path.name)
     return names
@@ -75,6 +76,14 @@ def table(scheme: Scheme, shift: int) -> np.ndarray:
         moved = value + _PER_LEVEL[scheme] * shift
         values[value] = moved if moved in names else 0
     return values
+
+
+def _renamed(path: Path, shift: int) -> dict:
+    what = {"expected": "the JSON of a prediction", "fix": "Restore it, or take it out."}
+    try:
+        return renamed(read_object(path, **what), shift)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(path, found=f"another one ({error!r})", **what) from error
 
 
 def renamed(record: dict, shift: int) -> dict:

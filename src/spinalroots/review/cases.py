@@ -8,8 +8,8 @@ from pathlib import Path
 
 from spinalroots.dataset.layout import ALL_ROOTS, LABEL_SUFFIX, Dataset
 from spinalroots.errors import InputError
-from spinalroots.files import read_json
 from spinalroots.files.listing import listed
+from spinalroots.files.text import read_object
 from spinalroots.predict import sources
 from spinalroots.predict.outputs import RECORD
 from spinalroots.predict.sources import Source
@@ -52,7 +52,7 @@ class Case:
     def warnings(self) -> list[dict]:
         """What `predict` found implausible: `kind`, `label` and `message` each."""
         record = self.mask.with_name(f"{self.stem}_{RECORD}")
-        return read_json(record).get("warnings", []) if record.is_file() else []
+        return _record(record).get("warnings", [])
 
 
 def find(given: Sequence[Path], data: Path, scans: Sequence[Path] = ()) -> list[Case]:
@@ -130,7 +130,7 @@ def _case(mask: Path, data: Path, scans: Sequence[Path]) -> Case:
         beside = corrected / model
         return Case(stem, stem, model, mask, scheme, scan, beside, scores, True)
     record_path = mask.with_name(f"{stem}_{RECORD}")
-    record = read_json(record_path) if record_path.is_file() else {}
+    record = _record(record_path)
     scan = _scan_of(mask, stem, record, raw, scans)
     subject = stem.partition("_")[0]
     parents = scan.path.resolve().parents
@@ -147,6 +147,23 @@ def _case(mask: Path, data: Path, scans: Sequence[Path]) -> Case:
         known,
         record.get("made_from", {}).get("orientation"),
     )
+
+
+def _record(path: Path) -> dict:
+    """What `predict` wrote about a scan; empty where there is nothing.
+
+    :raises InputError: it is no longer what `predict` writes.
+    """
+    if not path.is_file():
+        return {}
+    what = {"expected": "the JSON of a prediction", "fix": "Restore it, or take it away."}
+    found = read_object(path, **what)
+    kinds = {"scan": str, "model": str, "made_from": dict, "warnings": list}
+    wrong = [name for name, kind in kinds.items() if not isinstance(found.get(name, kind()), kind)]
+    wrong += ["warnings" for one in found.get("warnings", []) if not isinstance(one, dict)]
+    if wrong:
+        raise InputError(path, found=f"another one: {wrong[0]}", **what)
+    return found
 
 
 def _scan_of(mask: Path, stem: str, record: dict, raw: Path, scans: Sequence[Path]) -> Source:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spinalroots.errors import InputError
-from spinalroots.files import alone, read_json, write_json
+from spinalroots.files import alone, write_json
+from spinalroots.files.text import read_object
 
 OTHER = -1
 REVIEWER = re.compile(r"^[0-9A-Za-z]{1,20}\Z")
@@ -81,8 +82,17 @@ def read(path: Path) -> Draft:
     """The draft at `path`; a new one if there is none."""
     if not path.is_file():
         return Draft()
-    record = read_json(path)
-    return Draft(record["form"], record["steps"], record["saved"])
+    what = {"expected": "a draft of a review", "fix": "Move it away; a new one is begun."}
+    record = read_object(path, **what)
+    form, steps, saved = (record.get(name) for name in ("form", "steps", "saved"))
+    if (
+        isinstance(form, dict)
+        and isinstance(saved, int | None)
+        and isinstance(steps, list)
+        and all(isinstance(one, dict) for one in steps)
+    ):
+        return Draft(form, steps, saved)
+    raise InputError(path, found="another record", **what)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from spinalroots.settings.base import (
     AsWord,
@@ -12,7 +12,6 @@ from spinalroots.settings.base import (
     Positive,
     Range,
     Section,
-    Whole,
 )
 from spinalroots.settings.hardnet import Preset
 
@@ -50,16 +49,19 @@ class Limits(Section):
     root_noise: NonNegative
 
 
+Neighbours = Annotated[int, Field(ge=0, le=16)]
+
+
 class Squares(Section):
     """What the network sees, and how it is built."""
 
     preset: Preset
     naming_preset: Preset
-    size_vox: Count  # edge of a square
+    size_vox: Annotated[int, Field(ge=1, le=1024)]  # edge of a square
     voxel_mm: Positive  # in plane, in training
     slice_mm: Positive
-    neighbours: Whole  # slices on either side, their distances doubling
-    naming_neighbours: Whole  # the same of the network that names roots
+    neighbours: Neighbours  # slices on either side, their distances doubling
+    naming_neighbours: Neighbours  # the same of the network that names roots
 
 
 class Anatomy(Squares):

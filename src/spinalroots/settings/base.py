@@ -42,9 +42,10 @@ AsWord = BeforeValidator(_word)
 
 
 class Section(BaseModel):
-    """A group of parameters: unknown keys are refused, values cannot change afterwards."""
+    """A group of parameters: unknown keys and what is no finite number are refused, values cannot
+    change afterwards."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Compute(Section):

@@ -1,6 +1,8 @@
 """Which scans are used, checked, refined and held out."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from spinalroots.registry.anatomy import LEVELS, Region, Type
 from spinalroots.settings.base import Count, Fraction, NonNegative, Positive, Section, Whole
@@ -46,6 +48,6 @@ class CentrelineSearch(Section):
     """How the line through cord and sac is found."""
 
     method: Literal["auto", "sct", "image"]
-    stiffness_mm: Positive
-    search_mm: Positive
-    figure_mm: Positive
+    stiffness_mm: Annotated[float, Field(gt=0, le=1000)]
+    search_mm: Annotated[float, Field(ge=0.25, le=20)]
+    figure_mm: Annotated[float, Field(gt=0, le=1000)]

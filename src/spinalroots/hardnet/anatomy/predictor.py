@@ -29,7 +29,7 @@ from spinalroots.imaging.anchors import Anchor, vertebral_positions
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Box, Volume
 from spinalroots.inference.predictor import Prediction, Runner, torch_runner, uncertainty
-from spinalroots.inference.stored import FORMAT, load_weights, read_description, save_weights
+from spinalroots.inference.stored import FORMAT, load_network, read_description, save_weights
 from spinalroots.registry.anatomy import ROOT_TISSUE, Scheme, Target
 from spinalroots.settings.anatomy import Squares
 from spinalroots.settings.inference import AnatomyInference
@@ -199,8 +199,7 @@ class AnatomyPredictor:
         """
         record = read_description(folder, "an anatomy network")
         squares = Squares.model_validate(record["input"])
-        network = AnatomyNetwork(squares)
-        load_weights(network, Path(folder) / "model.safetensors")
+        network = load_network(lambda: AnatomyNetwork(squares), Path(folder) / "model.safetensors")
         return cls(
             record["name"],
             network.to(torch.device(device)).eval(),

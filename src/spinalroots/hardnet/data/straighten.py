@@ -9,12 +9,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from spinalroots.errors import InputError
 from spinalroots.hardnet.data.landmark import Conus, heights
 from spinalroots.imaging.boxes import centreline_box
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.resample import resample_axis, resampled_length, same_spacing
 from spinalroots.imaging.slices import Squares, cut, place, restore
 from spinalroots.imaging.volume import Box, Grid, Volume
+
+MOST_VOX = 2048
+"""Edge of a square: a body in 0.2 mm."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,17 @@ class Placement:
 
 
 def plan(grid: Grid, centreline: Centreline, spec: InputSpec) -> Placement:
-    """Where the squares of a scan on `grid` (RAS+) lie."""
+    """Where the squares of a scan on `grid` (RAS+) lie.
+
+    :raises InputError: squares of more than :data:`MOST_VOX` along an edge.
+    """
+    if spec.size_vox > MOST_VOX:
+        raise InputError(
+            "model's input",
+            expected=f"squares of at most {MOST_VOX} × {MOST_VOX} voxels",
+            found=f"{spec.square_mm:g} mm in voxels of {spec.voxel_mm:g} mm",
+            fix="Give another model.",
+        )
     box = centreline_box(centreline, grid, spec.square_mm / 2 / grid.spacing_mm[:2] + 2)
     part = grid.crop(box)
     thickness = spec.slice_mm or float(grid.spacing_mm[2])

@@ -42,6 +42,9 @@ PRESETS: dict[str, Size] = {
 }
 """`70`, `39` and `68` take the published growths and depths; below them is what fits a laptop."""
 
+MOST_LEVELS, MOST_LAYERS, MOST_CHANNELS = 8, 64, 8192
+"""What a description may ask for."""
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -92,6 +95,27 @@ class NetworkConfig:
             stem_stride=(in_plane_stem_stride,) * 2 + (1,) * (dim - 2),
             deep_supervision=deep_supervision,
         )
+
+    def require_possible(self) -> None:
+        """ValueError unless a network of this description could be built in a moment.
+
+        A description may come with anybody's model.
+        """
+        size, levels = self.size, len(self.size.growth)
+        widths = (*size.stem, *size.growth, *size.transitions, self.channels, self.classes)
+        steps = (*self.stem_stride, *(step for steps in self.strides for step in steps))
+        if not (
+            self.dim in (2, 3)
+            and 2 <= levels <= MOST_LEVELS
+            and len(size.layers) == len(size.transitions) == len(self.strides) + 1 == levels
+            and 1 <= len(size.stem) <= MOST_LEVELS
+            and all(1 <= width <= MOST_CHANNELS for width in widths)
+            and all(1 <= layers <= MOST_LAYERS for layers in size.layers)
+            and 1 <= size.multiplier <= 4
+            and all(len(one) == self.dim for one in (self.stem_stride, *self.strides))
+            and all(1 <= step <= MOST_LEVELS for step in steps)
+        ):
+            raise ValueError(f"no HarDNet is built like {str(self)[:200]}")
 
     @property
     def divisors(self) -> tuple[int, ...]:
