@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -399,6 +400,15 @@ def test_a_fraction_of_a_megabyte_is_no_reason_for_a_slow_export():
         make_row("pytorch-fp32", 3.0, 1.0, 0.0),
         make_row("onnxruntime-int8", 0.4, 0.6, 0.0),
         make_row("openvino-int8", 0.6, 0.1, 0.0),
+    ]
+    assert rows.recommend(table, by_test_change, 0.005) is table[2]
+
+
+def test_what_is_fast_is_told_by_the_network_and_not_by_what_is_the_same_for_all():
+    table = [
+        make_row("pytorch-fp32", 3.0, 7.0, 0.0),
+        replace(make_row("onnxruntime-int8", 0.5, 6.4, 0.0), network_s=2.6),
+        replace(make_row("openvino-int8", 0.7, 7.2, 0.0), network_s=1.5),
     ]
     assert rows.recommend(table, by_test_change, 0.005) is table[2]
 

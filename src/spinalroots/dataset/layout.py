@@ -8,19 +8,22 @@
                                       sub-01_label-tissues_dseg.nii.gz
 """
 
+from __future__ import annotations
+
 import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from spinalroots.dataset import label_tables
 from spinalroots.errors import InputError
 from spinalroots.files import write_json, write_text
 from spinalroots.files.text import read_text
 from spinalroots.registry.anatomy import Scheme
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LABEL_SUFFIX = {
     Scheme.ENTITY: "label-roots_mask",
@@ -97,6 +100,8 @@ class Dataset:
         return self._participants(dtype=str, keep_default_na=False)
 
     def _participants(self, **how: Any) -> pd.DataFrame:
+        import pandas as pd
+
         path = Path(self.root) / "participants.tsv"
         if not path.is_file():
             return pd.DataFrame(index=pd.Index([], name="participant_id"))

@@ -69,16 +69,21 @@ def openvino_runner(path: Path, precision: Precision) -> Runner:
 
     The arithmetic is pinned, because OpenVINO would otherwise use bf16 on any processor that has
     it: bf16 for bf16, fp32 for what int8 leaves over, and for fp16, where only the weights shrink.
+    A square is too small to be shared between threads: each thread takes one of its own, in half
+    the time. A 3D patch is shared, which takes less memory.
     """
     import openvino
 
-    hint = "bf16" if precision is Precision.BF16 else "f32"
-    compiled = openvino.Core().compile_model(
-        str(path),
+    core = openvino.Core()
+    graph = core.read_model(path)
+    squares = len(graph.inputs[0].shape) == 4
+    compiled = core.compile_model(
+        graph,
         "CPU",
         {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": hint,
+            "NUM_STREAMS": threads() if squares else 1,
+            "INFERENCE_PRECISION_HINT": "bf16" if precision is Precision.BF16 else "f32",
             "INFERENCE_NUM_THREADS": threads(),
         },
     )
@@ -86,14 +91,25 @@ def openvino_runner(path: Path, precision: Precision) -> Runner:
 
 
 def compiled_runner(compiled: openvino.CompiledModel) -> Runner:
-    """The runner of a graph that OpenVINO has compiled."""
-    request = compiled.create_infer_request()
+    """The runner of a graph that OpenVINO has compiled; inputs run side by side in its streams."""
+    import openvino
 
-    def run(single: np.ndarray) -> np.ndarray:
-        request.infer([np.ascontiguousarray(single, np.float32)], share_inputs=True)
-        return np.array(request.get_output_tensor(0).data, np.float32)
+    queue = openvino.AsyncInferQueue(compiled, compiled.get_property("NUM_STREAMS"))
+    shape = tuple(compiled.outputs[0].shape)[1:]
 
-    return one_by_one(run)
+    def run(batch: np.ndarray) -> np.ndarray:
+        logits = np.empty((len(batch), *shape), np.float32)
+
+        def keep(request: openvino.InferRequest, place: int) -> None:
+            logits[place] = request.get_output_tensor(0).data[0]
+
+        queue.set_callback(keep)
+        for place, single in enumerate(np.ascontiguousarray(batch, np.float32)):
+            queue.start_async([single[None]], place, share_inputs=True)
+        queue.wait_all()
+        return logits
+
+    return run
 
 
 def onnx_runner(path: Path) -> Runner:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -18,10 +19,11 @@ from spinalroots import __version__
 from spinalroots.compute.parallel import each
 from spinalroots.errors import InputError, of_machine
 from spinalroots.files import files_together, read_json, sha256, write_json
+from spinalroots.imaging.centreline import Centreline
 from spinalroots.predict import load, outputs, writing
-from spinalroots.predict.scan import segment
+from spinalroots.predict.scan import Segmentation, centreline_of, segment
 from spinalroots.predict.sources import Source
-from spinalroots.predict.writing import Draw, Wanted
+from spinalroots.predict.writing import Draw, Read, Wanted
 
 DONE, CURRENT, UNUSABLE, FAULT = "done", "up to date", "could not be used", "fault of the program"
 DESCRIPTION = "dataset_description.json"
@@ -97,73 +99,113 @@ def run(
 
 
 def _in_turn(sources: Sequence[Source], task: Task, quiet: bool) -> list[Outcome]:
-    """One scan after the other; a scan is written while the next one goes through the network."""
-    outcomes, before = [], None
-    shown = tqdm(total=len(sources), desc="predict", unit="scan", disable=quiet)
-    with ThreadPoolExecutor(1) as writer, shown as bar:
-        for source in sources:
-            outcome, finish = begin(source, task)
-            outcomes.append(outcome)
-            if before is not None:
-                before.result()
+    """One scan after the other through the network; meanwhile the next is read, the last written.
+
+    :raises InputError: as :meth:`Scan.read`.
+    """
+    scans = [Scan(source, task) for source in sources]
+    shown = tqdm(total=len(scans), desc="predict", unit="scan", disable=quiet)
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer, shown as bar:
+        read = written = None
+        for number, scan in enumerate(scans):
+            (read or reader.submit(scan.read)).result()
+            read = reader.submit(scans[number + 1].read) if number + 1 < len(scans) else None
+            scan.segment()
+            if written is not None:
+                written.result()
                 bar.update()
-            before = None if finish is None else writer.submit(finish)
-            if finish is None:
-                bar.update()
-        if before is not None:
-            before.result()
+            written = writer.submit(scan.write)
+        if written is not None:
+            written.result()
             bar.update()
-    return outcomes
+    return [scan.outcome for scan in scans]
 
 
 def one(source: Source, task: Task) -> Outcome:
     """One scan from beginning to end.
 
-    :raises InputError: as :func:`begin`.
+    :raises InputError: as :meth:`Scan.read`.
     """
-    outcome, finish = begin(source, task)
-    if finish is not None:
-        finish()
-    return outcome
+    scan = Scan(source, task)
+    scan.read()
+    scan.segment()
+    scan.write()
+    return scan.outcome
 
 
-def begin(source: Source, task: Task) -> tuple[Outcome, Callable[[], None] | None]:
-    """Everything about a scan but writing it, and what writes it, if there is something to write.
+class Scan:
+    """A scan on its way: read, segmented, written, each of which may be done by another thread.
 
-    What makes this scan fail goes into its outcome; only what makes every scan fail is raised.
-
-    :raises InputError: the model cannot be used.
+    What makes this scan fail goes into its `outcome`, and the steps that are left do nothing; only
+    what makes every scan fail is raised.
     """
-    outcome = Outcome(str(source.path), DONE, str(task.out / source.folder / source.stem))
-    began = time.perf_counter()
-    with _failing(outcome) as going_on:
-        digest = source.sha256() if all(path.is_file() for path in source.files) else ""
-        made_from = {
-            "scan_sha256": digest,
-            "model_sha256": task.model_sha256,
-            "spinalroots": __version__,
-            **task.options,
-        }
-        if digest and not task.force and _current(task.out / source.folder, source.stem, made_from):
-            outcome.status = CURRENT
-            return outcome, None
-        checked = writing.read(source, task.out, task.wanted, digest or None)
-    if going_on.stopped:
-        return outcome, None
-    model = loaded(task.model, task.device, task.model_sha256)
-    with _failing(outcome) as going_on:
-        found = segment(checked.scan, model, checked.anchors)
-    if going_on.stopped:
-        return outcome, None
 
-    def finish() -> None:
-        with _failing(outcome):
-            record = writing.write(checked, found, task.draw, task.wanted, made_from)
-            outcome.told = writing.told(record)
-            outcome.warnings = [warning["message"] for warning in record["warnings"]]
-        outcome.seconds = round(time.perf_counter() - began, 2)
+    def __init__(self, source: Source, task: Task):
+        self.source, self.task = source, task
+        self.outcome = Outcome(str(source.path), DONE, str(task.out / source.folder / source.stem))
+        self.made_from: dict[str, Any] = {}
+        self.ready: tuple[Read, Centreline, load.Model] | None = None
+        self.found: tuple[Read, Segmentation] | None = None
 
-    return outcome, finish
+    def read(self) -> None:
+        """The scan, if it is to be done, its centreline, and the model.
+
+        :raises InputError: the model cannot be used.
+        """
+        source, task = self.source, self.task
+        checked = None
+        with self._step():
+            digest = source.sha256() if all(path.is_file() for path in source.files) else ""
+            self.made_from = {
+                "scan_sha256": digest,
+                "model_sha256": task.model_sha256,
+                "spinalroots": __version__,
+                **task.options,
+            }
+            folder = task.out / source.folder
+            if digest and not task.force and _current(folder, source.stem, self.made_from):
+                self.outcome.status = CURRENT
+                return
+            checked = writing.read(source, task.out, task.wanted, digest or None)
+        if checked is None:
+            return
+        model = loaded(task.model, task.device, task.model_sha256)
+        with self._step():
+            self.ready = checked, centreline_of(checked.scan, model, checked.anchors), model
+
+    def segment(self) -> None:
+        """What is in it."""
+        if self.ready is not None:
+            with self._step():
+                checked, centreline, model = self.ready
+                found = segment(checked.scan, model, checked.anchors, centreline=centreline)
+                self.ready, self.found = None, (checked, found)
+
+    def write(self) -> None:
+        """All files at once."""
+        if self.found is not None:
+            with self._step():
+                checked, found = self.found
+                self.found = None
+                task = self.task
+                record = writing.write(checked, found, task.draw, task.wanted, self.made_from)
+                self.outcome.told = writing.told(record)
+                self.outcome.warnings = [one["message"] for one in record["warnings"]]
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """Turn what fails in the block into the outcome; its time is added up."""
+        began = time.perf_counter()
+        try:
+            yield
+        except Exception as error:
+            refused = of_machine(error) or error
+            if isinstance(refused, InputError):
+                self.outcome.status, self.outcome.reason = UNUSABLE, str(refused)
+            else:
+                self.outcome.status = FAULT
+                self.outcome.reason = "".join(traceback.format_exception(error)).rstrip()
+        self.outcome.seconds = round(self.outcome.seconds + time.perf_counter() - began, 2)
 
 
 @cache
@@ -175,26 +217,6 @@ def loaded(folder: Path, device: str, sha256: str = "") -> load.Model:
     from spinalroots.compute.device import choose_device
 
     return load.load(folder, choose_device(device, "--device"))
-
-
-class _failing:
-    """Turn what fails in the block into the outcome of its scan."""
-
-    def __init__(self, outcome: Outcome):
-        self.outcome, self.stopped = outcome, False
-
-    def __enter__(self) -> _failing:
-        return self
-
-    def __exit__(self, kind, error, trace) -> bool:
-        error = of_machine(error) or error
-        if isinstance(error, InputError):
-            self.outcome.status, self.outcome.reason = UNUSABLE, str(error)
-        elif isinstance(error, Exception):
-            self.outcome.status = FAULT
-            self.outcome.reason = "".join(traceback.format_exception(error)).rstrip()
-        self.stopped = error is not None
-        return isinstance(error, Exception)
 
 
 def _current(folder: Path, stem: str, made_from: Mapping[str, Any]) -> bool:

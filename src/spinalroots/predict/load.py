@@ -76,13 +76,13 @@ def load(folder: Path, device: str) -> Model:
     scans = appearance.read(path) if path.is_file() else None
     weights = trained.made_from[WEIGHTS]
     model = Model(predictor.name, predictor, described.settings, weights, scans)
-    if device != "cpu" or described.export is None:
-        quickened(getattr(predictor, "whole", predictor.network))
-        return model
-    try:
-        export = read_description(Path(folder) / package.EXPORT, trained.made_from)
-        runner = load_runner(Path(folder) / package.EXPORT, export, predictor.network)
-    except InputError as error:
-        quickened(getattr(predictor, "whole", predictor.network))
-        return replace(model, refused=str(error))
-    return replace(model, runner=runner, runs=export.variant.name)
+    if device == "cpu" and described.export is not None:
+        try:
+            export = read_description(Path(folder) / package.EXPORT, trained.made_from)
+            runner = load_runner(Path(folder) / package.EXPORT, export, predictor.network)
+            model = replace(model, runner=runner, runs=export.variant.name)
+        except InputError as error:
+            model = replace(model, refused=str(error))
+    # After the export, which may take the network's layers as they were trained.
+    quickened(getattr(predictor, "whole", predictor.network))
+    return model

@@ -28,15 +28,31 @@ class Segmentation:
     record: dict
 
 
-def segment(scan: Volume, model: Model, anchors: Sequence[Anchor] = ()) -> Segmentation:
+def centreline_of(scan: Volume, model: Model, anchors: Sequence[Anchor] = ()) -> Centreline:
+    """The centreline that :func:`segment` goes along.
+
+    :raises InputError: anchors that do not fit it or one another.
+    """
+    centreline = centreline_image.find(scan, model.settings.centreline)
+    require_possible(placed(anchors, centreline))
+    return centreline
+
+
+def segment(
+    scan: Volume,
+    model: Model,
+    anchors: Sequence[Anchor] = (),
+    *,
+    centreline: Centreline | None = None,
+) -> Segmentation:
     """Centreline, network, clean-up and warnings.
 
     :param scan: (X, Y, Z) float32, RAS+.
     :param anchors: discs that the names are to rest on, if the model can.
-    :raises InputError: anchors that do not fit the centreline or one another.
+    :param centreline: of :func:`centreline_of`, where it is known.
+    :raises InputError: as :func:`centreline_of`.
     """
-    centreline = centreline_image.find(scan, model.settings.centreline)
-    require_possible(placed(anchors, centreline))
+    centreline = centreline or centreline_of(scan, model, anchors)
     predictor = model.predictor
     if anchors and isinstance(predictor, TakesAnchors):
         prediction = predictor.predict_anchored(scan, centreline, model.runner, anchors)
