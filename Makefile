@@ -16,7 +16,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install packages repro pull push test ui real bench lint lock clean
+.PHONY: help install packages repro pull push test chaos ui real bench lint lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -39,8 +39,10 @@ packages: ## Debian programs that some tests drive (root; tests that miss one sk
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium openssh-server
 
-repro: $(READY) ## Rebuild whatever is out of date: data, models, reports
-	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
+repro: $(READY) ## Rebuild whatever is out of date: data, models, reports (ARGS="STAGE")
+	@# What a killed run left locked or half-written is put right; one that is alive is named.
+	@$(BIN)/python -m spinalroots.storage mend
+	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro $(ARGS)
 	@echo "Done. Open reports/index.html, or see the runs with: make ui"
 
 pull: $(READY) ## Data and models from the DVC remote instead of building them (ARGS="models/NAME")
@@ -51,6 +53,9 @@ push: $(READY) ## Data and models to the DVC remote, and see that they arrived
 
 test: $(READY) ## Run all tests, the whole pipeline at smoke scale included
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest
+
+chaos: $(READY) ## Kill every stage and command at random moments (ARGS="--kills 20 --seed 7"; half an hour)
+	$(BIN)/python tests/chaos $(ARGS)
 
 ui: $(READY) ## MLflow UI on http://127.0.0.1:5000 (this machine only)
 	$(BIN)/mlflow ui --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db" --host 127.0.0.1 --port $(PORT)

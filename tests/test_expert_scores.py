@@ -140,7 +140,9 @@ def test_the_command_names_the_scored_prediction_by_itself(tmp_path, monkeypatch
     for value in (1, 2):  # the model is trained again in between
         write_volume(mask, Volume(np.full((3, 3, 3), value, np.uint8), np.eye(4)))
         assert main(command) == 0
+    assert main(command) == 0  # after a kill that came too late to hinder it
     versions = [row.prediction for row in score_file.read(Path("data/expert_scores.csv"))]
+    assert len(versions) == 2
     assert versions[0] != versions[1] == predictions.version_of(mask)
     assert main(["score", "sub-ph001", "--score", "1.7", "--rater", "AB"]) == 2
     assert main(["score", "sub-ph009", "--score", "0.7", "--rater", "AB"]) == 2

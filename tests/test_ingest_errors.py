@@ -311,6 +311,20 @@ def test_a_killed_ingest_leaves_all_of_a_case_or_none(renames, raw, tmp_path):
     assert Dataset(raw).cases() == Dataset(raw).participants().index.tolist()
 
 
+@pytest.mark.parametrize("renames", [10, 11, 13])
+def test_the_command_that_was_killed_finds_its_own_case_and_leaves_nothing(
+    renames, raw, tmp_path, capsys
+):
+    lab = lab_folder(tmp_path / "lab", 1)
+    planned = plan(lab, raw)
+    assert killed_after(renames, lambda: ingest(planned, raw)) == -signal.SIGKILL
+    end = main(["ingest", str(lab), "--root", str(raw), "--no-dvc"])
+    assert "came in meanwhile" not in capsys.readouterr().err
+    assert end in (0, 2)
+    assert Dataset(raw).cases() == ["sub-001", "sub-002"]
+    assert not list(raw.glob(".*"))
+
+
 def test_two_ingests_at_once_lose_no_scan(raw, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     labs = [lab_folder(tmp_path / f"lab{seed}", seed) for seed in range(1, 5)]

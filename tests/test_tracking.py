@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -13,6 +14,9 @@ from spinalroots.pipeline.logged_data import Data
 
 def runs():
     return mlflow.search_runs(search_all_experiments=True, output_format="list")
+
+
+P = {"depth": 3}
 
 
 def test_the_store_lies_at_the_real_repository_also_from_a_copy(tmp_path, monkeypatch):
@@ -67,6 +71,36 @@ def test_a_killed_run_is_continued_and_a_finished_one_is_not(tmp_path):
         pass
     assert first.info.run_id == second.info.run_id != third.info.run_id
     assert len(runs()) == 2
+
+
+def test_a_training_that_is_found_again_has_its_one_run_and_no_figure_twice(tmp_path):
+    for _ in range(2):  # the second time after a kill that came before DVC took the result
+        with tracking.run("a", kind="training", resume_key="k", state=tmp_path / "state"):
+            tracking.log_once({"seconds": 3.0})
+    (run,) = runs()
+    assert run.info.status == "FINISHED"
+    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "seconds")
+    assert len(history) == 1
+    shutil.rmtree(tmp_path / "state")  # nothing to find it by: it trains anew
+    with tracking.run("a", kind="training", resume_key="k", state=tmp_path / "state"):
+        pass
+    assert len(runs()) == 2
+
+
+def test_a_kill_right_after_a_run_began_leaves_none_without_its_tags(monkeypatch):
+    def killed(*_):
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        for name in ("set_tags", "log_params"):
+            patch.setattr(mlflow, name, killed)
+        with pytest.raises(RuntimeError), tracking.run("a", kind="x", params=P, resume_key="k"):
+            pass
+    with tracking.run("a", kind="x", params=P, resume_key="k"):
+        pass
+    (run,) = runs()
+    assert run.data.tags["kind"] == "x"
+    assert run.data.params == {"depth": "3"}
 
 
 def test_an_epoch_that_was_logged_before_the_kill_is_not_logged_again():

@@ -1,6 +1,7 @@
 """The command line. Nothing heavy is imported before a command runs, so --help is quick."""
 
 import argparse
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -214,10 +215,12 @@ def _ingest(options) -> None:
     from contextlib import nullcontext
 
     from spinalroots import ingest
-    from spinalroots.files import alone
+    from spinalroots.files import alone, tidied
 
     # From choosing a number to DVC's version no other ingest comes between.
     with nullcontext() if options.dry_run else alone(options.root):
+        if not options.dry_run:
+            tidied(options.root)  # a killed ingest may have cases on their way
         if options.replace:
             if len(options.source) != 1 or options.dry_run:
                 raise InputError(
@@ -228,13 +231,20 @@ def _ingest(options) -> None:
                 )
             print("\n".join(_replaced(options)))
         else:
-            cases = ingest.plan(options.source, options.root, case=options.case)
+            try:
+                cases = ingest.plan(options.source, options.root, case=options.case)
+            except ingest.ThereAlready as error:
+                if options.dry_run or options.no_dvc or _versioned(options.root):
+                    raise
+                print(f"{error.where}: there already, from an ingest that was stopped early.")
+                cases = []
             print("\n".join(line for case in cases for line in case.lines()))
             if options.dry_run:
                 there = f"{len(cases)} case(s) would go into {options.root}"
                 print(f"Dry run: {there}; nothing was written.")
                 return
-            ingest.ingest(cases, options.root)
+            if cases:
+                ingest.ingest(cases, options.root)
             print(f"{len(cases)} case(s) written into {options.root}.")
         if not options.no_dvc:
             _version(options.root)
@@ -249,6 +259,17 @@ def _replaced(options) -> list[str]:
     report, changes, rows = replace_masks(options.replace, options.source[0], options.root, number)
     comparison.append(table, rows)
     return [*changes, comparison.table(rows), f"added to {table}", *report.lines()]
+
+
+def _versioned(folder: Path) -> bool:
+    """Whether DVC has the folder as it is now, or there is no DVC to have it."""
+    import subprocess
+
+    record = folder.with_name(f"{folder.name}.dvc")
+    if not Path(".dvc").is_dir() or not record.is_file():
+        return not Path(".dvc").is_dir()
+    status = [sys.executable, "-m", "dvc", "status", "--quiet", str(record)]
+    return subprocess.run(status).returncode == 0
 
 
 def _version(folder: Path) -> None:
@@ -281,6 +302,7 @@ def _export(options) -> None:
 def _score(options) -> None:
     from spinalroots.expert import predictions, score_file
     from spinalroots.expert.scores import COLUMNS, validated
+    from spinalroots.files import alone
 
     cases = score_file.known_cases(paths.RAW)
     given = {name: value for name, value in vars(options).items() if name in COLUMNS}
@@ -289,7 +311,12 @@ def _score(options) -> None:
         version = predictions.version_of(options.prediction)
     else:
         version = predictions.current_version(paths.POSTPROCESSED, row.model, row.case)
-    score_file.append(options.file, replace(row, prediction=version), known_cases=cases)
+    row = replace(row, prediction=version)
+    with alone(Path(os.path.realpath(options.file))):
+        if row in score_file.read(options.file):
+            print(f"{options.file} has this very score already; nothing was added")
+            return
+        score_file.append(options.file, row, known_cases=cases)
     print(
         f"added to {options.file}, about prediction {version}; `dvc repro` takes it into the tables"
     )

@@ -6,7 +6,7 @@ they wrote in the folder itself (``.spinalroots``), so that later runs know thei
 person's wherever the folder is moved. What a killed run left is tidied up by the next one there.
 """
 
-from spinalroots.files.folders import folder_in_one_piece
+from spinalroots.files.folders import folder_in_one_piece, tidied
 from spinalroots.files.single import (
     alone,
     read_json,
@@ -25,6 +25,7 @@ __all__ = [
     "read_json",
     "require_free",
     "sha256",
+    "tidied",
     "write_bytes",
     "write_json",
     "write_table",

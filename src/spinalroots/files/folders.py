@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spinalroots.errors import InputError
-from spinalroots.files.listing import HIDDEN, append, listed, names
+from spinalroots.files.listing import HIDDEN, LIST, append, listed, names
 from spinalroots.files.single import FULL, locked, read_json, sha256, told
 
 OVER = "over.json"
@@ -101,6 +101,23 @@ def _claim(parent: Path) -> tuple[Path, int]:
             shutil.rmtree(place, ignore_errors=True)
             raise
         return place, lock
+
+
+def tidied(folder: Path) -> None:
+    """Finish or undo what killed runs began in `folder`, before its files are read.
+
+    :func:`spinalroots.files.files_together` does it too, but for files that it is about to write.
+    """
+    with told(folder):
+        _tidy(folder)
+    with suppress(OSError):  # none, or another one is writing
+        lock = os.open(folder / LIST, os.O_RDWR)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.fstat(lock).st_size:  # made by a killed run to hold off the others
+                (folder / LIST).unlink()
+        finally:
+            os.close(lock)
 
 
 def _tidy(parent: Path) -> None:

@@ -53,6 +53,7 @@ def plan(
 
     :param sources: NIfTI file, lab folder, BIDS data set or DICOM folder; or several of them.
     :param case: name for the one scan in `sources`; by default the next free number.
+    :raises ThereAlready: all scans are there already.
     :raises InputError: anything that cannot be used, and a scan that is there already.
     """
     sources = [Path(sources)] if isinstance(sources, str | Path) else [Path(s) for s in sources]
@@ -60,25 +61,42 @@ def plan(
     names = _names(len(found), Dataset(root), case)
     known = known_scans(Dataset(root))
     subjects: dict[tuple[Path, str], str] = {}
-    cases = []
+    cases, there, refused = [], dict(known), []
     for (source, scan), name in zip(found, names, strict=True):
         volume, maps, notes = read_found(scan)
         digest = scan_sha256(volume)
         if digest in known:
-            raise InputError(
-                scan.require_scan(),
-                expected="a scan that is not there yet",
-                found=f"the same scan as {known[digest]}",
-                fix=f"To bring corrected masks in: spinalroots ingest --replace {known[digest]} "
-                "MASKS.",
-            )
+            refused.append(_same_scan(scan, known[digest]))
+            if digest not in there:  # twice in these sources
+                raise refused[-1]
+            continue
         known[digest] = name
         subject = subjects.setdefault((source, scan.subject or name), name)
         report = report_of(maps, [*scan.notes, *notes])
         cases.append(
             PlannedCase(name, scan.origin, subject, scan, str(volume.native), digest, report)
         )
+    if refused:
+        raise ThereAlready.of(refused[0]) if not cases else refused[0]
     return cases
+
+
+class ThereAlready(InputError):
+    """Every scan that was named is in the data set: nothing is left to bring in."""
+
+    @classmethod
+    def of(cls, error: InputError) -> "ThereAlready":
+        """The same message."""
+        return cls(error.where, expected=error.expected, found=error.found, fix=error.fix)
+
+
+def _same_scan(scan: Found, case: str) -> InputError:
+    return InputError(
+        scan.require_scan(),
+        expected="a scan that is not there yet",
+        found=f"the same scan as {case}",
+        fix=f"To bring corrected masks in: spinalroots ingest --replace {case} MASKS.",
+    )
 
 
 def find(source: Path) -> list[Found]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from filelock import FileLock
 
+from spinalroots.files import alone, write_text
 from spinalroots.pipeline import invocation, logged_data
 from spinalroots.pipeline.logged_data import Data
 from spinalroots.registry.models import Model
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     import mlflow
 
 EXPERIMENT = "spinalroots"
+_RUN_FILE = "mlflow_run.txt"
+"""In the folder that a training goes on from: the id of its run."""
 
 
 @contextmanager
@@ -40,6 +43,7 @@ def run(
     data: Sequence[Data] = (),
     nested: bool = False,
     resume_key: str | None = None,
+    state: Path | None = None,
 ) -> Iterator[mlflow.ActiveRun]:
     """An MLflow run around a training, a trial, an evaluation or a quantization.
 
@@ -50,7 +54,28 @@ def run(
     :param data: what it learns from or is measured on.
     :param resume_key: a run of that key that did not finish is continued instead of begun again, so
         that curves of a killed and resumed training stay one run.
+    :param state: folder that a training goes on from; whoever else wants to work in it waits. As
+        long as it is there, the training's run is the same also when it had finished: a kill may
+        come before DVC has taken its result.
     """
+    with (
+        alone(state) if state else nullcontext(),
+        _run(name, kind, tags or {}, params or {}, data, nested, resume_key, state) as active,
+    ):
+        yield active
+
+
+@contextmanager
+def _run(
+    name: str,
+    kind: str,
+    tags: Mapping[str, object],
+    params: dict,
+    data: Sequence[Data],
+    nested: bool,
+    resume_key: str | None,
+    state: Path | None,
+) -> Iterator[mlflow.ActiveRun]:
     import mlflow
 
     mlflow.set_tracking_uri(tracking_uri())
@@ -58,26 +83,32 @@ def run(
     with _alone():
         experiment = _experiment(mlflow)
         parent = None if nested or invoked is None else invoked.parent_run(experiment)
-    every_tag = {"kind": kind, **provenance(), **(tags or {})}
+    every_tag = {"kind": kind, **provenance(), **tags}
     if invoked:
         every_tag["dvc.run"] = invoked.name
     if resume_key:
         every_tag["resume_key"] = resume_key
-    run_id = _unfinished(mlflow, experiment, resume_key) if resume_key else None
-    if run_id and parent:
-        every_tag["mlflow.parentRunId"] = parent
+    told = {key: str(value) for key, value in every_tag.items() if value is not None}
+    begun = _begun(mlflow, experiment, resume_key, state) if resume_key else None
+    finished = begun is not None and begun.info.status == "FINISHED"
     with mlflow.start_run(
-        run_id=run_id,
-        run_name=None if run_id else name,
+        run_id=begun and begun.info.run_id,
+        run_name=None if begun else name,
         experiment_id=experiment,
         nested=nested,
-        parent_run_id=None if run_id else parent,
+        parent_run_id=None if begun else parent,
+        tags=None if begun else told,  # with the run or not at all: a kill leaves none without
         log_system_metrics=True if kind == "training" else None,
     ) as active:
-        mlflow.set_tags({key: str(value) for key, value in every_tag.items() if value is not None})
-        if params and not run_id:
-            mlflow.log_params(flat(params))
-        if data and not run_id:
+        if begun and not finished:
+            mlflow.set_tags(told | ({"mlflow.parentRunId": parent} if parent else {}))
+        if state:
+            write_text(state / _RUN_FILE, active.info.run_id)
+        there = begun.data.params if begun else {}
+        lacking = {key: value for key, value in flat(params).items() if key not in there}
+        if lacking:
+            mlflow.log_params(lacking)
+        if data and not finished:
             logged_data.log(data, provenance())
         yield active
     if invoked and parent:
@@ -132,6 +163,14 @@ def last_step(metric: str) -> int:
     return max((entry.step for entry in history), default=-1)
 
 
+def log_once(metrics: Mapping[str, float], step: int | None = None) -> None:
+    """Log figures of a whole training, but none that the active run has already."""
+    import mlflow
+
+    there = mlflow.get_run(mlflow.active_run().info.run_id).data.metrics
+    mlflow.log_metrics({name: value for name, value in metrics.items() if name not in there}, step)
+
+
 def finished_children() -> set[str]:
     """Names of the active run's nested runs that have ended well."""
     import mlflow
@@ -178,14 +217,16 @@ def _experiment(mlflow) -> str:
     return mlflow.create_experiment(name, artifact_location=location)
 
 
-def _unfinished(mlflow, experiment: str, resume_key: str) -> str | None:
+def _begun(
+    mlflow, experiment: str, resume_key: str, state: Path | None
+) -> mlflow.entities.Run | None:
+    """The run to go on with: one that did not finish, or the one that `state` says."""
     found = mlflow.search_runs(
-        [experiment],
-        filter_string=f"tags.resume_key = '{resume_key}' and attributes.status != 'FINISHED'",
-        max_results=1,
-        output_format="list",
+        [experiment], filter_string=f"tags.resume_key = '{resume_key}'", output_format="list"
     )
-    return found[0].info.run_id if found else None
+    same = (state / _RUN_FILE).read_text("utf-8") if state and (state / _RUN_FILE).is_file() else ""
+    going_on = [run for run in found if run.info.status != "FINISHED" or run.info.run_id == same]
+    return going_on[0] if going_on else None
 
 
 def _git(*arguments: str) -> str:

@@ -9,7 +9,7 @@ from spinalroots.compute import arithmetic
 from spinalroots.compute.cluster import on_cluster
 from spinalroots.compute.parallel import each
 from spinalroots.errors import InputError
-from spinalroots.pipeline import params, provenance
+from spinalroots.pipeline import interrupted, params, provenance
 from spinalroots.registry.models import nnunet_row, nnunet_rows
 from spinalroots.stages import BY_ROW, add_arguments
 
@@ -31,6 +31,7 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(
             "--strict", expected="the stage check", found=options.name, fix="Leave it out."
         )
+    interrupted.keep()
     loaded = params.load(options.params, scale=options.scale)
     arithmetic.warn_unless_in_force(options.name)
     stage = importlib.import_module(f"spinalroots.stages.{options.name}")

@@ -20,8 +20,6 @@ MADE_BY = ["spinalroots.hardnet.anatomy.learning"]
 
 def main(params: Params) -> None:
     """Train, or go on with a training that was killed, and publish the averaged weights."""
-    import mlflow
-
     from spinalroots.hardnet.anatomy.learning import OFTEN, PARTS
     from spinalroots.hardnet.anatomy.network import AnatomyNetwork
     from spinalroots.hardnet.anatomy.predictor import AnatomyPredictor
@@ -48,6 +46,7 @@ def main(params: Params) -> None:
             )
         ],
         resume_key=f"anatomy-{key}",
+        state=state,
     ):
         with EnergyMeter(country, state / "energy.json") as meter:
             # Two small networks side by side take less time than one after the other on all cores.
@@ -77,7 +76,7 @@ def main(params: Params) -> None:
             log = tracking.resumed_log(f"{part}_loss")
             for number, loss in enumerate(trained[part][1], start=1):
                 log({f"{part}_loss": loss}, number * OFTEN)
-        mlflow.log_metrics(totals, step=own.steps)
+        tracking.log_once(totals, step=own.steps)
 
 
 def _train(part: str, slices: Path, settings: Anatomy, seed: int, state: Path, device: str):

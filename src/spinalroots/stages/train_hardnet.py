@@ -31,8 +31,6 @@ def tuned_values(hardnet: Hardnet) -> dict | None:
 
 def main(params: Params) -> None:
     """Train, or go on with a training that was killed, and publish the best weights."""
-    import mlflow
-
     from spinalroots.hardnet.training.trainer import train
 
     hardnet, target, tuned = params.hardnet, HARDNET.target(), tuned_values(params.hardnet)
@@ -66,6 +64,7 @@ def main(params: Params) -> None:
             )
         ],
         resume_key=f"hardnet-{key}",
+        state=state,
     )
     country = params.nnunet.training.country
     meter: Any = EnergyMeter(country, state / "energy.json") if first else nullcontext()
@@ -112,7 +111,7 @@ def main(params: Params) -> None:
             )
         if trained.dice is not None:
             totals["best_validation_dice"] = trained.dice
-        mlflow.log_metrics(totals, step=trained.epochs)
+        tracking.log_once(totals, step=trained.epochs)
 
 
 def _is_first_process() -> bool:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 def main(params: Params, row: str | None = None) -> None:
     """Train one row of the comparison; the same command goes on after a kill."""
-    import mlflow
-
     from spinalroots.nnunet.environment import CONFIGURATION
     from spinalroots.nnunet.job import Job
     from spinalroots.nnunet.planner import summary
@@ -55,6 +53,7 @@ def main(params: Params, row: str | None = None) -> None:
             for role in ("training", "validation")
         ],
         resume_key=key,
+        state=state,
     ) as run:
         with (
             EnergyMeter(training.country, state / "energy.json") as meter,
@@ -62,7 +61,7 @@ def main(params: Params, row: str | None = None) -> None:
         ):
             checkpoints = train(job, state, device, run.info.run_id)
         consumed = asdict(meter.total)
-        mlflow.log_metrics(consumed)
+        tracking.log_once(consumed)
         where = {"country": training.country, "device": device_name(device)}
         publish(job, checkpoints, {**consumed, **where}, paths.TRAINED / model.name)
 

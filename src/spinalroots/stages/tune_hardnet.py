@@ -62,6 +62,7 @@ def main(params: Params) -> None:
         tags=tags,
         params={"tune": tune.model_dump()},
         resume_key=f"tune-{key}",
+        state=folder,
     ):
         study = open_study(setup, f"hardnet-{key}")
         logged = tracking.finished_children()

@@ -1,8 +1,11 @@
-"""`python -m spinalroots.storage pull|push|check`: what `make pull` and `make push` call."""
+"""`python -m spinalroots.storage pull|push|check|mend`: what `make pull|push|repro` call."""
 
 import argparse
+from contextlib import suppress
 
 from spinalroots import console
+from spinalroots.errors import InputError
+from spinalroots.pipeline import interrupted
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -11,7 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m spinalroots.storage",
         description="Data and models to and from the DVC remote, checked on the way.",
     )
-    parser.add_argument("command", choices=("pull", "push", "check"))
+    parser.add_argument("command", choices=("pull", "push", "check", "mend"))
     parser.add_argument("targets", nargs="*", help="such as models/hardnet-anatomy; default: all")
     parser.add_argument("-r", "--remote", default="", help="default: the configured one")
     parser.add_argument(
@@ -24,8 +27,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
+    if options.command == "mend":
+        print("".join(f"{line}\n" for line in interrupted.mended()), end="")
+        return
     from spinalroots.storage import commands
 
+    with suppress(InputError):  # beside another DVC: its own locks decide
+        print("".join(f"{line}\n" for line in interrupted.mended()), end="")
     if options.command == "check":
         lines = commands.check(options.remote, hashes=options.hash)
     elif options.command == "push":

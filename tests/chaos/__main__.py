@@ -1,0 +1,95 @@
+"""`python tests/chaos`: kill everything at random moments, and count what recovers.
+
+The first call builds a workspace at smoke scale (minutes); later ones take it as it is, as long as
+its code is this checkout's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from commands import Command, others, stages  # noqa: E402
+from trying import Try, tried, undisturbed  # noqa: E402
+from workspace import READY, Workspace  # noqa: E402
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the tries; 0 if all recovered."""
+    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    parser.add_argument("--kills", type=int, default=100, help="in all (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments; 0: the time")
+    parser.add_argument("--only", nargs="*", default=[], help="names of stages and commands")
+    parser.add_argument("--workspace", type=Path, default=HERE.parents[1] / ".cache/chaos")
+    parser.add_argument("--anew", action="store_true", help="build the workspace again")
+    parser.add_argument("--stop", action="store_true", help="at the first that did not recover")
+    options = parser.parse_args(arguments)
+    seed = options.seed or int(time.time())
+    rng = random.Random(seed)
+    work = Workspace(options.workspace.resolve())
+    ready = work.beside / READY
+    if options.anew or not ready.is_file():
+        shutil.rmtree(work.beside, ignore_errors=True)
+        print(f"building an undisturbed workspace in {work.beside}", flush=True)
+        took = work.build()
+        ready.write_text(json.dumps(took), encoding="utf-8")
+    commands = [*stages(work, json.loads(ready.read_text(encoding="utf-8"))), *others(work)]
+    if options.only:
+        commands = [one for one in commands if one.stage in options.only]
+    print(f"seed {seed}: {options.kills} kills over {len(commands)} commands", flush=True)
+    done = tries(work, commands, options.kills, rng, stop=options.stop)
+    return told(done, seed)
+
+
+def tries(
+    work: Workspace, commands: list[Command], kills: int, rng: random.Random, *, stop: bool
+) -> list[Try]:
+    """As many tries as asked for, spread evenly; each is printed as it ends."""
+    rng.shuffle(commands)
+    count = Counter(commands[number % len(commands)].name for number in range(kills))
+    done: list[Try] = []
+    for command in commands:
+        if not count[command.name]:
+            continue
+        is_stage = command.stage in work.stages()
+        was = undisturbed(work, command, run=not is_stage)
+        for _ in range(count[command.name]):
+            one = tried(work, command, was, rng)
+            done.append(one)
+            end = "recovered" if not one.faults else "NOT RECOVERED"
+            print(f"{len(done):4} {one.command}: {one.moment}: {end} ({one.seconds:.0f} s)")
+            for fault in one.faults:
+                print(f"       {fault}")
+            sys.stdout.flush()
+            if one.faults and stop:
+                return done
+            if one.faults:
+                work.restore()
+        command.tidy()
+    return done
+
+
+def told(done: list[Try], seed: int) -> int:
+    """Print the sum; the exit code."""
+    good = sum(not one.faults for one in done)
+    signals = Counter(one.moment.how for one in done)
+    how = ", ".join(f"{number} {name}" for name, number in sorted(signals.items()))
+    print(f"{len(done)} kills ({how}), {good} recoveries, seed {seed}")
+    for one in done:
+        if one.faults:
+            print(f"not recovered: {one.command}, {one.moment}: {one.faults[0][:200]}")
+    return int(good < len(done))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
