@@ -37,7 +37,7 @@ $(READY): pyproject.toml requirements.lock requirements-dev.lock
 
 packages: ## Debian programs that some tests drive (root; tests that miss one skip and say so)
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium openssh-server
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium openssh-server postgresql
 
 repro: $(READY) ## Rebuild whatever is out of date: data, models, reports (ARGS="STAGE")
 	@# What a killed run left locked or half-written is put right; one that is alive is named.

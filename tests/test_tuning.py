@@ -7,12 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState
+from postgres_server import postgres
 
+from spinalroots.errors import InputError
 from spinalroots.hardnet.training.plan import TrainingPlan
 from spinalroots.hardnet.tuning import study as tuning
 from spinalroots.hardnet.tuning.process import BEHIND, OVER_BUDGET, execute, watch
@@ -193,9 +196,23 @@ WITH_START = {"patch_vox": [8, 24], "batch": [8, 16]}
 """Lists that hold the values of `untuned`, which the first trial tries."""
 
 
-def test_machines_that_ask_at_once_get_different_trials(tmp_path):
-    """Two processes that share a study, each with a trial that the other has not ended yet."""
-    storage = f"sqlite:///{tmp_path / 'study.db'}"
+@pytest.fixture(params=["sqlite", "postgresql"])
+def storage(request, tmp_path) -> Iterator[str]:
+    """An empty data base that several processes can share."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'study.db'}"
+        open_study(setup(tmp_path, storage=url), "test")  # a file is no place to meet in
+        yield url
+    else:
+        with postgres() as url:
+            yield url
+
+
+def test_machines_that_ask_at_once_get_different_trials(storage, tmp_path):
+    """Two processes that share a study, each with a trial that the other has not ended yet.
+
+    In PostgreSQL they also make its tables at once.
+    """
     code = (
         "import sys, pathlib, time; sys.path.insert(0, sys.argv[1])\n"
         "import test_tuning as t\n"
@@ -211,7 +228,6 @@ def test_machines_that_ask_at_once_get_different_trials(tmp_path):
         "        time.sleep(0.01)\n"
         "    study.tell(trial, [0.5, 100.0])\n"
     )
-    open_study(setup(tmp_path, storage=storage), "test")
     marks = [str(tmp_path / "one"), str(tmp_path / "two")]
     asking = [
         subprocess.Popen(
@@ -228,8 +244,37 @@ def test_machines_that_ask_at_once_get_different_trials(tmp_path):
     assert sorted(number for number, _ in told) == list(range(6))
     tried = [json.dumps(values) for _, values in told]
     assert len(set(tried)) == 6
+    if storage.startswith("postgresql"):
+        assert trials_in(storage) == sorted(number for number, _ in told)
     start = setup(tmp_path).plan.tuned.model_dump()
     assert [number for number, values in told if values.items() <= start.items()] == [0]
+
+
+def trials_in(url: str) -> list[int]:
+    """Numbers of the completed trials, as the data base has them."""
+    import psycopg
+
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("select number from trials where state = 'COMPLETE'").fetchall()
+    return sorted(number for (number,) in rows)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://lab:hidden@127.0.0.1:1/studies", "Start it"),
+        ("nosuchbase://lab:hidden@127.0.0.1/studies", "Install its driver"),
+        ("what is this", "correct the address"),
+    ],
+)
+def test_a_data_base_that_cannot_be_used_is_told_without_its_password(url, told, tmp_path):
+    if url.startswith("postgresql"):
+        pytest.importorskip("psycopg", reason="no driver for PostgreSQL (spinalroots[servers])")
+    with pytest.raises(InputError) as found:
+        open_study(setup(tmp_path, storage=url), "test")
+    assert found.value.where == "tune.storage"
+    assert told in str(found.value)
+    assert "hidden" not in str(found.value)
 
 
 def test_report_files_are_all_there(tmp_path, monkeypatch):

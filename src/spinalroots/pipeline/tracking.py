@@ -214,7 +214,13 @@ def _experiment(mlflow) -> str:
     location = None
     if tracking_uri().startswith("sqlite:"):
         location = (repository_root() / "mlruns").resolve().as_uri()
-    return mlflow.create_experiment(name, artifact_location=location)
+    try:
+        return mlflow.create_experiment(name, artifact_location=location)
+    except mlflow.exceptions.MlflowException:  # of a server: another process was quicker
+        found = mlflow.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return found.experiment_id
 
 
 def _begun(

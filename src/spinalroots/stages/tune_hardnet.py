@@ -60,7 +60,7 @@ def main(params: Params) -> None:
         "tune-hardnet",
         kind="study",
         tags=tags,
-        params={"tune": tune.model_dump()},
+        params={"tune": tune.model_dump(exclude={"storage"})},  # it may hold a password
         resume_key=f"tune-{key}",
         state=folder,
     ):

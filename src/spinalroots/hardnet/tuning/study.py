@@ -5,6 +5,7 @@ a real short training in a process of its own (:mod:`.trial`). One that runs out
 of memory, or shows after its first step that it needs more than the budget, counts as infeasible.
 """
 
+import time
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from statistics import median
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from spinalroots.errors import InputError
 from spinalroots.hardnet.training.plan import TrainingPlan
 from spinalroots.hardnet.tuning.process import COMPLETE, OUT_OF_MEMORY, TOO_SLOW, execute
 from spinalroots.settings.hardnet import Recipe, Tunable, Tune
@@ -61,9 +63,11 @@ def open_study(setup: StudySetup, name: str) -> optuna.Study:
     """Create the study, or go on with it: in a journal file, or in the storage of the parameters.
 
     In our own journal a trial still marked as running was killed: it is closed, and tried again.
+
+    :raises InputError: as :func:`shared_storage`.
     """
     if setup.tune.storage:
-        storage = setup.tune.storage
+        storage = shared_storage(setup.tune.storage)
     else:
         setup.folder.mkdir(parents=True, exist_ok=True)
         backend = optuna.storages.journal.JournalFileBackend(str(setup.folder / "journal.log"))
@@ -79,6 +83,39 @@ def open_study(setup: StudySetup, name: str) -> optuna.Study:
             study.tell(killed.number, state=TrialState.FAIL)
             study.enqueue_trial(killed.params)
     return study
+
+
+def shared_storage(url: str) -> optuna.storages.RDBStorage:
+    """The data base at `url`, its tables made by whichever machine comes first.
+
+    :raises InputError: it cannot be reached, or its driver is not installed.
+    """
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import IntegrityError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
+
+    found: Exception
+    for _ in range(5):
+        try:
+            return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+        except (IntegrityError, ProgrammingError) as error:
+            found = error  # most likely another machine that made the same table at this moment
+            time.sleep(1)
+        except (SQLAlchemyError, ImportError) as error:
+            found = error
+            break
+    try:
+        shown = make_url(url).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        shown = "an address that is none"
+    fix = "Start it, or correct the address; docs/scaling.md shows how."
+    if isinstance(found, (ImportError, NoSuchModuleError)):
+        fix = "Install its driver: pip install 'spinalroots[servers]'."
+    raise InputError(
+        "tune.storage",
+        expected="a data base that can be written to, such as postgresql://tuner@host/studies",
+        found=f"{shown}: {str(found).splitlines()[0]}",
+        fix=fix,
+    ) from found
 
 
 def ask(study: optuna.Study, setup: StudySetup) -> tuple[optuna.Trial, dict]:
