@@ -13,6 +13,7 @@ from spinalroots.errors import InputError
 from spinalroots.imaging import centreline_image, outline
 from spinalroots.imaging.centreline import Centreline, smooth
 from spinalroots.imaging.centreline_mask import from_masks
+from spinalroots.imaging.conus import Conus, find_conus
 from spinalroots.imaging.volume import Grid, Volume, read_image, read_labels, write_volume
 from spinalroots.phantom.case import generate
 from spinalroots.pipeline import params
@@ -249,6 +250,9 @@ def test_the_image_alone_leads_within_5_mm_along_whole_phantoms_with_steep_sacra
     distance = np.linalg.norm(line.at_height(truth[:, 2]) - truth, axis=1)
     assert distance.mean() < 1.0
     assert distance.max() < 5.0
+    # All heights rest on the end of the cord, which is found on the same line.
+    found = find_conus(Volume(case.image, case.affine), line, Conus())
+    assert abs(found[2] - case.record["conus_ras_mm"][2]) < 8.0
 
 
 def _real(name):

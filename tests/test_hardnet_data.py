@@ -162,6 +162,17 @@ def limits(**probabilities):
     return loaded.model_copy(update=changed)
 
 
+def test_a_case_is_drawn_as_often_as_it_is_long():
+    short, long = case(shape=(12, 12, 4)), case(1, shape=(12, 12, 12))
+    patches = Patches(
+        [short, long], PatchShape(3, 2, 2), samples=400, epoch=0, seed=0, foreground=0.0
+    )
+    assert patches.shares == pytest.approx([0.25, 0.75])
+    seen = [patches[index]["image"].min() for index in range(400)]
+    of_long = sum(any(np.isin(value, one.image) for one in [long]) for value in map(float, seen))
+    assert 260 < of_long < 340
+
+
 def test_a_mirrored_patch_takes_its_labels_along_and_keeps_their_names():
     image = np.random.default_rng(0).uniform(0.1, 1, (4, 5, 3)).astype(np.float32)
     labels = (image > 0.6).astype(np.uint8) * 3

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from spinalroots.errors import InputError
-from spinalroots.hardnet.data.landmark import Conus
+from spinalroots.hardnet.data.landmark import Heights
 from spinalroots.hardnet.data.straighten import GreyValues, InputSpec, Stack
 from spinalroots.hardnet.network.segmentation import NetworkConfig, SegmentationHardnet
 from spinalroots.hardnet.predictor import HardnetPredictor, input_shape
@@ -137,7 +137,9 @@ def test_weights_of_another_network_are_refused_with_a_way_out(tmp_path):
 
 def test_a_model_scales_by_its_own_numbers_whatever_todays_defaults_are(tmp_path):
     volume, line = scan()
-    spec = InputSpec(16.0, 1.0, None, GreyValues(5.0, (10.0, 80.0), (-0.5, 0.9)), Conus(limit=0.2))
+    spec = InputSpec(
+        16.0, 1.0, None, GreyValues(5.0, (10.0, 80.0), (-0.5, 0.9)), heights=Heights(limit=0.2)
+    )
     predictor(2, spec).save(tmp_path / "model")
     again = HardnetPredictor.load(tmp_path / "model", inference=INFERENCE)
     assert again.spec == spec
@@ -157,5 +159,5 @@ def test_how_to_segment_is_the_models_own_word_unless_somebody_says_otherwise(tm
 
 def test_a_model_of_another_format_is_refused_with_a_way_out(tmp_path):
     predictor(2, InputSpec(16.0, 1.0)).save(tmp_path / "model", format=99)
-    with pytest.raises(InputError, match="expected a HarDNet of format 1, found format 99"):
+    with pytest.raises(InputError, match="expected a HarDNet of format 2, found format 99"):
         HardnetPredictor.load(tmp_path / "model", inference=INFERENCE)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from nnunet_case import write_inputs
 
+from spinalroots.dataset.layout import Dataset
 from spinalroots.files import read_json, write_json
+from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
 from spinalroots.nnunet import environment
 from spinalroots.nnunet.planner import plan, summary
 from spinalroots.pipeline import params as parameters
+from spinalroots.registry.anatomy import Scheme
+from spinalroots.stages import prepare_nnunet
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "Dataset103_all_levels"
@@ -87,3 +93,28 @@ def test_a_chosen_spacing_is_taken_over(fingerprinted):
     with environment.folders(fingerprinted, workers=1):
         plans = plan(NAME, chosen)
     assert sorted(plans["configurations"]["3d_fullres"]["spacing"]) == [0.7, 0.8, 1.5]
+
+
+def test_rows_that_are_compared_get_the_same_plan_whatever_was_augmented(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_inputs(tmp_path)
+    # A variant that is a crop: a tenth of a scan, and with half of its slices.
+    augmented = Dataset(Path("data/augmented"))
+    whole = read_image(augmented.image("sub-01aug01"))
+    part = Volume(whole.data[:, :, 2:14:2], whole.affine @ np.diag([1, 1, 2, 1]))
+    write_volume(augmented.image("sub-01aug01"), part)
+    for scheme in (Scheme.LEVELS, Scheme.INDIVIDUALS):
+        labels = read_labels(augmented.labels("sub-01aug01", scheme))
+        write_volume(
+            augmented.labels("sub-01aug01", scheme),
+            Volume(labels.data[:, :, 2:14:2], part.affine),
+        )
+    params = parameters.load(ROOT / "params.yaml", scale="smoke")
+    told = {}
+    for row in ("all-individuals", "all-individuals-raw", "all-levels", "thoracic-levels-alone"):
+        prepare_nnunet.main(params, row)
+        (written,) = Path("data/nnunet", row).glob("preprocessed/*/*Plans.json")
+        told[row] = summary(read_json(written), environment.CONFIGURATION)
+    assert len(list(Path("data/nnunet/all-individuals").rglob("sub-01aug01.b2nd"))) == 1
+    for row, one in told.items():
+        assert one == told["all-individuals"], row

@@ -14,9 +14,9 @@ from spinalroots.report.inputs import Inputs
 WITH, ALONE = "nnunet-sacral-levels", "nnunet-sacral-levels-alone"
 
 
-def pair(first, second, region, mean_a, mean_b, low, high):
+def pair(first, second, region, mean_a, mean_b, low, high, metric="binary_dice"):
     return {
-        "metric": "binary_dice",
+        "metric": metric,
         "region": region,
         "model_a": first,
         "model_b": second,
@@ -26,6 +26,7 @@ def pair(first, second, region, mean_a, mean_b, low, high):
         "mean_difference": mean_a - mean_b,
         "ci_low": low,
         "ci_high": high,
+        "wilcoxon_p": 0.25,
     }
 
 
@@ -38,6 +39,7 @@ def section(tmp_path):
     pairs = [
         pair(WITH, ALONE, "sacral", 0.6, 0.4, 0.1, 0.3),
         pair(controls.RAW, controls.AUGMENTED, "all", 0.3, 0.35, -0.08, -0.01),
+        pair(controls.RAW, controls.AUGMENTED, "all", 0.2, 0.1, -0.02, 0.2, "level_dice_mean"),
     ]
     cases = [
         dice(WITH, "binary_dice", 0.6, "sacral"),
@@ -53,18 +55,29 @@ def section(tmp_path):
 
 def test_the_effect_of_other_roots_is_said_in_words_and_figures(section):
     words, table = section.blocks[:2]
-    assert "+0.200 (sacral)" in words.text
+    assert "Shown here: binary Dice +0.200 (sacral)." in words.text
     (row,) = table.rows
-    assert row[1:] == ("3", "0.600", "0.400", "+0.200", "+0.100 … +0.300")
+    assert row[1:] == (
+        *("binary Dice", "3", "0.600", "0.400", "+0.200", "+0.100 … +0.300", "0.250"),
+    )
 
 
 def test_a_pair_given_the_other_way_round_keeps_its_meaning(section):
-    (row,) = section.blocks[2].rows
-    assert row[1:] == ("3", "0.350", "0.300", "+0.050", "+0.010 … +0.080")
+    row = section.blocks[3].rows[0]
+    assert row[2:] == ("3", "0.350", "0.300", "+0.050", "+0.010 … +0.080", "0.250")
+
+
+def test_what_a_change_costs_is_told_beside_what_it_brings(section):
+    words, table = section.blocks[2:4]
+    assert (
+        "Shown here: binary Dice +0.050 (all). May be chance: Dice per level −0.100" in words.text
+    )
+    assert [row[1] for row in table.rows] == ["binary Dice", "Dice per level"]
+    assert table.rows[1][3:6] == ("0.100", "0.200", "−0.100")
 
 
 def test_a_trained_network_stands_beside_an_untrained_one_and_an_empty_mask(section):
-    table = section.blocks[3]
+    table = section.blocks[4]
     assert isinstance(table, Table)
     (row,) = table.rows
     assert row[1:] == ("sub-1", "0.600", "0.010", "0.000")

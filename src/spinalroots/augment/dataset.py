@@ -19,7 +19,7 @@ from spinalroots.augment import transforms
 from spinalroots.compute.parallel import each
 from spinalroots.dataset.layout import Dataset
 from spinalroots.files import folder_in_one_piece, read_json, write_json
-from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
+from spinalroots.imaging.volume import Grid, Volume, read_image, read_labels, write_volume
 from spinalroots.registry.anatomy import Scheme
 from spinalroots.settings.augment import Augment
 
@@ -54,6 +54,7 @@ def make_variant(
         scan, maps = read_case(source, variant.parent)
         record = draw_record(variant, scan, augment, seed)
         image, moved = replay(record, scan, maps)
+        record["source_slices"] = source_slices(record, scan)
         record["voxels"] = {
             str(scheme): count_labels(volume.data) for scheme, volume in moved.items()
         }
@@ -113,6 +114,28 @@ def replay(
         scan.with_data(image).crop(box),
         {scheme: scan.with_data(data).crop(box) for scheme, data in moved.items()},
     )
+
+
+def source_slices(record: dict, scan: Volume) -> list[float]:
+    """The parent's slice, not rounded, that the middle of each slice of the variant shows."""
+    first, last = record["slices_with_halo"]
+    shape = (*scan.data.shape[:2], last - first + 1)
+    inner = np.arange(record["slices"][0], record["slices"][1] + 1) - first
+    shown = transforms.middle_slices(record["transforms"], shape, scan.spacing_mm, inner)
+    return np.round(first + shown, 2).tolist()
+
+
+def carried(record: dict, point_mm: np.ndarray, grid: Grid) -> float:
+    """The slice of a variant on `grid` at whose height a point (3,) of its parent lies.
+
+    May lie outside the variant: what a crop does not show still has its place beside it.
+    """
+    source = np.asarray(record["source_slices"], float)
+    slices = np.arange(len(source))
+    rise, start = np.polyfit(slices, source, 1) if len(source) > 1 else (1.0, source[0])
+    # A variant's grid is its parent's from slice `slices[0]` on.
+    wanted = record["slices"][0] + grid.to_voxels(point_mm)[2]
+    return float((wanted - start) / rise)
 
 
 def count_labels(data: np.ndarray) -> dict[str, int]:

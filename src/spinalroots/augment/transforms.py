@@ -134,6 +134,23 @@ def source_coordinates(
     return source
 
 
+def middle_slices(
+    recipe: Recipe, shape: tuple[int, int, int], spacing_mm: Collection[float], slices: np.ndarray
+) -> np.ndarray:
+    """Third coordinate (N,), in voxels, of where the middles of `slices` (N,) come from.
+
+    The same as :func:`source_coordinates` says there, without the other voxels.
+    """
+    if not any(name in recipe for name in SPATIAL[1:]):
+        return np.asarray(slices, float)
+    transform = _itk_transform(recipe, _scalar_image(np.zeros(shape, np.float32), spacing_mm))
+    across, deep, thick = map(float, spacing_mm)
+    right, front = -(shape[0] // 2) * across, -(shape[1] // 2) * deep
+    return np.array(
+        [transform.TransformPoint((right, front, one * thick))[2] / thick for one in slices]
+    )
+
+
 def _itk_transform(recipe: Recipe, template: tio.ScalarImage):
     """Result → source transform of the recipe's rotation, scaling, translation and elastic part."""
     import SimpleITK as sitk

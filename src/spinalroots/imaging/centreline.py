@@ -19,10 +19,12 @@ class Centreline:
 
     `points_mm` (N, 3): RAS+ scanner coordinates in mm, ordered from inferior to superior with a
     strictly rising third coordinate. `source`: how it was found (`mask`, `image`, `truth`, …).
+    `conus_mm` (3,): the tip of the cord, which may lie beyond the points; None: not looked for.
     """
 
     points_mm: np.ndarray
     source: str
+    conus_mm: np.ndarray | None = None
 
     @property
     def arc_length_mm(self) -> np.ndarray:
@@ -60,6 +62,12 @@ class Centreline:
             [np.interp(slices, voxels[order, 2], voxels[order, axis]) for axis in (0, 1)], axis=-1
         )
 
+    def at_slice(self, number: float, grid: Grid) -> np.ndarray:
+        """The point (3,), RAS+ mm, at a slice (not rounded, may lie outside) of a RAS+ grid."""
+        crossings, slices = self.in_slices(grid), np.arange(grid.shape[2])
+        across = [np.interp(number, slices, crossings[:, axis]) for axis in (0, 1)]
+        return grid.to_mm(np.array([*across, number]))
+
     @classmethod
     def from_slices(cls, voxels: np.ndarray, affine: np.ndarray, source: str) -> Centreline:
         """Curve through voxel coordinates (N, 3) of a RAS+ grid, kept where it rises."""
@@ -74,6 +82,7 @@ class Centreline:
             {
                 "space": "RAS+ mm",
                 "source": self.source,
+                "conus_mm": None if self.conus_mm is None else np.round(self.conus_mm, 3).tolist(),
                 "points_mm": np.round(self.points_mm, 3).tolist(),
                 "tangents": np.round(self.tangents, 4).tolist(),
                 "arc_length_mm": np.round(self.arc_length_mm, 3).tolist(),
@@ -84,7 +93,9 @@ class Centreline:
     def read(cls, path: Path) -> Centreline:
         """Read what :meth:`write` wrote."""
         record = read_json(path)
-        return cls(np.asarray(record["points_mm"], float), record["source"])
+        conus = record.get("conus_mm")
+        points = np.asarray(record["points_mm"], float)
+        return cls(points, record["source"], None if conus is None else np.asarray(conus, float))
 
 
 def smooth(values: np.ndarray, weights: np.ndarray, stiffness: float) -> np.ndarray:

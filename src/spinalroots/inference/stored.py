@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Network = TypeVar("Network", bound=nn.Module)
 
-FORMAT = 1
+FORMAT = 2
 """Version of model.json: which keys it has, and what the code makes of them."""
 
 

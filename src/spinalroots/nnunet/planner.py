@@ -77,14 +77,16 @@ class SmallPlanner(resenc.nnUNetPlannerResEncM):
 def plan(dataset: str, parameters: NnunetPlan) -> dict:
     """Plan the data set `dataset`, whose fingerprint lies in nnU-Net's preprocessed folder.
 
-    Writes `<plans name>.json` there and returns the plans. Nothing is trained.
+    Writes `<plans name>.json` there and returns the plans. Nothing is trained. The batch, which
+    nnU-Net keeps below a share of the data set, counts the scans of the fingerprint, no variants.
     """
     spacing = [float(step) for step in reversed(parameters.spacing_mm or ())] or None
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # the planner warns of any memory but its own 8 GB
-        if parameters.planner == "small":
-            return SmallPlanner(dataset, parameters, spacing).plan_experiment()
         planner = resenc.nnUNetPlannerResEncM(dataset, overwrite_target_spacing=spacing)
+        if parameters.planner == "small":
+            planner = SmallPlanner(dataset, parameters, spacing)
+        planner.dataset_json["numTraining"] = len(planner.dataset_fingerprint["spacings"])
         return planner.plan_experiment()
 
 

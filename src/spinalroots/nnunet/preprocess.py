@@ -21,6 +21,7 @@ from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 from spinalroots.compute.parallel import each
 from spinalroots.errors import InputError
 from spinalroots.files import read_json, write_json
+from spinalroots.nnunet.raw_data import CASES, is_scan
 
 _FOREGROUND_SAMPLES = 10_000_000
 """Voxels, over all cases, from which intensity statistics are made."""
@@ -47,8 +48,13 @@ class Preprocessor(DefaultPreprocessor):
 def write_fingerprint(
     raw: Path, preprocessed: Path, workers: int = 1, prefer: str = "processes"
 ) -> dict:
-    """nnU-Net's dataset fingerprint: spacings, shapes and root intensities of all cases."""
-    dataset = _dataset(raw)
+    """nnU-Net's dataset fingerprint: spacings, shapes and root intensities of the scans.
+
+    Not of what was augmented from them: a row with variants and one without are planned alike, so
+    that the variants are all that tells them apart.
+    """
+    cases = read_json(raw / CASES)["cases"]
+    dataset = {name: files for name, files in _dataset(raw).items() if is_scan(name, cases)}
     samples = _FOREGROUND_SAMPLES // len(dataset)
     tasks = [(name, files, samples) for name, files in dataset.items()]
     results = _each(_analyse, tasks, workers, prefer)

@@ -65,6 +65,11 @@ def write_raw_dataset(
     return cases
 
 
+def is_scan(name: str, cases: dict[str, dict]) -> bool:
+    """Whether a case of `CASES` is a scan as it was taken, not a variant of one."""
+    return cases[name]["parent"] == name
+
+
 def forget_files(*folders: Path) -> None:
     """Drop from each folder's dataset.json where the cases lay while they were prepared."""
     for folder in folders:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from spinalroots.metrics.measurements import BINARY_DICE, EMPTY, UNTRAINED
+from spinalroots.metrics.measurements import BINARY_DICE, EMPTY, SIMULATED_SCORE, UNTRAINED
 from spinalroots.metrics.tables import values_of
 from spinalroots.registry import paths
 from spinalroots.registry.anatomy import Region
@@ -24,44 +24,71 @@ def section(inputs: Inputs) -> Iterator:
     cases = needed(inputs.table(paths.METRICS_CASES), "comparison of the models", "evaluate")
     scored = set(cases["model"])
     twins = [
-        _effect(pairs, name, model.twin, model.region)
+        effect
         for name, model in MODELS.items()
         if {name, model.twin} <= scored
+        for effect in _effects(pairs, name, model.twin, model.region)
     ]
     if twins:
-        told = ", ".join(f"{signed(one['mean_difference'])} ({one['region']})" for one in twins)
         yield Text(
             "The paper's region models also segment the roots of neighbouring regions. Here they "
-            f"know those roots as a class of their own, which changes the binary Dice by {told}."
+            f"know those roots as a class of their own. {_in_words(twins)}"
         )
         yield _table(twins, _OTHER_ROOTS)
     if {RAW, AUGMENTED} <= scored:
-        yield _table([_effect(pairs, AUGMENTED, RAW, Region.ALL)], _AUGMENTATION)
+        effects = list(_effects(pairs, AUGMENTED, RAW, Region.ALL))
+        yield Text(f"What augmentation brings. {_in_words(effects)}")
+        yield _table(effects, _AUGMENTATION)
     learnt = _learnt(cases)
     if learnt.rows:
         yield learnt
 
 
+_METRICS = {
+    BINARY_DICE: "binary Dice",
+    "level_dice_mean": "Dice per level",
+    SIMULATED_SCORE: "expert score, simulated",
+}
+"""What is told of a pair. All of them: a change may raise one and lower another."""
+
+_DIFFERENCE = (
+    "Difference with its 95 % bootstrap interval over cases, and the p-value of Wilcoxon's "
+    "signed-rank test on the same cases; of eight cases it cannot be less than 0.008."
+)
 _OTHER_ROOTS = (
     "Region models with the roots of neighbouring regions as one extra class, `other roots`, "
-    "against the same trainings in which those roots are background, as in the paper. Binary Dice "
-    "of the region's own roots; difference with its 95 % bootstrap interval over cases."
+    "against trainings of the same plan, length and cases in which those roots are background, as "
+    f"in the paper. Figures are of the region's own roots. {_DIFFERENCE}"
 )
 _AUGMENTATION = (
-    "Two trainings that differ only in the augmented cases: `all-individuals` with, "
-    "`all-individuals-raw` without, both with the same number of batches."
+    "`all-individuals` with the augmented cases, `all-individuals-raw` without; the same plan and "
+    f"the same number of batches. {_DIFFERENCE}"
 )
 
 
-def _effect(pairs: pd.DataFrame, first: str, second: str, region: str) -> dict[str, Any]:
-    """The row of `pairs` about binary Dice, first − second, from either order of the pair."""
-    chosen = pairs[(pairs["metric"] == BINARY_DICE) & (pairs["region"] == str(region))]
+def _in_words(effects: list[dict[str, Any]]) -> str:
+    """Which differences are larger than chance, by their intervals, and which may be chance."""
+    shown, open_ones = [], []
+    for one in effects:
+        said = f"{_METRICS[one['metric']]} {signed(one['mean_difference'])} ({one['region']})"
+        clear = one["ci_low"] > 0 or one["ci_high"] < 0
+        (shown if clear else open_ones).append(said)
+    words = [f"Shown here: {', '.join(shown)}." if shown else "Nothing is shown here."]
+    if open_ones:
+        words.append(f"May be chance: {', '.join(open_ones)}.")
+    return " ".join(words)
+
+
+def _effects(pairs: pd.DataFrame, first: str, second: str, region: str) -> Iterator[dict[str, Any]]:
+    """The rows of `pairs` about each of `_METRICS`, first − second, from either order of the
+    pair."""
+    chosen = pairs[pairs["region"] == str(region)]
     turned = chosen.rename(columns=_TURNED)
     turned[_SIGNED] = -turned[_SIGNED]
     both = pd.concat([chosen, turned])
-    found = both[(both["model_a"] == first) & (both["model_b"] == second)].to_dict("records")
-    unknown = dict.fromkeys(("mean_a", "mean_b", *_SIGNED), float("nan"))
-    return found[0] if found else {**unknown, "model_a": first, "region": region, "n_cases": 0}
+    both = both[(both["model_a"] == first) & (both["model_b"] == second)]
+    for metric in _METRICS:
+        yield from both[both["metric"] == metric].to_dict("records")
 
 
 _SIGNED = ["mean_difference", "ci_low", "ci_high"]
@@ -75,19 +102,22 @@ _TURNED = {
 }
 
 
-def _table(effects: list[dict], caption: str) -> Table:
+def _table(effects: list[dict[str, Any]], caption: str) -> Table:
     rows = [
         (
             paper.title(MODELS[one["model_a"]]),
+            _METRICS[one["metric"]],
             str(one["n_cases"]),
             number(one["mean_a"]),
             number(one["mean_b"]),
             signed(one["mean_difference"]),
             f"{signed(one['ci_low'])} … {signed(one['ci_high'])}",
+            number(one["wilcoxon_p"]),
         )
         for one in effects
     ]
-    return Table(("Model", "Cases", "With", "Without", "Difference", "95 %"), rows, caption)
+    columns = ("Model", "Of", "Cases", "With", "Without", "Difference", "95 %", "p")
+    return Table(columns, rows, caption)
 
 
 def _learnt(cases: pd.DataFrame) -> Table:

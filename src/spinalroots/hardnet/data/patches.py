@@ -7,6 +7,7 @@ epoch `e` is drawn from the seed (seed, e, i) alone, so that a resumed training 
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -124,9 +125,16 @@ class Patches(TorchDataset):
     def __len__(self) -> int:
         return self.samples
 
+    @cached_property
+    def shares(self) -> np.ndarray:
+        """Chance (cases,) that a patch is a case's: by its length, so that the many short crops
+        that were made for rare levels do not crowd out whole scans."""
+        slices = np.array([stack.classes.shape[2] for stack in self.stacks], float)
+        return slices / slices.sum()
+
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([self.seed, self.epoch, index])
-        stack = self.stacks[rng.integers(len(self.stacks))]
+        stack = self.stacks[rng.choice(len(self.stacks), p=self.shares)]
         start = draw_patch(stack, self.shape, rng, self.foreground)
         image, classes, tube = take_patch(stack, self.shape, start, skeleton=self.skeleton)
         maps = [classes] if tube is None else [classes, tube]

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from spinalroots.errors import InputError
-from spinalroots.hardnet.data.landmark import Conus, heights
+from spinalroots.hardnet.data.landmark import Heights, heights
 from spinalroots.imaging.boxes import centreline_box
 from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.conus import Conus, find_conus
 from spinalroots.imaging.resample import resample_axis, resampled_length, same_spacing
 from spinalroots.imaging.slices import Squares, cut, place, restore
 from spinalroots.imaging.volume import Box, Grid, Volume
@@ -38,7 +39,8 @@ class GreyValues:
 @dataclass(frozen=True)
 class InputSpec:
     """`square_mm`: edge of the square; `voxel_mm`: in plane; `slice_mm`: along the axis, None keeps
-    the scan's slices; how grey values are scaled, and how the conus is found.
+    the scan's slices; how grey values are scaled, how the conus is found where nobody knows it, and
+    how heights above it are told.
 
     A trained network carries its own: today's defaults are for new trainings.
     """
@@ -48,6 +50,7 @@ class InputSpec:
     slice_mm: float | None = None
     grey_values: GreyValues = field(default_factory=GreyValues)
     conus: Conus = field(default_factory=Conus)
+    heights: Heights = field(default_factory=Heights)
 
     @property
     def size_vox(self) -> int:
@@ -142,9 +145,18 @@ class Stack:
 
 
 def network_stack(scan: Volume, centreline: Centreline, spec: InputSpec) -> tuple[Stack, Placement]:
-    """A scan's :class:`Stack`, and the way back."""
+    """A scan's :class:`Stack`, and the way back.
+
+    Heights rest on the conus that comes with the centreline. Without one it is sought in the scan,
+    which must then be a whole one, no crop.
+    """
     placement = plan(scan.grid, centreline, spec)
     values = straighten(scan.data, placement)
     image = normalised(values, placement.squares.inside(), spec.voxel_mm, spec.grey_values)
-    slice_mm = float(placement.squares.grid.spacing_mm[2])
-    return Stack(image, heights(image, spec.voxel_mm, slice_mm, spec.conus)), placement
+    tip_mm = centreline.conus_mm
+    if tip_mm is None:
+        tip_mm = find_conus(scan, centreline, spec.conus)
+    grid = placement.squares.grid
+    tip = float(grid.to_voxels(tip_mm)[2])
+    slice_mm = float(grid.spacing_mm[2])
+    return Stack(image, heights(tip, image.shape[2], slice_mm, spec.heights)), placement
