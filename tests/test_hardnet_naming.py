@@ -12,6 +12,7 @@ from spinalroots.hardnet.anatomy.learning import train
 from spinalroots.hardnet.anatomy.losses import naming_loss
 from spinalroots.hardnet.anatomy.naming import ABOVE, BELOW, NO_NAME, Names, names_of
 from spinalroots.hardnet.anatomy.network import AnatomyNetwork, naming_network
+from spinalroots.hardnet.anatomy.prediction import Names as FoundNames
 from spinalroots.hardnet.anatomy.prediction import find_names
 from spinalroots.hardnet.anatomy.predictor import AnatomyPredictor
 from spinalroots.hardnet.anatomy.sampling import draw_rows, gather, take
@@ -19,7 +20,7 @@ from spinalroots.imaging.anchors import Anchor
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
 from spinalroots.pipeline import params
-from spinalroots.registry.anatomy import REFINED_LEVELS, Root
+from spinalroots.registry.anatomy import Root
 
 INFERENCE = params.load().inference.anatomy
 PLAIN = {"limits": NONE, "naming_overrides": {}}
@@ -189,14 +190,35 @@ def test_an_anchor_changes_names_and_nothing_else(predictor, scan, monkeypatch):
     assert not np.array_equal(plain.uncertainty.data, anchored.uncertainty.data)
 
 
-def test_roots_of_another_network_are_named_and_kept(predictor, scan):
+def test_roots_of_another_network_are_named_where_they_can_be_roots(predictor, scan, monkeypatch):
     volume, line = scan
+    model = predictor[1]
+    _, placement = model.find_tissues(volume, line)
+    # A sac of 12 mm, roots at its back; those on the left are ventral.
+    size = placement.squares.size_vox
+    shape = (size, size, placement.squares.grid.shape[2])
+    middle, half = size // 2, round(6 / model.inference.voxel_mm)
+    tissues = np.zeros((4, *shape), np.float32)
+    tissues[0] = 1
+    sac = (slice(middle - half, middle + half),) * 2
+    tissues[:, *sac] = np.array([0, 0.4, 0, 0.6])[:, None, None, None]
+    levels = np.zeros((BELOW + 1, *shape), np.float32)
+    levels[3] = tissues[3] > 0
+    ventral = np.zeros(shape, np.float32)
+    ventral[:middle] = 0.9
+    monkeypatch.setattr(AnatomyPredictor, "find_tissues", lambda *_: (tissues, placement))
+    monkeypatch.setattr(
+        AnatomyPredictor, "find_names", lambda *_: FoundNames(levels, ventral, 0 * ventral)
+    )
     roots = volume.with_data(np.zeros(volume.data.shape, np.uint8))
-    roots.data[18:20, 18:20, 4:16] = 25
-    named = predictor[1].name_roots(roots, volume, line)
-    np.testing.assert_array_equal(named.data > 0, roots.data > 0)
-    refined = {one.level_index + 1 for one in map(Root.parse, (f"{x}_D_L" for x in REFINED_LEVELS))}
-    assert set(np.unique(named.data[roots.data > 0])) <= refined
+    roots.data[23, 20, 4:16] = 25  # in the sac, on the right
+    roots.data[17, 20, 4:16] = 25  # ventral
+    roots.data[32, 20, 4:16] = 25  # 6 mm beside the sac
+    roots.data[3, 3, 4:6] = 25  # beyond the squares
+    named = model.name_roots(roots, volume, line)
+    found = {tuple(one) for one in np.argwhere(named.data)}
+    assert found == {(23, 20, z) for z in range(4, 16)}
+    assert set(np.unique(named.data)) == {0, Root.parse("T12_D_L").level_index + 1}
 
 
 def test_without_a_root_there_is_nothing_to_name():

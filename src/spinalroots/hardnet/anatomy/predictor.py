@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt
 from scipy.spatial import KDTree
 
 from spinalroots.files import write_json
@@ -145,20 +146,30 @@ class AnatomyPredictor:
         return Prediction(*(_whole(scan, part, placement.box) for part in parts), conus_mm=end)
 
     def name_roots(self, roots: Volume, scan: Volume, centreline: Centreline) -> Volume:
-        """Level map of dorsal `roots` (X, Y, Z) that another network has found in the scan.
+        """Level map of the dorsal ones among `roots` (X, Y, Z) that another network has found.
 
-        Where this network sees no root, the nearest name that it gives counts.
+        Where this network sees no root, the nearest name that it gives counts. What lies outside
+        the sac that it sees, or is ventral by its word, is left out.
         """
         tissues, placement = self.find_tissues(scan, centreline)
         names = self.find_names(tissues, ends(largest_cord(tissues), self.inference.voxel_mm))
-        levels = bend_back(tissues[ROOT] * names.levels[1:BELOW], placement)
+        root = tissues[ROOT]
+        seen = np.concatenate(
+            [root * names.levels[1:BELOW], (root * names.ventral)[None], tissues[1:]]
+        )
+        seen = bend_back(seen, placement)
+        levels, ventral, sac = seen[: BELOW - 1], seen[BELOW - 1], seen[BELOW:].sum(axis=0) > 0.5
+        chance = seen[BELOW - 1 + ROOT]
         named = np.argwhere(levels.max(axis=0) > 0)
         labels = np.zeros(roots.data.shape, np.uint8)
-        asked = np.argwhere(roots.data[placement.box] > 0)
+        away_mm = distance_transform_edt(~sac, sampling=scan.spacing_mm)
+        asked = np.argwhere((roots.data[placement.box] > 0) & (away_mm <= self.inference.reach_mm))
         if len(named) and len(asked):
             _, nearest = KDTree(named * scan.spacing_mm).query(asked * scan.spacing_mm)
-            best = levels[:, *named[nearest].T].argmax(axis=0).astype(np.uint8) + np.uint8(1)
-            labels[placement.box][tuple(asked.T)] = self.target.decode(best)
+            there = tuple(named[nearest].T)
+            best = levels[:, *there].argmax(axis=0).astype(np.uint8) + np.uint8(1)
+            dorsal = ventral[there] < 0.5 * chance[there]
+            labels[placement.box][tuple(asked.T)] = self.target.decode(best) * dorsal
         return roots.with_data(labels)
 
     def save(self, folder: Path, **more) -> None:
