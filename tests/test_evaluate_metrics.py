@@ -21,6 +21,7 @@ from spinalroots.metrics.levels import (
     level_error_mm,
     type_accuracy,
 )
+from spinalroots.metrics.measurements import dark_in_sac
 from spinalroots.metrics.overlap import dice, dice_per_label, mean_present, overlap_table
 from spinalroots.metrics.surface import SurfaceDistances, surface
 from spinalroots.metrics.topology import cl_dice, skeleton
@@ -390,3 +391,18 @@ def test_dorsal_and_ventral_are_told_apart_by_who_gets_a_name():
     named[3] = 23  # what lies on no root does not count
     assert type_accuracy(truth, named, found) == pytest.approx((8 + 4) / (12 + 8))
     assert np.isnan(type_accuracy(np.zeros_like(truth), named, found))
+
+
+@pytest.mark.parametrize("unit", [1.0, 700.0])
+def test_a_threshold_finds_dark_threads_in_a_bright_sac_and_nothing_outside(unit):
+    rng = np.random.default_rng(0)
+    image = unit * (rng.normal(0, 0.03, (12, 12, 12)) + 0.1)
+    sac = np.zeros(image.shape, bool)
+    sac[2:10, 2:10] = True
+    threads = np.zeros_like(sac)
+    threads[3:9:2, 3:9:2] = True
+    image[sac] += 0.9 * unit
+    image[threads] -= 0.5 * unit
+    assert np.array_equal(dark_in_sac(image, sac), threads)
+    assert not dark_in_sac(np.ones((3, 3, 3)), np.ones((3, 3, 3), bool)).any()
+    assert not dark_in_sac(image, np.zeros_like(sac)).any()

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation, label
 
-from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.layout import ANATOMY_MAP, Dataset
 from spinalroots.files import read_json
 from spinalroots.imaging.volume import read_image, read_labels
 from spinalroots.phantom.annotator import annotate, draw_plan
 from spinalroots.phantom.case import generate
-from spinalroots.phantom.dataset import ANATOMY, annotated_case, write_dataset
+from spinalroots.phantom.dataset import annotated_case, write_dataset
 from spinalroots.phantom.roots import lay_courses
 from spinalroots.phantom.sections import Sections
 from spinalroots.phantom.subject import draw_subject
@@ -352,7 +352,7 @@ def test_files_keep_the_stored_orientation_and_the_truth_lies_on_the_same_grid(w
         hidden = read_labels(truth.labels(name, Scheme.INDIVIDUALS))
         assert hidden.native.matches(scan.native)
         np.testing.assert_array_equal(hidden.data, case.individuals)
-        anatomy = read_labels(truth.map(name, ANATOMY))
+        anatomy = read_labels(truth.map(name, ANATOMY_MAP))
         assert anatomy.native.matches(scan.native)
         np.testing.assert_array_equal(anatomy.data, case.anatomy)
         given = read_labels(raw.labels(name, Scheme.ENTITY))

@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.layout import ANATOMY_MAP, Dataset
 from spinalroots.dataset.selection import SelectedCase
 from spinalroots.errors import InputError
 from spinalroots.files import folder_in_one_piece, read_json, write_json
 from spinalroots.imaging.boxes import put_back
 from spinalroots.imaging.volume import Volume, read_image, read_labels, write_volume
 from spinalroots.phantom.case import ROOT, ROOT_OUTSIDE
-from spinalroots.phantom.dataset import ANATOMY
 from spinalroots.refine.annotation import Annotation, read_annotation
 from spinalroots.refine.dataset import gain, refine_dataset
 from spinalroots.refine.flood_fill import flood_fill, neighbour_offsets
@@ -322,7 +321,7 @@ def test_a_phantoms_unnamed_roots_are_the_true_ones_inside_its_sac(
     refined = Dataset(tmp_path / "refined")
     for result in results:
         box = read_json(refined.sidecar(result.name))["box_ras_vox"]
-        anatomy = read_labels(truth.map(result.name, ANATOMY)).data
+        anatomy = read_labels(truth.map(result.name, ANATOMY_MAP)).data
         anatomy = anatomy[tuple(slice(*side) for side in box)]
         levels, roots = (
             read_labels(refined.labels(result.name, scheme)).data

@@ -47,6 +47,9 @@ def section(tmp_path):
         dice(WITH, "binary_dice_empty", 0.0, "sacral"),
         *[dice(name, "binary_dice", 0.4, MODELS[name].region) for name in (ALONE, controls.RAW)],
         dice(controls.AUGMENTED, "binary_dice", 0.35, "all"),
+        dice("hardnet-anatomy", "binary_dice", 0.7, "all"),
+        dice("hardnet-anatomy", "binary_dice_threshold_seen", 0.5, "all"),
+        dice("hardnet-anatomy", "binary_dice_threshold_given", 0.55, "all"),
     ]
     for name, rows in (("comparisons", pairs), ("metrics_cases", cases)):
         write_text(tmp_path / f"reports/{name}.csv", pd.DataFrame(rows).to_csv(index=False))
@@ -81,6 +84,11 @@ def test_a_trained_network_stands_beside_an_untrained_one_and_an_empty_mask(sect
     assert isinstance(table, Table)
     (row,) = table.rows
     assert row[1:] == ("sub-1", "0.600", "0.010", "0.000")
+
+
+def test_a_network_stands_beside_a_threshold_in_the_sac(section):
+    (row,) = section.blocks[5].rows
+    assert row[1:] == ("1", "0.700", "0.500", "0.550")
 
 
 def test_every_region_row_has_its_twin_that_differs_in_other_roots_only():

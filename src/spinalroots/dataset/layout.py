@@ -35,6 +35,8 @@ FOREGROUND, UNTRAINED = "desc-foreground_probseg", "desc-untrained_dseg"
 """Beside a prediction: P(any root), and the labels of the same network before its training."""
 ALL_ROOTS = "label-allroots_mask"
 """Every root in sight, named or not; the entity mask has those that are named."""
+ANATOMY_MAP = "label-anatomy_dseg"
+"""Beside a phantom's true maps: cord 1, CSF 2, fat 3, roots in the sac 4 and beyond it 5."""
 CASE_NAME = re.compile(r"^sub-[0-9A-Za-z]+\Z")
 
 

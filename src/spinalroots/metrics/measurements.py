@@ -21,6 +21,8 @@ from spinalroots.settings.results import Evaluate
 BINARY_DICE = "binary_dice"
 SIMULATED_SCORE = "expert_score_simulated"
 UNTRAINED, EMPTY = "binary_dice_untrained", "binary_dice_empty"
+THRESHOLD_SEEN, THRESHOLD_GIVEN = "binary_dice_threshold_seen", "binary_dice_threshold_given"
+"""Of dark voxels in the sac, as a network sees it and as it is."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,23 @@ def baselines(untrained: np.ndarray, truth: np.ndarray, region: str) -> list[Mea
         Measurement(UNTRAINED, region, dice(truth, untrained)),
         Measurement(EMPTY, region, dice(truth, np.zeros_like(truth))),
     ]
+
+
+def dark_in_sac(image: np.ndarray, sac: np.ndarray) -> np.ndarray:
+    """Mask (X, Y, Z) of what is darker than CSF in the sac: roots, as one threshold finds them.
+
+    :param image: (X, Y, Z) grey values of any unit.
+    :param sac: (X, Y, Z) bool, CSF and roots without the cord.
+
+    Otsu's threshold of the sac's own grey values (1979, 10.1109/TSMC.1979.4310076): nothing is
+    learnt or chosen.
+    """
+    from skimage.filters import threshold_otsu
+
+    values = image[sac]
+    if not np.ptp(values if values.size else [0]):
+        return np.zeros(sac.shape, bool)
+    return sac & (image < threshold_otsu(values))
 
 
 def _whole(

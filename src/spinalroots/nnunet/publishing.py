@@ -40,6 +40,7 @@ def publish(job: Job, checkpoints: list[Path], consumed: dict, folder: Path) -> 
                 "target": job.target.as_dict(),
                 "configuration": CONFIGURATION,
                 "folds": folds,
+                "parameters": sum(one.numel() for one in network.parameters()),
                 "trained_on": {
                     role: sorted(name for name, case in job.cases.items() if case["role"] == role)
                     for role in ("training", "validation")

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from spinalroots.compute.parallel import each
-from spinalroots.dataset.layout import Dataset
+from spinalroots.dataset.layout import ANATOMY_MAP, Dataset
 from spinalroots.files import folder_in_one_piece, write_json
 from spinalroots.imaging.volume import Volume, write_volume
 from spinalroots.phantom.annotator import Annotation, annotate, draw_plan
@@ -15,9 +15,6 @@ from spinalroots.phantom.case import Case, generate
 from spinalroots.phantom.variety import TEXTBOOK
 from spinalroots.registry.anatomy import LEVELS, REFINED_LEVELS, Scheme
 from spinalroots.settings.phantom import Phantom
-
-ANATOMY = "label-anatomy_dseg"
-"""Beside the truth's label maps: cord 1, CSF 2, fat 3, roots in the sac 4 and beyond it 5."""
 
 
 def case_name(index: int) -> str:
@@ -70,7 +67,7 @@ def _write_case(raw: Path, truth: Path, params: Phantom, seed: int, index: int) 
     write(hidden.labels(name, Scheme.LEVELS), case.levels)
     write(hidden.labels(name, Scheme.INDIVIDUALS), case.individuals)
     write(hidden.labels(name, Scheme.TISSUES), case.tissues)
-    write(hidden.map(name, ANATOMY), case.anatomy)
+    write(hidden.map(name, ANATOMY_MAP), case.anatomy)
     case.centreline.write(Path(truth) / "centreline" / f"{name}.json")
     write_json(lab.sidecar(name), _sidecar(case, annotation, seed, index))
     write_json(Path(truth) / "subjects" / f"{name}.json", _truth(case))

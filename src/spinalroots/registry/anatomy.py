@@ -75,8 +75,8 @@ TISSUES: tuple[str, ...] = ("WM", "CSF", "fat", "roots")
 """Names of the tissue labels 1 to 4 (WM: white matter, which stands for the whole cord). A map
 that shows `roots` has all of them, dorsal and ventral; annotators draw the first three."""
 
-ROOT_TISSUE = TISSUES.index("roots") + 1
-"""Label of all roots in a tissue map."""
+CSF_TISSUE, ROOT_TISSUE = TISSUES.index("CSF") + 1, TISSUES.index("roots") + 1
+"""Labels of CSF, and of all roots, in a tissue map."""
 
 _ROOT_NAME = re.compile(r"^([CTLS]\d{1,2})_([DV])_([LR])$")
 

@@ -5,7 +5,14 @@ from typing import Any
 
 import pandas as pd
 
-from spinalroots.metrics.measurements import BINARY_DICE, EMPTY, SIMULATED_SCORE, UNTRAINED
+from spinalroots.metrics.measurements import (
+    BINARY_DICE,
+    EMPTY,
+    SIMULATED_SCORE,
+    THRESHOLD_GIVEN,
+    THRESHOLD_SEEN,
+    UNTRAINED,
+)
 from spinalroots.metrics.tables import values_of
 from spinalroots.registry import paths
 from spinalroots.registry.anatomy import Region
@@ -42,6 +49,7 @@ def section(inputs: Inputs) -> Iterator:
     learnt = _learnt(cases)
     if learnt.rows:
         yield learnt
+    yield from _thresholds(cases)
 
 
 _METRICS = {
@@ -118,6 +126,25 @@ def _table(effects: list[dict[str, Any]], caption: str) -> Table:
     ]
     columns = ("Model", "Of", "Cases", "With", "Without", "Difference", "95 %", "p")
     return Table(columns, rows, caption)
+
+
+def _thresholds(cases: pd.DataFrame) -> Iterator[Table]:
+    """What one grey-value threshold in the sac gives, beside a network that sees the sac."""
+    for name, model in MODELS.items():
+        found = [
+            values_of(cases, name, metric, model.region).dropna()
+            for metric in (BINARY_DICE, THRESHOLD_SEEN, THRESHOLD_GIVEN)
+        ]
+        if len(found[1]):
+            row = (paper.title(model), str(len(found[1])), *[number(one.mean()) for one in found])
+            caption = (
+                "Binary Dice of the network, and of everything in the sac that is darker than "
+                "Otsu's threshold of the sac's own grey values: in the sac as this network sees "
+                "it, and in the true one, which only synthetic cases have. A threshold names "
+                "nothing."
+            )
+            headers = ("Model", "Cases", "Network", "Threshold, sac as seen", "Threshold, true sac")
+            yield Table(headers, [row], caption)
 
 
 def _learnt(cases: pd.DataFrame) -> Table:

@@ -50,6 +50,7 @@ def table_one(inputs: Inputs, synthetic: bool) -> Iterator:
     metrics = inputs.json(paths.METRICS) or {}
     yield Text(NOT_COMPARABLE if synthetic else DIFFERENT_PATIENTS, "caution")
     yield _beside_the_paper(table)
+    yield from _budgets(inputs, table)
     yield Drawing(
         strip_chart(_strips(table, cases, metrics), "binary Dice"),
         "Binary Dice: a dot per test case, a bar at the mean with its 95 % bootstrap interval, "
@@ -93,6 +94,34 @@ def _beside_the_paper(table: pd.DataFrame) -> Table:
     )
     dice = simulated["binary_dice_mean"]
     return Table(headers, rows, caption, dice.idxmax() if dice.notna().any() else None)
+
+
+def _budgets(inputs: Inputs, table: pd.DataFrame) -> Iterator[Table]:
+    """What each model was given, beside what came of it."""
+    rows = []
+    simulated = table[table["expert_score_source"] == SIMULATED].set_index("model")
+    for name in simulated.index:
+        learnt = inputs.json(paths.MODELS / name / "training.json")
+        described = inputs.json(paths.MODELS / name / "model.json") or {}
+        if learnt is not None:
+            size = described.get("parameters")
+            rows.append(
+                (
+                    paper.title(MODELS[name]),
+                    number(learnt["seconds"], 0),
+                    number(1000 * learnt["energy_kwh"], 2),
+                    "–" if size is None else number(size / 1e6, 2),
+                    number(simulated.loc[name, "binary_dice_mean"]),
+                )
+            )
+    if rows:
+        caption = (
+            "Models were not given the same: read differences between families with their "
+            "budgets. Seconds of training by the clock, energy of the whole machine in equal "
+            "shares where trainings ran side by side (codecarbon's estimate)."
+        )
+        headers = ("Model", "Training, s", "Energy, Wh", "Parameters, million", "Binary Dice here")
+        yield Folded("What each model was given", [Table(headers, rows, caption)])
 
 
 def _expert_score(row: pd.Series) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from spinalroots.compute.parallel import each
-from spinalroots.dataset.layout import FOREGROUND, UNTRAINED, Dataset
+from spinalroots.dataset.layout import ANATOMY_MAP, FOREGROUND, UNTRAINED, Dataset
 from spinalroots.dataset.selection import SelectedCase, selected_cases
 from spinalroots.dataset.split import require_unseen
 from spinalroots.expert import predictions, score_file
@@ -18,7 +18,15 @@ from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, read_image, read_labels, require_same_grid
 from spinalroots.metrics import calibration, tables
 from spinalroots.metrics.levels import type_accuracy
-from spinalroots.metrics.measurements import Measurement, baselines, measure
+from spinalroots.metrics.measurements import (
+    THRESHOLD_GIVEN,
+    THRESHOLD_SEEN,
+    Measurement,
+    baselines,
+    dark_in_sac,
+    measure,
+)
+from spinalroots.metrics.overlap import dice
 from spinalroots.metrics.root_maps import RootMaps, read_maps, read_reference
 from spinalroots.pipeline import tracking
 from spinalroots.pipeline.logged_data import Data
@@ -26,7 +34,7 @@ from spinalroots.pipeline.params import Params
 from spinalroots.predict.trained import CURVES
 from spinalroots.quality import appearance, plausibility
 from spinalroots.registry import paths
-from spinalroots.registry.anatomy import ROOT_TISSUE, Scheme, Target, Type
+from spinalroots.registry.anatomy import CSF_TISSUE, ROOT_TISSUE, Scheme, Target, Type
 from spinalroots.registry.models import Model, models_below
 from spinalroots.report import by_level
 from spinalroots.settings.results import Evaluate
@@ -98,6 +106,7 @@ def _score(model: Model, case: SelectedCase, options: Evaluate) -> Scored:
     network = Dataset(paths.PREDICTIONS / model.name)
     found += _baselines(network, name, reference, str(model.region))
     found += _types(network, case, target, whole.levels, str(model.region))
+    found += _thresholds(network, case, reference, str(model.region))
     kept = network.map(name, FOREGROUND)
     probability = read_image(kept) if kept.is_file() else None
     warnings: list[dict] = []
@@ -133,6 +142,26 @@ def _baselines(network: Dataset, case: str, reference: RootMaps, region: str) ->
     untrained = read_labels(path)
     require_same_grid(path, untrained, "the reference", reference.levels)
     return baselines(reference.counted(untrained).data, reference.levels.data, region)
+
+
+def _thresholds(
+    network: Dataset, case: SelectedCase, reference: RootMaps, region: str
+) -> list[Measurement]:
+    """What a threshold in the sac gives, for a network that sees the sac."""
+    sacs = {THRESHOLD_SEEN: network.labels(case.name, Scheme.TISSUES)}
+    if case.synthetic:
+        sacs[THRESHOLD_GIVEN] = Dataset(paths.TRUTH).map(case.name, ANATOMY_MAP)
+    if not all(path.is_file() for path in sacs.values()):
+        return []
+    image, truth = read_image(case.dataset.image(case.name)).data, reference.levels.data
+    found = []
+    for metric, path in sacs.items():
+        sac = np.isin(read_labels(path).data, (CSF_TISSUE, ROOT_TISSUE))
+        dark = reference.counted(
+            reference.levels.with_data(dark_in_sac(image, sac).astype(np.uint8))
+        )
+        found.append(Measurement(metric, region, dice(truth, dark.data)))
+    return found
 
 
 def _unlike_training(case: SelectedCase, training: dict[str, dict[str, float]]) -> list[dict]:
