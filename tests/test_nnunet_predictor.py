@@ -118,7 +118,7 @@ def test_a_centreline_beside_the_scan_gives_background_everywhere(predictor):
 def test_a_model_of_another_format_is_refused(project, tmp_path):
     folder = shutil.copytree(project / paths.TRAINED / f"nnunet-{ROW}", tmp_path / "model")
     write_json(folder / "model.json", {**read_json(folder / "model.json"), "format": 99})
-    with pytest.raises(InputError, match="expected an nnU-Net of format 1, found format 99"):
+    with pytest.raises(InputError, match="expected an nnU-Net of format 2, found format 99"):
         NnunetPredictor.load(folder, "cpu", INFERENCE)
 
 
