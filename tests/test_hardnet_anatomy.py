@@ -1,6 +1,8 @@
 """The anatomy network's samples and their changes on the fly, against closed forms."""
 
 import itertools
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -28,13 +30,15 @@ from spinalroots.hardnet.anatomy.prediction import find_tissues, inputs, largest
 from spinalroots.hardnet.anatomy.reading import stack
 from spinalroots.hardnet.anatomy.sampling import (
     UNIT,
+    Slices,
     Stack,
     draw_rows,
     gather,
     neighbour_offsets,
-    read_slices,
+    open_slices,
+    read_stack,
     take,
-    write_slices,
+    write_stack,
 )
 from spinalroots.imaging.volume import Volume
 from spinalroots.inference.predictor import torch_runner
@@ -77,9 +81,15 @@ def disc_stack(slices: int = 30, size: int = 60):
     return Stack(*parts, np.stack([heights, heights + 10, heights / 30]))
 
 
+def gathered(stacks: list[Stack]) -> Slices:
+    """Slices of a few stacks; their files are open, and gone from their folder."""
+    with TemporaryDirectory() as folder:
+        return gather(stacks, Path(folder))
+
+
 @pytest.fixture
 def samples():
-    slices = gather([disc_stack(), disc_stack(12)])
+    slices = gathered([disc_stack(), disc_stack(12)])
     return take(slices, draw_rows(slices, 6, 5, 0.5, np.random.default_rng(0)))
 
 
@@ -109,7 +119,7 @@ def test_a_phantom_becomes_straight_slices_with_its_cord_in_the_middle():
 
 
 def test_rows_stay_within_their_case_and_the_middle_one_is_even():
-    slices = gather([disc_stack(30), disc_stack(10)])
+    slices = gathered([disc_stack(30), disc_stack(10)])
     rows = draw_rows(slices, 4000, 5, 0.5, np.random.default_rng(1))
     middle = rows[:, 5]
     assert (rows[middle < 30] < 30).all()
@@ -295,7 +305,7 @@ SHORT = {
 @pytest.mark.parametrize("part", ["tissues", "names"])
 def test_the_same_seed_trains_the_same_network(part):
     short = settings(**SHORT, steps=3, naming_steps=3)
-    one, two = (train(part, gather([disc_stack(6)]), short, 1)[0] for _ in range(2))
+    one, two = (train(part, gathered([disc_stack(6)]), short, 1)[0] for _ in range(2))
     for first, second in zip(one.state_dict().values(), two.state_dict().values(), strict=True):
         assert torch.equal(first, second)
 
@@ -305,7 +315,7 @@ def test_a_training_that_was_killed_goes_on_as_if_nothing_had_been(part, tmp_pat
     from spinalroots.hardnet.anatomy import learning
 
     monkeypatch.setattr(learning, "OFTEN", 2)
-    short, slices = settings(**SHORT, steps=6, naming_steps=6), gather([disc_stack(6)])
+    short, slices = settings(**SHORT, steps=6, naming_steps=6), gathered([disc_stack(6)])
     whole, curve = train(part, slices, short, 1)
     step, counter = learning.Training.step, itertools.count(1)
 
@@ -324,19 +334,32 @@ def test_a_training_that_was_killed_goes_on_as_if_nothing_had_been(part, tmp_pat
     assert all(torch.equal(one, two) for one, two in pairs)
 
 
-def test_slices_are_read_as_they_were_written(tmp_path):
-    slices = gather([disc_stack(6), disc_stack(4)])
-    write_slices(tmp_path / "slices.npz", slices)
-    again = read_slices(tmp_path / "slices.npz")
-    for name, value in vars(slices).items():
-        np.testing.assert_array_equal(getattr(again, name), value)
+def test_a_stack_is_read_as_it_was_written(tmp_path):
+    write_stack(tmp_path / "one.npz", disc_stack(6))
+    for read, written in zip(read_stack(tmp_path / "one.npz"), disc_stack(6), strict=True):
+        np.testing.assert_array_equal(read, written)
+        assert read.dtype == written.dtype
+
+
+def test_slices_on_disk_are_those_of_the_stacks_in_their_order(tmp_path):
+    stacks = [disc_stack(6), disc_stack(4)]
+    gather(iter(stacks), tmp_path)
+    slices = open_slices(tmp_path)
+    rows = np.array([[9, 0], [3, 6]])
+    for name in Stack._fields:
+        whole = np.concatenate([getattr(one, name) for one in stacks], axis=-1)
+        found = getattr(slices, name)
+        np.testing.assert_array_equal(found[rows], np.moveaxis(whole, -1, 0)[rows])
+        assert (len(found), found[rows].dtype) == (10, whole.dtype)
+    assert slices.first.tolist() == [0] * 6 + [6] * 4
+    assert slices.last.tolist() == [5] * 6 + [9] * 4
 
 
 def test_a_short_training_learns_the_disc(monkeypatch):
     from spinalroots.hardnet.anatomy import learning
 
     monkeypatch.setattr(learning, "OFTEN", 5)
-    slices = gather([disc_stack()])
+    slices = gathered([disc_stack()])
     more = {"steps": 50, "learning_rate": 0.02, "limits": NONE, "average": 0.7}
     network, curve = train("tissues", slices, settings(**SHORT | {"batch": 4}, **more), 1)
     assert curve[-1] < 0.6 * curve[0]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_hardnet_anatomy import NONE, SETTINGS, SHORT, disc_stack, generator, settings
+from test_hardnet_anatomy import NONE, SETTINGS, SHORT, disc_stack, gathered, generator, settings
 
 from spinalroots.hardnet.anatomy import positions
 from spinalroots.hardnet.anatomy.augmentation import draw_coordinates, draw_lost, naming_batch
@@ -15,7 +15,7 @@ from spinalroots.hardnet.anatomy.network import AnatomyNetwork, naming_network
 from spinalroots.hardnet.anatomy.prediction import Names as FoundNames
 from spinalroots.hardnet.anatomy.prediction import find_names
 from spinalroots.hardnet.anatomy.predictor import AnatomyPredictor
-from spinalroots.hardnet.anatomy.sampling import draw_rows, gather, take
+from spinalroots.hardnet.anatomy.sampling import draw_rows, take
 from spinalroots.imaging.anchors import Anchor
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
@@ -122,7 +122,7 @@ def test_a_short_training_tells_levels_by_height(monkeypatch):
         roots = np.where(one.roots > 0, Root.parse(f"{level}_D_L").value, 0).astype(np.uint8)
         heights = one.coordinates + (0 if level == "L1" else -100)
         stacks.append(one._replace(roots=roots, coordinates=heights))
-    slices = gather(stacks)
+    slices = gathered(stacks)
     more = {"naming_steps": 60, "naming_learning_rate": 0.02, "average": 0.7} | PLAIN
     network, _ = train("names", slices, settings(**SHORT, **more), 1)
     rows = draw_rows(slices, 20, 1, 0.0, np.random.default_rng(0))

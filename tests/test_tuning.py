@@ -10,12 +10,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
 from postgres_server import postgres
 
 from spinalroots.errors import InputError
+from spinalroots.hardnet.data.stacks import StoredStacks, write_stack
 from spinalroots.hardnet.training.plan import TrainingPlan
 from spinalroots.hardnet.tuning import study as tuning
 from spinalroots.hardnet.tuning.process import BEHIND, OVER_BUDGET, execute, watch
@@ -29,7 +31,7 @@ from spinalroots.hardnet.tuning.study import (
     run_next,
     search_space,
 )
-from spinalroots.hardnet.tuning.trial import read_stacks, write_stacks
+from spinalroots.hardnet.tuning.trial import TRAINING, VALIDATION
 from spinalroots.pipeline import params
 from spinalroots.settings.hardnet import Tunable
 
@@ -52,7 +54,7 @@ def setup(folder: Path, **tune_changes) -> StudySetup:
         }
     )
     untuned = TrainingPlan(plan().recipe, whole.hardnet.untuned, TARGET, seed=3)
-    return StudySetup(untuned, tune, folder / "stacks.npz", folder)
+    return StudySetup(untuned, tune, folder / "stacks", folder)
 
 
 def pretend(request, path, *, timeout_s, budget_mb, dice_to_reach):
@@ -76,7 +78,8 @@ def study_of(folder: Path, monkeypatch, **changes) -> tuple[optuna.Study, StudyS
 
 def test_a_real_trial_trains_and_measures_its_own_process(tmp_path):
     where = setup(tmp_path)
-    write_stacks(where.stacks, [stack(0), stack(1)], [stack(2)])
+    for number, part in enumerate((TRAINING, TRAINING, VALIDATION)):
+        write_stack(where.stacks / part / f"{number}.npz", stack(number))
     values = {"patch_vox": 16, "batch": 4, "neighbours": 2, "learning_rate": 0.02}
     found = execute(
         tuning.request(where, values),
@@ -90,12 +93,14 @@ def test_a_real_trial_trains_and_measures_its_own_process(tmp_path):
     assert 100 < found["peak_memory_mb"] < 4000
 
 
-def test_stacks_survive_the_archive(tmp_path):
-    write_stacks(tmp_path / "stacks.npz", [stack(0)], [stack(1)])
-    (found,) = read_stacks(tmp_path / "stacks.npz", "validation")
-    assert found.name == "case1"
-    assert (found.image == stack(1).image).all()
-    assert (found.classes == stack(1).classes).all()
+def test_stacks_survive_the_disk(tmp_path):
+    for number in (1, 0):
+        write_stack(tmp_path / f"{number}.npz", stack(number))
+    stored = StoredStacks(tmp_path)
+    assert [one.name for one in stored] == ["case0", "case1"]
+    assert len(stored) == 2
+    for name, value in vars(stack(1)).items():
+        np.testing.assert_array_equal(getattr(stored[1], name), value)
 
 
 def test_the_best_trial_respects_the_budget_and_a_smaller_budget_changes_it(tmp_path, monkeypatch):

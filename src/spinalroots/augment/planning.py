@@ -50,9 +50,10 @@ def plan_dataset(source: Dataset, train: Sequence[str], augment: Augment) -> Pla
         candidates += found
         voxels += [per_slice[one.first : one.last + 1].sum(axis=0) for one in found]
         start += per_slice.sum(axis=0)
+    number = {case: place for place, case in enumerate(train)}
     balance = plan_variants(
         stack(voxels),
-        [list(train).index(one.case) for one in candidates],
+        [number[one.case] for one in candidates],
         start,
         variants=augment.variants,
         per_case=augment.variants_per_case,

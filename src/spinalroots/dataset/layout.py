@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,12 @@ ALL_ROOTS = "label-allroots_mask"
 ANATOMY_MAP = "label-anatomy_dseg"
 """Beside a phantom's true maps: cord 1, CSF 2, fat 3, roots in the sac 4 and beyond it 5."""
 CASE_NAME = re.compile(r"^sub-[0-9A-Za-z]+\Z")
+
+
+@lru_cache(maxsize=8)
+def _table(path: Path, _: int) -> pd.DataFrame:
+    """A table as it was at that time; it is asked for with every case."""
+    return pd.read_csv(path, sep="\t", dtype={"participant_id": str})
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,8 @@ def training_cases(names: Collection[str], datasets: Iterable[Dataset]) -> list[
         for dataset in datasets
         for name in dataset.cases_if_any()
     ]
-    return [case for case in found if case.parent in names]
+    wanted = set(names)
+    return [case for case in found if case.parent in wanted]
 
 
 def with_map(cases: Iterable[TrainingCase], scheme: Scheme) -> tuple[list[TrainingCase], list[str]]:

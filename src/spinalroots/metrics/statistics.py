@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+_DRAWN_AT_ONCE = 2**22
+"""Values that the resamples in memory have together, whatever their number."""
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -47,6 +50,7 @@ def bootstrap_interval(
         (values,),
         np.mean,
         n_resamples=resamples,
+        batch=max(1, _DRAWN_AT_ONCE // len(values)),
         confidence_level=confidence,
         method="percentile",
         rng=np.random.default_rng([seed, len(values)]),

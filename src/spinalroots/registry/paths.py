@@ -11,7 +11,7 @@ TRUTH_CENTRELINES = TRUTH / "centreline"
 TRUTH_SUBJECTS = TRUTH / "subjects"
 REFINED, AUGMENTED = Path("data/refined"), Path("data/augmented")
 SPLIT = Path("data/split.json")
-ANATOMY, ANATOMY_SLICES = Path("data/anatomy"), "slices.npz"
+ANATOMY, ANATOMY_SLICES = Path("data/anatomy"), "slices"
 """Phantoms that the anatomy network learns from, as straightened slices."""
 CENTRELINES = Path("data/centreline")
 """Of refined and augmented cases, from their masks."""

@@ -1,9 +1,11 @@
 """Stage `anatomy_phantoms`: phantoms that the anatomy network learns from → data/anatomy."""
 
+from pathlib import Path
+
 from spinalroots.compute.parallel import each
 from spinalroots.files import folder_in_one_piece, write_json
 from spinalroots.hardnet.anatomy.reading import stack
-from spinalroots.hardnet.anatomy.sampling import Stack, gather, write_slices
+from spinalroots.hardnet.anatomy.sampling import write_stack
 from spinalroots.imaging.volume import Volume
 from spinalroots.phantom.case import generate
 from spinalroots.pipeline.params import Params
@@ -24,28 +26,30 @@ def main(params: Params) -> None:
     that is asked about later is compared with."""
     own = params.anatomy
     phantom = params.phantom.model_copy(update={"randomised_share": own.randomised_share})
-    jobs = [
-        (phantom, own, params.seed, FIRST + number, number < COMPARED)
-        for number in range(own.phantoms)
-    ]
-    made = each(_made, jobs, params.workers, "anatomy phantoms")
     with folder_in_one_piece(paths.ANATOMY) as folder:
-        write_slices(folder / paths.ANATOMY_SLICES, gather([stack for stack, _ in made]))
-        named = zip((f"phantom {job[3]}" for job in jobs), made, strict=True)
-        looks = {name: look for name, (_, look) in named if look}
-        appearance.write(folder / paths.APPEARANCE.name, looks)
+        jobs = [
+            (phantom, own, params.seed, FIRST + number, number < COMPARED, folder)
+            for number in range(own.phantoms)
+        ]
+        seen = each(_made, jobs, params.workers, "anatomy phantoms")
+        named = zip((f"phantom {job[3]}" for job in jobs), seen, strict=True)
+        appearance.write(
+            folder / paths.APPEARANCE.name, {name: look for name, look in named if look}
+        )
         write_json(
             folder / "phantoms.json", {"seed": params.seed, "numbers": [one[3] for one in jobs]}
         )
 
 
 def _made(
-    phantom: Phantom, anatomy: Anatomy, seed: int, number: int, compared: bool
-) -> tuple[Stack, dict[str, float] | None]:
+    phantom: Phantom, anatomy: Anatomy, seed: int, number: int, compared: bool, folder: Path
+) -> dict[str, float] | None:
+    """Make one and write its squares into `folder`; what it looks like, if it is compared with."""
     case = generate(phantom, seed, number)
     discs = sorted(
         (float(place[2]), float(position_of(name))) for name, place in case.discs_ras_mm.items()
     )
     scan = Volume(case.image, case.affine)
     squares = stack(scan, case.anatomy, case.individuals, case.centreline, discs, anatomy)
-    return squares, appearance.measure(scan, case.centreline) if compared else None
+    write_stack(folder / paths.ANATOMY_SLICES / f"{number:06d}.npz", squares)
+    return appearance.measure(scan, case.centreline) if compared else None

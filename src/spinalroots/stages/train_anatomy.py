@@ -7,6 +7,7 @@ from spinalroots.compute.device import choose_device, device_name
 from spinalroots.compute.energy import EnergyMeter
 from spinalroots.compute.parallel import each
 from spinalroots.files import folder_in_one_piece, write_json
+from spinalroots.files.folders import staging
 from spinalroots.pipeline import provenance, tracking
 from spinalroots.pipeline.logged_data import Data
 from spinalroots.pipeline.params import Params
@@ -23,11 +24,12 @@ def main(params: Params) -> None:
     from spinalroots.hardnet.anatomy.learning import OFTEN, PARTS
     from spinalroots.hardnet.anatomy.network import AnatomyNetwork
     from spinalroots.hardnet.anatomy.predictor import AnatomyPredictor
+    from spinalroots.hardnet.anatomy.sampling import gather, read_stack
 
     own = params.anatomy
     settings = {"seed": params.seed, **own.model_dump(mode="json", exclude={"device"})}
-    slices = paths.ANATOMY / paths.ANATOMY_SLICES
-    key = provenance.key(MADE_BY, settings, [slices])
+    cases = sorted((paths.ANATOMY / paths.ANATOMY_SLICES).glob("*.npz"))
+    key = provenance.key(MADE_BY, settings, cases)
     state = tracking.repository_root() / ".cache" / "anatomy" / key
     device = choose_device(own.device, "anatomy.device")
     tags = tracking.tags_of(ANATOMY, params.scale)
@@ -48,7 +50,10 @@ def main(params: Params) -> None:
         resume_key=f"anatomy-{key}",
         state=state,
     ):
-        with EnergyMeter(country, state / "energy.json") as meter:
+        state.mkdir(parents=True, exist_ok=True)
+        with EnergyMeter(country, state / "energy.json") as meter, staging(state) as place:
+            slices = place / "new"  # taken apart: any slice of any case is read in no time
+            gather(map(read_stack, cases), slices)
             # Two small networks side by side take less time than one after the other on all cores.
             jobs = [(part, slices, own, params.seed, state, device) for part in PARTS]
             workers = min(params.workers, len(PARTS)) if device == "cpu" else 1
@@ -81,6 +86,6 @@ def main(params: Params) -> None:
 
 def _train(part: str, slices: Path, settings: Anatomy, seed: int, state: Path, device: str):
     from spinalroots.hardnet.anatomy.learning import train
-    from spinalroots.hardnet.anatomy.sampling import read_slices
+    from spinalroots.hardnet.anatomy.sampling import open_slices
 
-    return train(part, read_slices(slices), settings, seed, state, device=device)
+    return train(part, open_slices(slices), settings, seed, state, device=device)

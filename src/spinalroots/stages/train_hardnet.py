@@ -10,7 +10,8 @@ from spinalroots.compute.energy import EnergyMeter
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import training_cases
 from spinalroots.files import folder_in_one_piece, read_json, write_json
-from spinalroots.hardnet.data.stacks import case_files, class_weights, read_stacks
+from spinalroots.files.folders import staging
+from spinalroots.hardnet.data.stacks import case_files, class_weights, store_stacks
 from spinalroots.hardnet.training.plan import TrainingPlan
 from spinalroots.pipeline import provenance, tracking
 from spinalroots.pipeline.logged_data import Data
@@ -68,11 +69,19 @@ def main(params: Params) -> None:
     )
     country = params.nnunet.training.country
     meter: Any = EnergyMeter(country, state / "energy.json") if first else nullcontext()
+    state.mkdir(parents=True, exist_ok=True)
     with run if first else nullcontext():
-        with meter:
+        with meter, staging(state) as place:
             learnt_from, judged_on = (
-                read_stacks(part, paths.CENTRELINES, plan.spec, target, workers=params.workers)
-                for part in (training, validation)
+                store_stacks(
+                    part,
+                    paths.CENTRELINES,
+                    plan.spec,
+                    target,
+                    place / "new" / name,
+                    workers=params.workers,
+                )
+                for name, part in (("training", training), ("validation", validation))
             )
             trained = train(
                 plan,

@@ -10,7 +10,8 @@ from spinalroots.compute.device import choose_device
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import training_cases
 from spinalroots.files import folder_in_one_piece, read_json
-from spinalroots.hardnet.data.stacks import case_files, class_weights, read_stacks
+from spinalroots.files.folders import staging
+from spinalroots.hardnet.data.stacks import case_files, class_weights, store_stacks
 from spinalroots.hardnet.training.plan import TrainingPlan
 from spinalroots.pipeline import provenance, tracking
 from spinalroots.pipeline.params import Params
@@ -27,7 +28,7 @@ def main(params: Params) -> None:
 
     from spinalroots.hardnet.tuning.report import write_report
     from spinalroots.hardnet.tuning.study import StudySetup, finished, open_study, run_next
-    from spinalroots.hardnet.tuning.trial import write_stacks
+    from spinalroots.hardnet.tuning.trial import TRAINING, VALIDATION
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     hardnet, tune, target = params.hardnet, params.tune, HARDNET.target()
@@ -47,23 +48,21 @@ def main(params: Params) -> None:
     key = provenance.key(MADE_BY, settings, files)
     folder = tracking.repository_root() / ".cache" / "tune" / key
     device = choose_device(hardnet.device, "hardnet.accelerator")
-    setup = StudySetup(plan, tune, folder / "stacks.npz", folder, device)
-    write_stacks(
-        setup.stacks,
-        *(
-            read_stacks(part, paths.CENTRELINES, plan.spec, target, workers=params.workers)
-            for part in (training, validation)
-        ),
-    )
     tags = {"model": HARDNET.name, "family": "hardnet", "scale": str(params.scale)}
-    with tracking.run(
+    folder.mkdir(parents=True, exist_ok=True)
+    run = tracking.run(
         "tune-hardnet",
         kind="study",
         tags=tags,
         params={"tune": tune.model_dump(exclude={"storage"})},  # it may hold a password
         resume_key=f"tune-{key}",
         state=folder,
-    ):
+    )
+    with staging(folder) as place, run:
+        setup = StudySetup(plan, tune, place / "new", folder, device)
+        for part, cases in ((TRAINING, training), (VALIDATION, validation)):
+            into = setup.stacks / part
+            store_stacks(cases, paths.CENTRELINES, plan.spec, target, into, workers=params.workers)
         study = open_study(setup, f"hardnet-{key}")
         logged = tracking.finished_children()
         for trial in finished(study):  # one that ended just before the study was killed

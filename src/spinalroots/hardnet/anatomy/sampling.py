@@ -1,11 +1,17 @@
-"""Straightened slices of many cases in one table, and samples drawn from it."""
+"""Straightened slices of many cases in one table on disk, and samples drawn from it."""
 
+import io
+import os
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+
+from spinalroots.files import read_json, write_bytes, write_json
 
 UNIT = 100
 """Grey value of CSF in stored slices; noise is coarser than one part of it."""
@@ -26,17 +32,37 @@ class Stack(NamedTuple):
     coordinates: np.ndarray
 
 
+class Rows:
+    """Rows of equal size in a file, read when they are asked for; the file may be gone by then."""
+
+    def __init__(self, path: Path, dtype: np.dtype, shape: tuple[int, ...]):
+        """`dtype` and `shape` of one row."""
+        self._file = path.open("rb", buffering=0)
+        self._dtype, self._shape = dtype, shape
+        self._bytes = int(dtype.itemsize * np.prod(shape))
+        self._count = path.stat().st_size // self._bytes
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """The rows of the numbers `rows`, of any shape: (*rows.shape, *shape)."""
+        found = np.empty((rows.size, *self._shape), self._dtype)
+        for place, row in zip(found.view(np.uint8), rows.ravel().tolist(), strict=True):
+            os.preadv(self._file.fileno(), [place], row * self._bytes)
+        return found.reshape(*rows.shape, *self._shape)
+
+
 @dataclass(frozen=True)
 class Slices:
-    """Slices (N, S, S) of all cases, one case after the other; arrays as in :class:`Stack`.
+    """Slices (N, S, S) of all cases, one case after the other, as in :class:`Stack`; in memory are
+    only `coordinates` (N, 3), and `first` and `last` (N,), the rows between which a slice's own
+    case lies."""
 
-    `first`, `last` (N,): the rows between which a slice's own case lies.
-    """
-
-    image: np.ndarray
-    anatomy: np.ndarray
-    roots: np.ndarray
-    inside: np.ndarray
+    image: Rows
+    anatomy: Rows
+    roots: Rows
+    inside: Rows
     coordinates: np.ndarray
     first: np.ndarray
     last: np.ndarray
@@ -54,28 +80,51 @@ class Samples:
     coordinates: torch.Tensor
 
 
-def gather(stacks: list[Stack]) -> Slices:
-    """One table of several cases."""
-    ends = np.cumsum([stack.image.shape[2] for stack in stacks])
-    counts = np.diff(ends, prepend=0)
+def gather(stacks: Iterable[Stack], folder: Path) -> Slices:
+    """Several cases, one after the other, as files of rows in the empty folder `folder`: memory
+    holds one case at a time."""
+    counts, coordinates = [], []
+    columns, kinds = Stack._fields[:-1], {}
+    with ExitStack() as files:
+        streams = {name: files.enter_context((folder / name).open("wb")) for name in columns}
+        for stack in stacks:
+            for name, stream in streams.items():
+                slices = np.ascontiguousarray(np.moveaxis(getattr(stack, name), -1, 0))
+                kinds[name] = {"dtype": slices.dtype.str, "shape": slices.shape[1:]}
+                stream.write(slices.data)
+            counts.append(stack.image.shape[2])
+            coordinates.append(stack.coordinates.T)
+    ends = np.cumsum(counts)
+    first, last = np.repeat(ends - counts, counts), np.repeat(ends - 1, counts)
+    np.savez(folder / _PLACES, coordinates=np.concatenate(coordinates), first=first, last=last)
+    write_json(folder / _KINDS, kinds)
+    return open_slices(folder)
+
+
+def open_slices(folder: Path) -> Slices:
+    """What :func:`gather` made; nothing is unpickled."""
     columns = {
-        name: np.concatenate([np.moveaxis(getattr(one, name), -1, 0) for one in stacks])
-        for name in Stack._fields
+        name: Rows(folder / name, np.dtype(kind["dtype"]), tuple(kind["shape"]))
+        for name, kind in read_json(folder / _KINDS).items()
     }
-    return Slices(
-        **columns, first=np.repeat(ends - counts, counts), last=np.repeat(ends - 1, counts)
-    )
+    with np.load(folder / _PLACES, allow_pickle=False) as arrays:
+        return Slices(**columns, **arrays)
 
 
-def write_slices(path: Path, slices: Slices) -> None:
-    """Write them as a compressed npz; :func:`read_slices` reads it."""
-    np.savez_compressed(path, **vars(slices))
+_PLACES, _KINDS = "places.npz", "kinds.json"
 
 
-def read_slices(path: Path) -> Slices:
-    """What :func:`write_slices` wrote; nothing is unpickled."""
+def write_stack(path: Path, stack: Stack) -> None:
+    """Write a case as a compressed npz; :func:`read_stack` reads it."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, allow_pickle=False, **stack._asdict())
+    write_bytes(path, stream.getvalue())
+
+
+def read_stack(path: Path) -> Stack:
+    """What :func:`write_stack` wrote; nothing is unpickled."""
     with np.load(path, allow_pickle=False) as arrays:
-        return Slices(**arrays)
+        return Stack(**arrays)
 
 
 def draw_rows(

@@ -6,6 +6,7 @@ epoch `e` is drawn from the seed (seed, e, i) alone, so that a resumed training 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -111,7 +112,7 @@ def _window(data: np.ndarray, start, extent) -> np.ndarray:
 class Patches(TorchDataset):
     """The patches of one epoch; every sample depends on (seed, epoch, index) alone."""
 
-    stacks: list[TrainingStack]
+    stacks: Sequence[TrainingStack]
     shape: PatchShape
     _: KW_ONLY
     samples: int

@@ -1,17 +1,18 @@
 """The cases that HarDNet learns from, straightened, with their classes."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 
+from spinalroots.compute.parallel import each
 from spinalroots.dataset.learned import learned_classes
 from spinalroots.dataset.selection import TrainingCase, with_map
 from spinalroots.errors import InputError, require_file
-from spinalroots.files import read_json
+from spinalroots.files import read_json, write_bytes
 from spinalroots.hardnet.data.straighten import InputSpec, Stack, network_stack, straighten
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image
@@ -21,6 +22,9 @@ from spinalroots.registry.anatomy import Scheme, Target
 UNKNOWN_ROOT = 255
 """Class of a voxel that is a root, or may be one, and has no name: it is learnt and counted by
 nobody."""
+
+KEPT = 64
+"""Stacks of a stored data set that stay in memory, about a megabyte each."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,9 @@ class TrainingStack(Stack):
     @cached_property
     def root_voxels(self) -> dict[int, np.ndarray]:
         """Class → (N, 3) voxels, for every root class that occurs."""
-        return {
-            int(value): np.argwhere(self.classes == value).astype(np.int16)
-            for value in np.unique(self.classes)
-            if value not in (0, UNKNOWN_ROOT)
-        }
+        voxels = np.argwhere((self.classes != 0) & (self.classes != UNKNOWN_ROOT)).astype(np.int16)
+        own = self.classes[tuple(voxels.T)]
+        return {int(value): voxels[own == value] for value in np.unique(own)}
 
     @cached_property
     def skeleton(self) -> np.ndarray:
@@ -45,15 +47,43 @@ class TrainingStack(Stack):
         return tubed_skeleton(np.where(self.classes == UNKNOWN_ROOT, 0, self.classes)) > 0
 
 
-def read_stacks(
+class StoredStacks(Sequence[TrainingStack]):
+    """Stacks that lie on disk, each read when it is asked for; the last `KEPT` stay in memory."""
+
+    def __init__(self, folder: Path):
+        """Of :func:`write_stack`'s files in `folder`, by name."""
+        self._files = tuple(sorted(folder.glob("*.npz")))
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, index):
+        return _kept(self._files[index])
+
+
+def write_stack(path: Path, stack: TrainingStack) -> None:
+    """Write a stack as an uncompressed npz, which is read in no time."""
+    stream = io.BytesIO()
+    np.savez(stream, allow_pickle=False, **asdict(stack))
+    write_bytes(path, stream.getvalue())
+
+
+@lru_cache(maxsize=KEPT)
+def _kept(path: Path) -> TrainingStack:
+    with np.load(path, allow_pickle=False) as arrays:
+        return TrainingStack(**{**arrays, "name": str(arrays["name"])})
+
+
+def store_stacks(
     cases: list[TrainingCase],
     centrelines: Path,
     spec: InputSpec,
     target: Target,
+    folder: Path,
     *,
     workers: int = 1,
-) -> list[TrainingStack]:
-    """Read and straighten every case; one without a label map of the target is left out.
+) -> StoredStacks:
+    """Straighten every case into `folder`; one without a label map of the target is left out.
 
     :param centrelines: folder of the cases' centrelines, `<name>.json`.
     :raises InputError: none is left, or a centreline is missing.
@@ -66,8 +96,18 @@ def read_stacks(
             found="none",
             fix="Run `dvc repro refine`.",
         )
-    read = delayed(_read_stack)
-    return Parallel(n_jobs=workers)(read(case, centrelines, spec, target) for case in usable)
+    jobs = [
+        (case, centrelines, spec, target, folder / f"{number:06d}.npz")
+        for number, case in enumerate(usable)
+    ]
+    each(_store, jobs, workers, "straighten", quiet=True)
+    return StoredStacks(folder)
+
+
+def _store(
+    case: TrainingCase, centrelines: Path, spec: InputSpec, target: Target, path: Path
+) -> None:
+    write_stack(path, _read_stack(case, centrelines, spec, target))
 
 
 def _read_stack(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -89,7 +90,7 @@ class TrainingPlan:
         )
         return self.transforms.model_copy(update={"flip": mirrored})
 
-    def patches(self, stacks: list[TrainingStack], samples: int, epoch: int) -> Patches:
+    def patches(self, stacks: Sequence[TrainingStack], samples: int, epoch: int) -> Patches:
         """The patches of one epoch, over all processes."""
         edge_mm, slice_mm = self.recipe.voxel_mm, self.recipe.slice_mm
         return Patches(

@@ -1,5 +1,7 @@
 """Dice of whole straightened scans, quick enough for every validation."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -22,7 +24,7 @@ def predictor(plan: TrainingPlan, network: torch.nn.Module, name: str) -> Hardne
     return HardnetPredictor(name, plan.target, network, shape, plan.spec, VALIDATION)
 
 
-def validation_dice(step: TrainingStep, stacks: list[TrainingStack]) -> dict[str, float]:
+def validation_dice(step: TrainingStep, stacks: Sequence[TrainingStack]) -> dict[str, float]:
     """Mean Dice over whole `stacks`, in the training's number format: `dice` of any root,
     `dice_levels`, and `dice_<label>` of each label; what no stack has is left out."""
     step.network.eval()

@@ -7,7 +7,7 @@ gradients, several processes.
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from lightning.fabric import Fabric
@@ -39,7 +39,7 @@ class TrainingStep:
         self._wrapped, self._optimizer = fabric.setup(self.network, wanted)
 
     def batches(
-        self, stacks: list[TrainingStack], steps: int, epoch: int, workers: int = 0
+        self, stacks: Sequence[TrainingStack], steps: int, epoch: int, workers: int = 0
     ) -> Iterator[dict[str, torch.Tensor]]:
         """This process's share of an epoch of `steps` optimizer steps, on its device."""
         samples = steps * self.plan.step_patches(self.fabric.world_size)

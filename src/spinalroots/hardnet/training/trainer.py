@@ -3,7 +3,7 @@
 import io
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,8 +58,8 @@ class Progress:
 def train(
     plan: TrainingPlan,
     schedule: Schedule,
-    training: list[TrainingStack],
-    validation: list[TrainingStack],
+    training: Sequence[TrainingStack],
+    validation: Sequence[TrainingStack],
     folder: Path,
     *,
     name: str = "hardnet",

@@ -8,38 +8,12 @@ the peak so far, halfway and at the end Dice and peak.
 import json
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
+from spinalroots.hardnet.data.stacks import StoredStacks
 
-from spinalroots.hardnet.data.stacks import TrainingStack
-
-
-def write_stacks(
-    path: Path, training: list[TrainingStack], validation: list[TrainingStack]
-) -> None:
-    """Straightened cases as one uncompressed `.npz`, which a trial reads in no time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {
-        f"{part}/{number}/{what}": array
-        for part, stacks in (("training", training), ("validation", validation))
-        for number, stack in enumerate(stacks)
-        for what, array in asdict(stack).items()
-    }
-    with path.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **arrays)
-
-
-def read_stacks(path: Path, part: str) -> list[TrainingStack]:
-    """The `training` or `validation` stacks of :func:`write_stacks`."""
-    with np.load(path) as arrays:
-        stacks: dict[str, dict] = {}
-        for key in arrays:
-            of, number, what = key.split("/")
-            if of == part:
-                stacks.setdefault(number, {})[what] = arrays[key]
-    return [TrainingStack(**{**read, "name": str(read["name"])}) for read in stacks.values()]
+TRAINING, VALIDATION = "training", "validation"
+"""Below the folder of the stacks: what a trial learns from, and what judges it."""
 
 
 def main(request_path: str) -> None:
@@ -52,8 +26,8 @@ def main(request_path: str) -> None:
     parent = os.getppid()
     request = json.loads(Path(request_path).read_text(encoding="utf-8"))
     plan = TrainingPlan.from_dict(request["plan"])
-    archive = Path(request["stacks"])
-    training, validation = read_stacks(archive, "training"), read_stacks(archive, "validation")
+    stacks = Path(request["stacks"])
+    training, validation = StoredStacks(stacks / TRAINING), StoredStacks(stacks / VALIDATION)
     steps = max(2, plan.steps(request["megavoxels"]))
     halfway = max(1, round(request["prune_after"] * steps))
     step = TrainingStep(plan, start_fabric(plan.tuned.precision, request["device"]), steps)
