@@ -22,9 +22,11 @@ import pytest
 from small_model import NAME, write_packaged, write_scan
 
 from spinalroots import cli
-from spinalroots.files import read_json, sha256
+from spinalroots.files import read_json, sha256, write_json
 from spinalroots.pipeline.champion import Version, champion, validation_dice
 from spinalroots.predict import served
+from spinalroots.registry import paths
+from spinalroots.registry.models import ANATOMY
 from spinalroots.stages import register
 
 LONGEST_START_S = 240
@@ -178,3 +180,20 @@ def test_the_figure_is_the_trainings_own_on_validation_cases():
     folds = [{"mean_fg_dice": [0.9, 0.2]}, {"mean_fg_dice": [0.1, 0.4]}]
     assert validation_dice({"folds": folds}) == pytest.approx(0.3)
     assert validation_dice({"losses": {}}) is None
+
+
+def test_a_training_that_measures_none_has_the_figure_that_its_export_was_judged_by(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / paths.MODELS / ANATOMY.name
+    folder.mkdir(parents=True)
+    write_json(folder / "training.json", {"losses": {"tissues": [0.5]}})
+    (folder / "model.safetensors").write_bytes(b"weights")
+    assert register.judgement(ANATOMY, {}) == (None, None, {})
+    record = {"validation_dice": 0.7, "validation_cases": ["sub-ph009"]}
+    made_from = {"model.safetensors": sha256(folder / "model.safetensors")}
+    write_json(paths.RECOMMENDED, {ANATOMY.name: {**record, "made_from": made_from}})
+    assert register.judgement(ANATOMY, {})[:2] == (0.7, ["sub-ph009"])
+    (folder / "model.safetensors").write_bytes(b"other weights")
+    assert register.judgement(ANATOMY, {}) == (None, None, {})

@@ -12,7 +12,7 @@ Rule = Literal["validation_dice", "newest"]
 @dataclass(frozen=True)
 class Version:
     """A registered version; `judged_on` names its validation cases and their data, and `figure` is
-    its Dice on them as the training measured it, None where it measured none."""
+    its Dice on them, None where none was measured."""
 
     number: int
     judged_on: str = ""
@@ -23,8 +23,8 @@ def validation_dice(training: Mapping[str, Any]) -> float | None:
     """Dice on validation cases as a training's `training.json` has it.
 
     HarDNet: of the published weights. nnU-Net: of the last epoch's validation batches, mean over
-    folds; its weights are the last epoch's. The anatomy network learns from phantoms of its own and
-    is judged on none.
+    folds; its weights are the last epoch's. The anatomy network's training, on phantoms of its own,
+    measures none: its figure is the one that the stage `quantize` judges its export by.
     """
     if training.get("validation_dice") is not None:
         return float(training["validation_dice"])

@@ -67,11 +67,13 @@ class Comparison:
             self._export_controlled()
             measured.append(self._row(CONTROLLED, fp32))
         best = rows.recommend(measured, self._judge, self.settings.max_dice_loss)
+        self._judge(best)
         return [
             replace(
                 row,
                 recommended=row is best,
                 validation_dice_change=self._judge(row) if row.export in self.judged else np.nan,
+                validation_dice=mean_present(self.judged.get(row.export, [np.nan])),
             )
             for row in measured
         ]

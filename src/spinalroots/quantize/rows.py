@@ -1,6 +1,6 @@
 """From measurements to rows, Dice and what it lost against fp32 among them; the one to use."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -24,8 +24,8 @@ class Row:
 
     A change is the variant's Dice minus PyTorch fp32's on the same cases, with the 95 % bootstrap
     interval over cases; `agreement_with_fp32` is the Dice between the two predicted masks.
-    `inference_s` is the median over cases and repeats. `validation_dice_change` comes from the
-    cases that the recommendation is judged on; NaN for exports that did not come into question.
+    `inference_s` is the median over cases and repeats. `validation_dice` and its change come from
+    the cases that the recommendation is judged on; NaN for exports that did not come into question.
     """
 
     model: str
@@ -48,6 +48,7 @@ class Row:
     size_ratio: float
     speed_ratio: float
     validation_dice_change: float = float("nan")
+    validation_dice: float = float("nan")
     recommended: bool = False
 
     @property
@@ -142,10 +143,13 @@ def keeps_dice(change: float, max_dice_loss: float) -> bool:
     return -change <= max_dice_loss
 
 
-def as_record(chosen: Row, max_dice_loss: float, made_from: Mapping[str, str]) -> dict:
+def as_record(
+    chosen: Row, max_dice_loss: float, made_from: Mapping[str, str], judges: Sequence[str] = ()
+) -> dict:
     """What recommended.json says of a model: the export's folder, and why it was chosen.
 
     :param made_from: file of the trained model → sha256.
+    :param judges: the validation cases.
     """
     change = 0.0 if chosen.variant == REFERENCE else round(chosen.validation_dice_change, 5)
     return {
@@ -154,6 +158,10 @@ def as_record(chosen: Row, max_dice_loss: float, made_from: Mapping[str, str]) -
         "runtime": chosen.runtime,
         "size_mb": round(chosen.size_mb, 3),
         "dice_change_on_validation": change,
+        "validation_dice": None
+        if np.isnan(chosen.validation_dice)
+        else round(chosen.validation_dice, 5),
+        "validation_cases": list(judges),
         "max_dice_loss": max_dice_loss,
         "rule": "smallest export within the Dice loss limit; of equally small ones the fastest",
         "made_from": dict(made_from),

@@ -33,9 +33,15 @@ def main(params: Params) -> None:
         for name in params.quantize.models:
             inference = getattr(params.inference, MODELS[name].family)
             model = TrainedModel(paths.TRAINED / name, inference)
-            compared = _comparison(params, model, staging / name, split).run()
+            comparison = _comparison(params, model, staging / name, split)
+            compared = comparison.run()
             best = next(row for row in compared if row.recommended)
-            recommended[name] = as_record(best, params.quantize.max_dice_loss, model.made_from)
+            recommended[name] = as_record(
+                best,
+                params.quantize.max_dice_loss,
+                model.made_from,
+                [case.name for case in comparison.judges],
+            )
             rows += compared
         write_json(staging / paths.RECOMMENDED.name, recommended)
     table = pd.DataFrame(rows)

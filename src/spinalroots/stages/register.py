@@ -54,8 +54,8 @@ def _tags(model: Model, params: Params) -> dict[str, object]:
     folder = paths.MODELS / model.name
     described = read_json(folder / DESCRIPTION)
     data = tracking.data_hashes(f"train_{model.family}")
-    judges = described.get("trained_on", {}).get("validation")
-    judged_on = f"{judges} {[data.get(f'data.{path}') for path in (paths.REFINED, paths.SPLIT)]}"
+    figure, judges, measured = judgement(model, described)
+    judged_on = f"{judges} {[measured.get(f'data.{one}') for one in (paths.REFINED, paths.SPLIT)]}"
     return {
         **tracking.tags_of(model, params.scale),
         **tracking.revision(),
@@ -63,6 +63,26 @@ def _tags(model: Model, params: Params) -> dict[str, object]:
         "code": described.get("provenance", {}).get("code"),
         "training_key": described.get("provenance", {}).get("key"),
         "weights_sha256": sha256(folder / WEIGHTS),
-        "validation_dice": validation_dice(read_json(folder / CURVES)),
+        "validation_dice": figure,
         "judged_on": hashlib.sha256(judged_on.encode()).hexdigest()[:16] if judges else None,
     }
+
+
+def judgement(
+    model: Model, described: dict
+) -> tuple[float | None, list[str] | None, dict[str, str]]:
+    """Dice on validation cases, these, and the data of the stage that measured it.
+
+    Of the training; of one that measures none, as the anatomy network's, that of `quantize`.
+    """
+    folder = paths.MODELS / model.name
+    figure = validation_dice(read_json(folder / CURVES))
+    if figure is not None:
+        judges = described.get("trained_on", {}).get("validation")
+        return figure, judges, tracking.data_hashes(f"train_{model.family}")
+    record = read_json(paths.RECOMMENDED) if paths.RECOMMENDED.is_file() else {}
+    found = record.get(model.name, {})
+    weights = sha256(folder / WEIGHTS)
+    if found.get("validation_dice") is None or found["made_from"].get(WEIGHTS) != weights:
+        return None, None, {}
+    return found["validation_dice"], found["validation_cases"], tracking.data_hashes("quantize")
