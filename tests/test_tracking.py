@@ -121,6 +121,16 @@ def test_an_epoch_that_was_logged_before_the_kill_is_not_logged_again():
     assert run.info.status == "FINISHED"
 
 
+def test_a_new_store_may_lie_in_a_folder_with_quotes(tmp_path, monkeypatch):
+    folder = tmp_path / 'Ärztin\'s "T2" scans'
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+    with tracking.run("a", kind="training"):
+        mlflow.log_text("kept", "note.txt")
+    assert [path.read_text() for path in folder.rglob("note.txt")] == ["kept"]
+
+
 def test_only_children_that_ended_well_count_as_finished():
     with tracking.run("study", kind="study"):
         with tracking.run("trial-0", kind="trial", nested=True):

@@ -94,16 +94,15 @@ def _rows(path: Path) -> list[dict]:
 
 def leftovers(root: Path, outs: Iterable[str]) -> list[str]:
     """Hidden, partial and lock files in the outputs and the folders that they lie in."""
-    found = []
+    found = set()
     for top in {root / out for out in outs}:
         inside = [*top.rglob("*")] if top.is_dir() else []
-        for path in {*inside, *top.parent.iterdir()}:
+        beside = top.parent.iterdir() if top.parent != root else root.glob(".spinalroots*")
+        for path in {*inside, *beside}:
             hidden = path.name.startswith(".") and path.name not in OURS
             if hidden or path.suffix in {".part", ".tmp", ".lock"}:
-                name = path.relative_to(root).as_posix()
-                if name not in {".dvc", ".git", ".venv", ".cache", ".dvcignore", "mlflow.db.lock"}:
-                    found.append(f"left behind: {name}")
-    return found
+                found.add(f"left behind: {path.relative_to(root).as_posix()}")
+    return sorted(found)
 
 
 def locks(root: Path) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import judging
-from commands import Command
+from commands import KEPT, Command
 from killing import Moment, draw, ended
 from workspace import Workspace
 
@@ -71,7 +71,10 @@ def tried(work: Workspace, command: Command, was: Undisturbed, rng: random.Rando
             break
         command.seconds *= 0.9
     faults = [hit.fault] if hit.fault else []
+    since = time.monotonic()
     faults += again(work, command, was)
+    if command.stage not in KEPT:  # it did all the work once more
+        command.seconds = time.monotonic() - since
     faults += judging.trainings(work.folder, known, was.curves) if was.curves else []
     if judging.raw(work.folder) != raw and command.stage != "phantom":
         faults.append("raw data changed")

@@ -15,11 +15,15 @@ READY = "ready.json"
 
 
 class Workspace:
-    """`folder`: the project with all its results committed; `beside`: all that belongs to it."""
+    """`folder`: the project with all its results committed; `beside`: all that belongs to it.
+
+    `before`: words that the building run is started with (:mod:`starving`).
+    """
 
     def __init__(self, beside: Path):
         self.beside, self.folder = beside, beside / "ws"
         self.sources = self.folder / "src"
+        self.before: list[str] = []
 
     def build(self) -> dict[str, float]:
         """Make everything there is; seconds that each stage took."""
@@ -28,7 +32,7 @@ class Workspace:
         path = self.folder / "params.yaml"
         text = re.sub(r"^scale: \w+", "scale: smoke", path.read_text("utf-8"), flags=re.MULTILINE)
         path.write_text(text, encoding="utf-8")
-        copy.run("dvc", "remote", "add", "-d", "disk", str(self.beside / "remote"))
+        copy.run("dvc", "remote", "add", "-d", "disk", "../remote")  # DVC's own: no umlauts in it
         copy.run("git", "commit", "-qam", "smoke")
         took = self._reproduced(copy)
         copy.run("git", "add", "-A")
@@ -41,7 +45,7 @@ class Workspace:
         took: dict[str, float] = {}
         with (self.beside / "build.log").open("w", encoding="utf-8") as log:
             process = subprocess.Popen(
-                ["dvc", "repro"],
+                [*self.before, "dvc", "repro"],
                 cwd=self.folder,
                 env=self.environment(),
                 stdout=subprocess.PIPE,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from filelock import FileLock
 
+from spinalroots.compute.environment import variables
 from spinalroots.files import alone, write_text
 from spinalroots.pipeline import invocation, logged_data
 from spinalroots.pipeline.logged_data import Data
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     import mlflow
 
 EXPERIMENT = "spinalroots"
+_DEFAULT_PLACE = "_MLFLOW_SERVER_ARTIFACT_ROOT"
+"""Environment variable: where MLflow's experiment `Default`, which nobody uses, has its files."""
 _RUN_FILE = "mlflow_run.txt"
 """In the folder that a training goes on from: the id of its run."""
 
@@ -208,12 +211,14 @@ def _alone() -> AbstractContextManager:
 
 def _experiment(mlflow) -> str:
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-    found = mlflow.get_experiment_by_name(name)
-    if found is not None:
-        return found.experiment_id
     location = None
     if tracking_uri().startswith("sqlite:"):
         location = (repository_root() / "mlruns").resolve().as_uri()
+    # MLflow writes this place into SQL as it is when it makes a store; quotes in it end that.
+    with variables({_DEFAULT_PLACE: location} if location else {}):
+        found = mlflow.get_experiment_by_name(name)
+    if found is not None:
+        return found.experiment_id
     try:
         return mlflow.create_experiment(name, artifact_location=location)
     except mlflow.exceptions.MlflowException:  # of a server: another process was quicker
