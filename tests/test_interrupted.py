@@ -85,6 +85,15 @@ def test_a_lock_of_a_dead_process_is_removed_and_named(content, repository):
     assert "half-written" in told or "data/refined" in told
 
 
+def test_a_stage_forgets_locks_of_the_dead_and_keeps_those_of_the_living(repository, monkeypatch):
+    mine, dead = {"pid": os.getpid(), "cmd": "dvc repro"}, HELD["write"]["/x/data/refined"]
+    held = repository / ".dvc/tmp/rwlock"
+    write_json(held, {"write": {"a": dead, "b": mine}, "read": {"c": [dead], "d": [dead, mine]}})
+    monkeypatch.setenv("DVC_STAGE", "split")
+    interrupted.keep(repository)
+    assert json.loads(held.read_text()) == {"write": {"b": mine}, "read": {"d": [mine]}}
+
+
 def test_a_number_that_another_program_has_now_is_no_lock(repository):
     reused = {"write": {"/x/data": {"pid": os.getppid(), "cmd": "dvc repro"}}, "read": {}}
     write_json(repository / ".dvc/tmp/rwlock", reused)

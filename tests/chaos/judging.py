@@ -17,7 +17,7 @@ import numpy as np
 
 MEASURED = re.compile(
     r"second|_s$|energy|kwh|co2|emission|duration|memory|peak|time|date|megavoxels|speed"
-    r"|run_id|version|journal|created",
+    r"|run_id|version|journal|created|^key$|^code$",
     re.IGNORECASE,
 )
 """Keys and columns of what was measured or stamped: no run repeats them."""

@@ -5,6 +5,7 @@ more: a kill meanwhile leaves half of one, and every later `dvc` command stops a
 any process that has the number of a dead one for that one.
 """
 
+import fcntl
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ import psutil
 import yaml
 
 from spinalroots.errors import InputError
-from spinalroots.files import write_bytes
+from spinalroots.files import write_bytes, write_json
 
 DVC = {"dvc", f"{__package__.partition('.')[0]}.storage"}
 """Programs, and modules that Python runs, which use DVC's locks."""
@@ -25,10 +26,36 @@ LOCK, KEPT, HELD = Path("dvc.lock"), Path(".dvc/tmp/dvc.lock.kept"), Path(".dvc/
 
 
 def keep(folder: Path = Path()) -> None:
-    """Copy `dvc.lock` at the start of a stage, when DVC waits for it and writes nothing."""
+    """At the start of a stage, when DVC waits for it: copy `dvc.lock`, forget locks of the dead.
+
+    DVC itself forgets only those that are in its way, and takes the others for locks again as soon
+    as a process has their number.
+    """
     lock, kept = folder / LOCK, folder / KEPT
     if os.environ.get("DVC_STAGE") and lock.is_file() and kept.parent.is_dir():
         write_bytes(kept, lock.read_bytes())
+        with suppress(OSError, ValueError, AttributeError, TypeError):
+            _forget_the_dead(folder / HELD)
+
+
+def _forget_the_dead(held: Path) -> None:
+    guard = os.open(held.with_name(f"{held.name}.lock"), os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as DVC does around each change of it
+        before = json.loads(held.read_text(encoding="utf-8"))
+        writers, readers = before.get("write", {}), before.get("read", {})
+        alive = {
+            "write": {path: one for path, one in writers.items() if psutil.pid_exists(one["pid"])},
+            "read": {
+                path: living
+                for path, some in readers.items()
+                if (living := [one for one in some if psutil.pid_exists(one["pid"])])
+            },
+        }
+        if alive != {"write": writers, "read": readers}:
+            write_json(held, alive)
+    finally:
+        os.close(guard)
 
 
 def mended(folder: Path = Path()) -> list[str]:
