@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import signal
+import subprocess
 import sys
 
 import nibabel as nib
 import numpy as np
 import pytest
+from conftest import ROOT
 from lab_scans import (
     RAS,
     SHAPE,
@@ -26,7 +29,7 @@ from processes import at_once, killed_after
 from spinalroots.cli import main
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
-from spinalroots.files import read_json
+from spinalroots.files import read_json, write_json
 from spinalroots.imaging.volume import Volume
 from spinalroots.ingest import ingest, plan, replace_masks
 from spinalroots.ingest.lab import export_case
@@ -338,6 +341,24 @@ def test_two_ingests_at_once_lose_no_scan(raw, tmp_path, monkeypatch):
     }
     assert len(digests) == 5
     assert [path.name for path in raw.parent.iterdir()] == ["ingested"]
+
+
+def test_data_that_a_stage_reads_is_not_changed_under_it(tmp_path, monkeypatch, capsys):
+    (tmp_path / ".dvc").mkdir()
+    shutil.copy(ROOT / ".dvc/config", tmp_path / ".dvc")
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    monkeypatch.chdir(tmp_path)
+    reading = {"pid": os.getppid(), "cmd": "dvc repro refine"}
+    write_json(
+        tmp_path / ".dvc/tmp/rwlock", {"write": {}, "read": {str(tmp_path / "data/raw"): [reading]}}
+    )
+    command = ["ingest", str(lab_folder(tmp_path / "lab", 1)), "--no-dvc"]
+    assert main(command) == 2
+    assert "dvc repro refine" in capsys.readouterr().err
+    assert not list(tmp_path.glob("data/raw/ingested/*"))
+    (tmp_path / ".dvc/tmp/rwlock").unlink()
+    assert main(command) == 0
+    assert Dataset("data/raw/ingested").cases() == ["sub-001"]
 
 
 def test_what_was_planned_twice_comes_in_once(raw, tmp_path):

@@ -216,6 +216,7 @@ def _ingest(options) -> None:
 
     from spinalroots import ingest
     from spinalroots.files import alone, tidied
+    from spinalroots.storage.reserved import reserved
 
     # From choosing a number to DVC's version no other ingest comes between.
     with nullcontext() if options.dry_run else alone(options.root):
@@ -244,7 +245,8 @@ def _ingest(options) -> None:
                 print(f"Dry run: {there}; nothing was written.")
                 return
             if cases:
-                ingest.ingest(cases, options.root)
+                with reserved(options.root, "spinalroots ingest"):
+                    ingest.ingest(cases, options.root)
             print(f"{len(cases)} case(s) written into {options.root}.")
         if not options.no_dvc:
             _version(options.root)
@@ -253,10 +255,13 @@ def _ingest(options) -> None:
 def _replaced(options) -> list[str]:
     """Put corrected masks in their place, add the comparison to the case's table; what to print."""
     from spinalroots.ingest import comparison, replace_masks
+    from spinalroots.storage.reserved import reserved
 
     table = paths.CORRECTIONS / f"{options.replace}.csv"
     number = comparison.next_correction(table)
-    report, changes, rows = replace_masks(options.replace, options.source[0], options.root, number)
+    with reserved(options.root, "spinalroots ingest"):
+        done = replace_masks(options.replace, options.source[0], options.root, number)
+    report, changes, rows = done
     comparison.append(table, rows)
     return [*changes, comparison.table(rows), f"added to {table}", *report.lines()]
 
