@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import random
 import shutil
 import stat
 import subprocess
-import sys
+import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
+from packaging.requirements import Requirement
+from scan_files import dicom, tube
 from small_model import NAME, write_packaged, write_scan
 
 from spinalroots import cli
@@ -21,20 +25,44 @@ from spinalroots.errors import InputError
 from spinalroots.files import sha256
 from spinalroots.predict import archive
 
-WITHOUT_TOOLS = '''
-import sys
+RUNTIME_LOCK = ROOT / "requirements-runtime.lock"
 
 
-class Absent:
-    """Neither DVC nor MLflow is installed."""
+def locked(name: str) -> dict[str, Requirement]:
+    """Package → its line of a lock, those for this machine."""
+    lines = (line.partition("#")[0].strip() for line in (ROOT / name).read_text().splitlines())
+    found = [Requirement(line) for line in lines if line]
+    return {one.name: one for one in found if one.marker is None or one.marker.evaluate()}
 
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("dvc", "dvc_data", "mlflow", "dvclive", "optuna"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory) -> Path:
+    """Python of an environment that sees this project, torch and the packages of the runtime lock.
+
+    They are links to what is installed here, so that it takes no network and a second.
+    """
+    place = tmp_path_factory.mktemp("bare") / "venv"
+    venv.create(place, with_pip=False, symlinks=True)
+    (site,) = place.glob("lib/python*/site-packages")
+    (site / "spinalroots").symlink_to(ROOT / "src/spinalroots")
+    for name in (*locked(RUNTIME_LOCK.name), "torch"):
+        installed = importlib.metadata.distribution(name)
+        for top in {file.parts[0] for file in installed.files or ()} - {"..", "__pycache__"}:
+            if not (site / top).exists():
+                (site / top).symlink_to(installed.locate_file(top))
+    return place / "bin/python"
 
 
-sys.meta_path.insert(0, Absent())
-'''
+def alone(python: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run the environment's Python in a folder, without anything of this process's."""
+    kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
+    return subprocess.run(
+        [str(python), *arguments],
+        cwd=folder,
+        env={**kept, "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        encoding="utf-8",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -69,36 +97,52 @@ def refusal(file: Path) -> str:
     return str(error)
 
 
-def test_from_an_empty_folder_without_dvc_and_mlflow_it_predicts_the_same_bytes(
-    folder, file, tmp_path
+def test_the_runtime_lock_is_a_small_part_of_the_lock():
+    runtime, all_of_them = locked(RUNTIME_LOCK.name), locked("requirements.lock")
+    assert {name: str(one.specifier) for name, one in runtime.items()} == {
+        name: str(one.specifier) for name, one in all_of_them.items() if name in runtime
+    }
+    assert len(runtime) < len(all_of_them) / 3
+
+
+def test_from_an_empty_folder_with_the_runtime_packages_alone_it_predicts_the_same_bytes(
+    folder, file, bare, tmp_path
 ):
     scan = write_scan(tmp_path / "scan.nii.gz")
     assert cli.main(["predict", str(scan), "-o", str(tmp_path / "here"), "-m", str(folder)]) == 0
-    alone = tmp_path / "alone"
-    alone.mkdir()
-    bare = tmp_path / "bare"
-    bare.mkdir()
-    (bare / "sitecustomize.py").write_text(WITHOUT_TOOLS, encoding="utf-8")
-    shutil.move(shutil.copy(file, tmp_path / "on-its-way.zip"), alone / "model.zip")
-    shutil.copy(scan, alone)
-    path = os.pathsep.join([str(bare), *filter(None, [os.environ.get("PYTHONPATH")])])
-
-    def run(*arguments):
-        return subprocess.run(
-            [sys.executable, *arguments],
-            cwd=alone,
-            env={**os.environ, "PYTHONPATH": path},
-            capture_output=True,
-            encoding="utf-8",
-        )
-
-    assert "No module named 'mlflow'" in run("-c", "import mlflow").stderr
-    done = run("-m", "spinalroots", "predict", "scan.nii.gz", "-o", "out", "-m", "model.zip")
+    place = tmp_path / "alone"
+    place.mkdir()
+    shutil.move(shutil.copy(file, tmp_path / "on-its-way.zip"), place / "model.zip")
+    shutil.copy(scan, place)
+    absent = ["dvc", "mlflow", "dask", "lightning", "nnunetv2", "optuna", "torchio"]
+    code = f"from importlib.util import find_spec as found; print(*map(found, {absent}))"
+    assert set(alone(bare, place, "-c", code).stdout.split()) == {"None"}
+    command = ("-m", "spinalroots", "predict", "scan.nii.gz", "-o", "out", "-m", "model.zip")
+    done = alone(bare, place, *command)
     assert done.returncode == 0, done.stderr
-    assert digests(alone / "out") == digests(tmp_path / "here")
-    said = json.loads((alone / "out/scan_prediction.json").read_text(encoding="utf-8"))
+    assert digests(place / "out") == digests(tmp_path / "here")
+    said = json.loads((place / "out/scan_prediction.json").read_text(encoding="utf-8"))
     assert said["export"] == "openvino-fp32"
-    assert {path.name for path in alone.iterdir()} == {"model.zip", "scan.nii.gz", "out"}
+    assert {path.name for path in place.iterdir()} == {"model.zip", "scan.nii.gz", "out"}
+
+
+def test_the_runtime_packages_are_enough_for_dicom_both_ways_and_surfaces(file, bare, tmp_path):
+    dicom(tmp_path / "series", tube())
+    options = ("--surfaces", "--dicom-seg", "-m", str(file), "-o", "out")
+    done = alone(bare, tmp_path, "-m", "spinalroots", "predict", "series", *options)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.glob("out/*.dcm"))
+
+
+def test_without_nnunet_its_models_end_in_a_message(bare, tmp_path):
+    (tmp_path / "model.json").write_text(json.dumps({"family": "nnunet"}), encoding="utf-8")
+    (tmp_path / "model.safetensors").touch()
+    code = (
+        "from pathlib import Path; from spinalroots.predict.trained import TrainedModel; "
+        "TrainedModel(Path('.'), None).predictor()"
+    )
+    said = alone(bare, tmp_path, "-c", code).stderr
+    assert "InputError: model.json: expected nnU-Net's package" in said
 
 
 def test_one_changed_byte_anywhere_is_refused(file, tmp_path):

@@ -48,9 +48,7 @@ class TrainedModel:
         described = read_record(path, _Described, expected="a trained network", fix=MAKE)
         _present(self.folder / WEIGHTS)
         if described.family == "nnunet":
-            from spinalroots.nnunet.predictor import NnunetPredictor
-
-            load: Callable[..., Predictor] = NnunetPredictor.load
+            load: Callable[..., Predictor] = _nnunet(path)
         elif described.family == "anatomy":
             from spinalroots.hardnet.anatomy.predictor import AnatomyPredictor
 
@@ -65,6 +63,20 @@ class TrainedModel:
             raise _damaged(self.folder / WEIGHTS, "the weights of a network", error) from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _damaged(path, "a network's description", error) from error
+
+
+def _nnunet(path: Path) -> Callable[..., Predictor]:
+    """nnU-Net is not among the packages of a machine that only predicts."""
+    try:
+        from spinalroots.nnunet.predictor import NnunetPredictor
+    except ModuleNotFoundError as error:
+        raise InputError(
+            path,
+            expected="nnU-Net's package, to run its network",
+            found=f"an installation without it ({error})",
+            fix="Install all of requirements.lock, or use a HarDNet model.",
+        ) from error
+    return NnunetPredictor.load
 
 
 def _present(path: Path) -> Path:
