@@ -11,6 +11,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from spinalroots.errors import InputError
 from spinalroots.imaging.opening import require_bytes, require_volume
 
@@ -24,6 +26,20 @@ _DETACHED = re.compile(rb"^(?:data ?file:|ElementDataFile\s*=)[ \t]*(.*?)\s*$", 
 _PACKED = re.compile(
     rb"^(?:encoding:\s*(?:gzip|gz|bzip2|bz2)|CompressedData\s*=\s*True)\s*$", re.I | re.M
 )
+MAX_NAME, MAX_VALUE, MAX_AXES, MAX_CHANNELS = 200, 4000, 6, 1000
+_META_TYPES = frozenset(
+    f"MET_{name}"
+    for name in ("CHAR", "SHORT", "INT", "LONG", "LONG_LONG", "FLOAT", "DOUBLE")
+    for name in ((name,) if name in ("FLOAT", "DOUBLE") else (name, f"U{name}"))
+)
+_META_NUMBERS = {
+    "DimSize": lambda axes: axes,
+    **dict.fromkeys(("ElementSpacing", "ElementSize"), lambda axes: axes),
+    **dict.fromkeys(("Offset", "Position", "Origin", "CenterOfRotation"), lambda axes: axes),
+    **dict.fromkeys(("TransformMatrix", "Rotation", "Orientation"), lambda axes: axes**2),
+    **dict.fromkeys(("HeaderSize", "CompressedDataSize"), lambda _: 1),
+}
+"""Field of a MetaImage header → how many numbers it has."""
 _BYTES = {"8-bit": 1, "16-bit": 2, "32-bit": 4, "64-bit": 8}
 _MOST_PACKED_BZIP2 = 1_500_000 // 1032
 """bzip2 packs a run of one value so much denser than gzip."""
@@ -61,6 +77,8 @@ def reader_of(path: Path) -> sitk.ImageFileReader:
     import SimpleITK as sitk
 
     header = _header(path)
+    if not header.startswith(b"NRRD"):
+        _require_meta(path, header)
     _require_beside(path, header)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -94,6 +112,34 @@ def _header(path: Path) -> bytes:
     if data and b"LIST" not in data[0]:
         return start[: data.end()]
     return start
+
+
+def _require_meta(path: Path, header: bytes) -> None:
+    """:class:`InputError` unless a MetaImage header has the numbers that it says: MetaIO reads them
+    into arrays of a fixed length, and whoever gives more, or none, makes the program crash."""
+    fields: dict[str, str] = {}
+    for line in header.split(b"\n"):
+        name, mark, value = line.partition(b"=")
+        if not mark or len(name) > MAX_NAME or len(value) > MAX_VALUE:
+            break  # the voxels, or no header at all
+        fields[name.decode("latin-1").strip()] = value.decode("latin-1").strip()
+    try:
+        axes = int(fields["NDims"])
+        if not 1 <= axes <= MAX_AXES or "ElementDataFile" not in fields:
+            raise ValueError(f"{axes} axes, or no voxels")
+        if not 1 <= int(fields.get("ElementNumberOfChannels", "1")) <= MAX_CHANNELS:
+            raise ValueError("no number of channels that an image has")
+        if fields["ElementType"] not in _META_TYPES:
+            raise ValueError(f"type {fields['ElementType']!r}")
+        for name, count in _META_NUMBERS.items():
+            if name in fields:
+                numbers = [float(one) for one in fields[name].split()]
+                if len(numbers) != count(axes) or not np.isfinite(numbers).all():
+                    raise ValueError(f"{name} of {fields[name][:80]!r}")
+        if min(map(int, fields["DimSize"].split())) < 1:
+            raise ValueError("a size below 1")
+    except (KeyError, ValueError) as error:
+        raise unreadable(path, error) from error
 
 
 def _require_beside(path: Path, header: bytes) -> None:

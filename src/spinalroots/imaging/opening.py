@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,7 +137,7 @@ def _opened(path: Path, start: bytes) -> nib.spatialimages.SpatialImage:
         if packed != named_packed or not path.name.lower().endswith((".nii", ".nii.gz")):
             of = nib.Nifti2Image if start[4:7] == b"n+2" else nib.Nifti1Image
             with gzip.open(path) if packed else path.open("rb") as stream:
-                holder = FileHolder(fileobj=io.BytesIO(stream.read(_most_bytes())))
+                holder = FileHolder(fileobj=io.BytesIO(stream.read(_claimed(_NIFTI[size], start))))
             return of.from_file_map({"header": holder, "image": holder})
     if path.name.lower().endswith((".mgz", ".mgh")):
         require_volume(path, tuple(map(int, np.frombuffer(start[4:16], ">i4"))))
@@ -161,9 +162,11 @@ def _require_short_header(path: Path, kind: Any, start: bytes) -> None:
         )
 
 
-def _most_bytes() -> int:
-    """No more is unpacked than the largest volume that is read."""
-    return MAX_VOXELS * 8 + MAX_EXTENSIONS
+def _claimed(kind: Any, start: bytes) -> int:
+    """Bytes of a NIfTI file up to its last voxel, as its header says: no more is unpacked."""
+    header = kind(start[: kind.template_dtype.itemsize], check=False)
+    voxels = min(math.prod(map(int, header["dim"][1 : max(0, header["dim"][0]) + 1])), MAX_VOXELS)
+    return MAX_EXTENSIONS + max(0, voxels) * max(1, int(header["bitpix"]) // 8)
 
 
 def _stored(image: nib.spatialimages.SpatialImage) -> np.dtype:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -85,7 +86,7 @@ def run(
     """
     digest = hashlib.sha256()
     for path in sorted(one for one in Path(model).rglob("*") if one.is_file()):
-        digest.update(f"{path.relative_to(model)} {sha256(path)}\n".encode())
+        digest.update(os.fsencode(f"{path.relative_to(model)} {sha256(path)}\n"))
     task = Task(
         Path(out), Path(model), device, draw, wanted, wanted.as_json(), digest.hexdigest(), force
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -50,7 +51,7 @@ class Source:
         if self.stack is None:
             return sha256(self.path)
         parts = sorted(f"{path.name} {sha256(path)}" for path in self.files)
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        return hashlib.sha256(os.fsencode("\n".join(parts))).hexdigest()
 
     def read(self, orientation: str | None = None) -> tuple[Volume, tuple[Slice, ...]]:
         """The scan in RAS+, and its DICOM slices in the order of its native third axis.

@@ -1,0 +1,332 @@
+"""Whatever is given, through whatever door: a result or an error in four parts, in bounded memory.
+
+Never a traceback, never a byte of the data changed. Inputs are made in place by the modules
+`hostile_*`; every one is tried at its door, and they are counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import resource
+import shutil
+import signal
+from collections.abc import Callable
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
+
+import hostile_dicom
+import hostile_images
+import hostile_itk
+import hostile_models
+import hostile_tables
+import pytest
+from hostile import ALL
+from lab_scans import lab_folder
+from scan_files import nifti, stub_model, tube
+
+from spinalroots import cli
+from spinalroots.api import load_model
+from spinalroots.dataset.layout import LABEL_SUFFIX
+from spinalroots.errors import InputError
+from spinalroots.imaging.volume import read_image
+from spinalroots.predict import writing
+from spinalroots.predict.scan import segment
+from spinalroots.predict.sources import Source
+from spinalroots.registry import paths
+from spinalroots.registry.anatomy import Scheme
+from spinalroots.review import cases, server
+from spinalroots.review.desk import Desk
+
+ROOT = Path(__file__).parents[1]
+
+MAKERS = (hostile_dicom, hostile_images, hostile_itk, hostile_models, hostile_tables)
+
+FOUR_PARTS = re.compile(r"^error: .+: expected .+, found .+\. .+", re.DOTALL | re.MULTILINE)
+MOST_MB = 600
+"""More memory than before, for any input: the largest that is no bomb takes a tenth."""
+ADDRESS_SPACE = 24 * 2**30
+SECONDS = 60
+"""After which an input counts as one that hangs."""
+
+
+def digest(*folders: Path) -> dict[str, str]:
+    """Every file below, with what it holds; links by where they lead."""
+    found = {}
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.is_symlink():
+                found[str(path)] = os.readlink(path)
+            elif path.is_file():
+                found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+class Room:
+    """A person's folders: `raw` with one case in it, `out` for results, `given` for the input."""
+
+    def __init__(self, template: Path, folder: Path) -> None:
+        shutil.copytree(template, folder, symlinks=True)
+        self.folder, self.raw = folder, folder / "data" / "raw" / "ingested"
+        self.model, self.models = folder / "model", folder / "models"
+        self.given, self.out = folder / "given", folder / "out"
+        self.mask = folder / "prediction" / "tube_label-levels_dseg.nii.gz"
+        self.given.mkdir()
+
+    def run(self, *words: object) -> int:
+        """A command; its exit code is 0, or 2 with one error in four parts."""
+        told, errors = io.StringIO(), io.StringIO()
+        with redirect_stdout(told), redirect_stderr(errors):
+            try:
+                code = cli.main([str(word) for word in words])
+            except SystemExit as error:  # argparse's own, of words that no command has
+                assert "usage:" in errors.getvalue()
+                return int(error.code)
+        said = errors.getvalue()
+        assert "Traceback" not in said, said[-3000:]
+        assert code in (0, 2), said[-3000:]
+        assert (code == 2) == bool(FOUR_PARTS.search(said)), said[-3000:]
+        assert "error: memory" not in said, said
+        assert len(said) < 20_000
+        return code
+
+
+def predict(room: Room, *words: object) -> None:
+    room.run("predict", *words, "-o", room.out, "--models", room.models, "--device", "cpu")
+
+
+def ingest(room: Room, *words: object) -> None:
+    room.run("ingest", *words, "--root", room.raw, "--no-dvc")
+
+
+def scan(room: Room, given: Path) -> None:
+    if not given.name.startswith("-"):
+        ingest(room, given)
+    predict(room, given, "-m", room.model)
+
+
+def masks(room: Room, given: Path) -> None:
+    """Corrected masks of a case, a case's masks, a map to reconstruct, to rename, to score."""
+    ingest(room, given, "--replace", "sub-001")
+    lab = lab_folder(room.folder / "lab", seed=5)
+    shutil.copyfile(given, lab / given.name)
+    ingest(room, lab)
+    if given.suffix != ".json":
+        room.run("reconstruct", given, "-o", room.out)
+        room.run("rename", given, "--shift", 1, "-o", room.out, "--scheme", "levels")
+        score(room, {"prediction": given})
+
+
+def discs(room: Room, given: Path) -> None:
+    predict(room, room.folder / "tube.nii.gz", "-m", room.model, "--discs", given)
+
+
+def anchor(room: Room, given: str) -> None:
+    predict(room, room.folder / "tube.nii.gz", "-m", room.model, f"--anchor={given}")
+
+
+def params(room: Room, given: Path) -> None:
+    shutil.copytree(ROOT / "conf", given.parent / "conf")
+    room.run("params", "--params", given)
+
+
+def model_file(room: Room, given: Path) -> None:
+    room.run("models", "import", given, "--models", room.models)
+    model(room, str(given))
+    assert sorted(path.name for path in room.models.glob("**/*")) == []
+
+
+def model(room: Room, given: str) -> None:
+    predict(room, room.folder / "tube.nii.gz", "-m", given)
+    answered(lambda: load_model(given, models=room.models))
+
+
+def score(room: Room, given: dict) -> None:
+    given = {"case": "sub-001", "score": 0.9, "rater": "AB", "prediction": room.mask, **given}
+    case = given.pop("case")
+    words = [f"--{name}={value}" for name, value in given.items()]
+    room.run("score", case, *words, "--file", room.folder / "scores.csv")
+
+
+def scores(room: Room, given: Path) -> None:
+    case = ("score", "sub-001", "--score=0.9", "--rater=AB", f"--prediction={room.mask}")
+    room.run(*case, "--file", shutil.copyfile(given, room.folder / "scores.csv"))
+
+
+def record(room: Room, given: Path) -> None:
+    """A prediction with another JSON: predicted again, renamed, reviewed."""
+    shutil.copytree(room.folder / "prediction", room.out)
+    shutil.copyfile(given, room.out / given.name)
+    predict(room, room.folder / "tube.nii.gz", "-m", room.model)
+    shutil.copyfile(given, room.out / given.name)
+    room.run("rename", room.out, "--shift", 1, "-o", room.folder / "renamed")
+    answered(lambda: reviewed(room.out, room).overview("AB"))
+
+
+def sidecar(room: Room, given: Path) -> None:
+    shutil.copyfile(given, room.raw / "sub-001" / "anat" / given.name)
+    ingest(room, room.folder / "tube.nii.gz")
+
+
+def people(room: Room, given: Path) -> None:
+    shutil.copyfile(given, room.raw / given.name)
+    ingest(room, room.folder / "tube.nii.gz")
+
+
+def corrections(room: Room, given: Path) -> None:
+    place = Path.cwd() / paths.CORRECTIONS / given.name
+    place.parent.mkdir(parents=True)
+    shutil.copyfile(given, place)
+    ingest(room, lab_folder(room.folder / "lab", seed=99) / "L3.nii.gz", "--replace", "sub-001")
+    assert place.read_bytes().startswith(given.read_bytes())
+
+
+def reviewed(out: Path, room: Room) -> Desk:
+    found = cases.find([out], room.folder / "data", [room.folder / "tube.nii.gz"])
+    return Desk(found, room.folder / "data")
+
+
+def request(room: Room, given: dict) -> None:
+    from starlette.testclient import TestClient
+
+    desk = reviewed(room.folder / "prediction", room)
+    client = TestClient(server.app(desk, "TOKEN", 4711), base_url="http://127.0.0.1:4711")
+    version = desk.case(0, "AB")["version"].encode()
+    body = given.get("body")
+    answer = client.request(
+        "GET" if body is None else "POST",
+        given["path"],
+        content=None if body is None else body.replace(b"VERSION", version),
+        headers=given.get("headers"),
+    )
+    assert 400 <= answer.status_code < 500, answer.text[:300]
+    assert answer.headers["content-security-policy"]
+    assert "Traceback" not in answer.text
+
+
+def answered(ask: Callable[[], object]) -> None:
+    with suppress(InputError):
+        ask()
+
+
+DOORS = {
+    "scan": scan,
+    "masks": masks,
+    "discs": discs,
+    "anchor": anchor,
+    "params": params,
+    "model file": model_file,
+    "model": model,
+    "score": score,
+    "scores": scores,
+    "record": record,
+    "sidecar": sidecar,
+    "people": people,
+    "corrections": corrections,
+    "request": request,
+}
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory, smoke_params) -> Path:
+    """What every input is tried upon."""
+    from spinalroots.ingest import ingest, plan
+
+    folder = tmp_path_factory.mktemp("hostile") / "room"
+    root = folder / "data" / "raw" / "ingested"
+    ingest(plan(lab_folder(folder.parent / "earlier", seed=99), root), root)
+    nifti(folder / "tube.nii.gz", tube())
+    for name in ("model", "models"):
+        (folder / name).mkdir()
+    (folder / "model" / "package.json").write_text("{}", encoding="utf-8")
+    found = segment(read_image(folder / "tube.nii.gz"), stub_model(smoke_params))
+    source = Source(folder / "tube.nii.gz", "tube")
+    read = writing.read(source, folder / "prediction", writing.Wanted())
+    writing.write(read, found, lambda *_: b"png", made_from={})
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def stubbed(smoke_params, monkeypatch, tmp_path):
+    """A stub for the network, and no pictures: what is tried is all that lies before."""
+    from spinalroots.predict import batch, load
+    from spinalroots.report import figures
+
+    real = load.load
+
+    def loaded(folder, device):
+        return stub_model(smoke_params) if Path(folder).name == "model" else real(folder, device)
+
+    monkeypatch.setattr(load, "load", loaded)
+    monkeypatch.setattr(figures, "preview", lambda *_: b"png")
+    monkeypatch.chdir(tmp_path)
+    batch.loaded.cache_clear()
+    yield
+    batch.loaded.cache_clear()
+
+
+@contextmanager
+def bounded(name: str):
+    """Peak memory and time of the block, held against their bounds."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    before, limit = _peak_mb(), resource.getrlimit(resource.RLIMIT_AS)
+
+    def late(*_):
+        raise TimeoutError(f"{name} goes on and on")
+
+    usual = signal.signal(signal.SIGALRM, late)
+    signal.alarm(SECONDS)
+    resource.setrlimit(resource.RLIMIT_AS, (_mapped() + ADDRESS_SPACE, limit[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limit)
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, usual)
+    more = _peak_mb() - before
+    assert more < MOST_MB, f"{name} took {more:.0f} MB"
+
+
+def _status(key: str) -> float:
+    text = Path("/proc/self/status").read_text(encoding="ascii")
+    return float(re.search(rf"^{key}:\s+(\d+) kB", text, re.MULTILINE)[1]) / 1024
+
+
+def _peak_mb() -> float:
+    return _status("VmHWM")
+
+
+def _mapped() -> int:
+    return int(_status("VmSize") * 2**20)
+
+
+CASE = "sub-001_T2w.json"
+MAPS = [f"sub-001_{LABEL_SUFFIX[scheme]}.nii.gz" for scheme in Scheme]
+CHANGED = {
+    "scan": ("participants.tsv",),
+    "masks": ("participants.tsv", CASE, *MAPS),
+    "corrections": (CASE, *MAPS),
+    "sidecar": ("participants.tsv", CASE),
+}
+"""What a person asks to have changed: a row more of a case that is let in, corrected masks."""
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_it_ends_in_a_result_or_an_error_in_four_parts(name, template, tmp_path):
+    one, room = ALL[name], Room(template, tmp_path / "room")
+    given = one.make(room.given)
+    before = digest(room.raw, room.given)
+    with bounded(name):
+        DOORS[one.door](room, given)
+    after = digest(room.raw, room.given)
+    asked = CHANGED.get(one.door, CHANGED["scan"])
+    kept = {path: content for path, content in before.items() if Path(path).name not in asked}
+    assert {path: after.get(path) for path in kept} == kept
+
+
+def test_three_hundred_inputs_are_tried():
+    """Counted by what they hold, so that the same input under two names counts once."""
+    assert all(module.add for module in MAKERS)
+    assert len(ALL) >= 300
