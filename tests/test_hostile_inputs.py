@@ -249,7 +249,7 @@ def template(tmp_path_factory, smoke_params) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def stubbed(smoke_params, monkeypatch, tmp_path):
+def stubbed(smoke_params, monkeypatch, tmp_path, template):
     """A stub for the network, and no pictures: what is tried is all that lies before."""
     from spinalroots.predict import batch, load
     from spinalroots.report import figures
@@ -262,6 +262,7 @@ def stubbed(smoke_params, monkeypatch, tmp_path):
     monkeypatch.setattr(load, "load", loaded)
     monkeypatch.setattr(figures, "preview", lambda *_: b"png")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{template.parent / 'mlflow.db'}")
     batch.loaded.cache_clear()
     yield
     batch.loaded.cache_clear()

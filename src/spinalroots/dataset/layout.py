@@ -34,6 +34,8 @@ LABEL_SUFFIX = {
 }
 FOREGROUND, UNTRAINED = "desc-foreground_probseg", "desc-untrained_dseg"
 """Beside a prediction: P(any root), and the labels of the same network before its training."""
+MOST_COLUMNS = 1000
+"""Of participants.tsv."""
 ALL_ROOTS = "label-allroots_mask"
 """Every root in sight, named or not; the entity mask has those that are named."""
 ANATOMY_MAP = "label-anatomy_dseg"
@@ -115,7 +117,10 @@ class Dataset:
         if not path.is_file():
             return pd.DataFrame(index=pd.Index([], name="participant_id"))
         try:
-            table = pd.read_csv(io.StringIO(read_text(path)), sep="\t", **how)
+            text = read_text(path)
+            if (columns := text.partition("\n")[0].count("\t")) > MOST_COLUMNS:
+                raise ValueError(f"{columns} columns")
+            table = pd.read_csv(io.StringIO(text), sep="\t", **how)
             return table.set_index("participant_id", verify_integrity=True)
         except (ValueError, KeyError) as error:
             raise InputError(

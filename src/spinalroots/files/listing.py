@@ -45,7 +45,9 @@ def append(folder: Path, lines: Iterable[dict]) -> None:
     text = "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
     if text:
         with (Path(folder) / LIST).open("ab") as stream:
-            stream.write((f"\n{text}" if stream.tell() else text).encode("utf-8", "backslashreplace"))
+            stream.write(
+                (f"\n{text}" if stream.tell() else text).encode("utf-8", "backslashreplace")
+            )
 
 
 def wrote(lines: list[dict], path: Path, of: str | None) -> bool:

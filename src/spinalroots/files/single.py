@@ -107,7 +107,7 @@ def write_bytes(path: Path, payload: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically; of a file's name that is no text, its bytes as JSON's escapes."""
+    """Write UTF-8 text atomically; a byte of a file's name that is no text, as JSON escapes it."""
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 

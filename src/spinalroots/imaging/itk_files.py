@@ -29,8 +29,10 @@ _PACKED = re.compile(
 MAX_NAME, MAX_VALUE, MAX_AXES, MAX_CHANNELS = 200, 4000, 6, 1000
 _META_TYPES = frozenset(
     f"MET_{name}"
-    for name in ("CHAR", "SHORT", "INT", "LONG", "LONG_LONG", "FLOAT", "DOUBLE")
-    for name in ((name,) if name in ("FLOAT", "DOUBLE") else (name, f"U{name}"))
+    for name in (
+        *("CHAR", "SHORT", "INT", "LONG", "LONG_LONG", "FLOAT", "DOUBLE"),
+        *("UCHAR", "USHORT", "UINT", "ULONG", "ULONG_LONG"),
+    )
 )
 _META_NUMBERS = {
     "DimSize": lambda axes: axes,
@@ -118,11 +120,11 @@ def _require_meta(path: Path, header: bytes) -> None:
     """:class:`InputError` unless a MetaImage header has the numbers that it says: MetaIO reads them
     into arrays of a fixed length, and whoever gives more, or none, makes the program crash."""
     fields: dict[str, str] = {}
-    for line in header.split(b"\n"):
-        name, mark, value = line.partition(b"=")
-        if not mark or len(name) > MAX_NAME or len(value) > MAX_VALUE:
+    for line in header.decode("latin-1").split("\n"):
+        key, mark, value = line.partition("=")
+        if not mark or len(key) > MAX_NAME or len(value) > MAX_VALUE:
             break  # the voxels, or no header at all
-        fields[name.decode("latin-1").strip()] = value.decode("latin-1").strip()
+        fields[key.strip()] = value.strip()
     try:
         axes = int(fields["NDims"])
         if not 1 <= axes <= MAX_AXES or "ElementDataFile" not in fields:

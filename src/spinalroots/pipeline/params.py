@@ -35,6 +35,9 @@ from spinalroots.settings.results import (
 EXPERT, SCALES = Path("conf/expert.yaml"), Path("conf/scale")
 """Beside params.yaml: every other knob, and a file of budgets for each scale."""
 
+DEEPEST = 20
+"""Levels of a parameter file."""
+
 
 class Params(Section):
     """All effective parameters."""
@@ -133,13 +136,7 @@ def read_layer(path: Path) -> dict:
     require_file(path, expected="one of the project's parameter files", fix=fix)
     try:
         text = read_text(path)
-        if aliases := sum(isinstance(one, yaml.AliasEvent) for one in yaml.parse(text)):
-            raise InputError(
-                path,
-                expected="values that are written out",
-                found=f"{aliases} YAML alias(es) (*name)",
-                fix="Write each value where it belongs.",
-            )
+        _require_plain(path, text)
         record = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise InputError(
@@ -153,6 +150,23 @@ def read_layer(path: Path) -> dict:
             fix="Restore the file with git, or correct it.",
         )
     return record
+
+
+def _require_plain(path: Path, text: str) -> None:
+    """:class:`InputError` for what makes a small file a large one, or a slow one."""
+    depth = deepest = aliases = 0
+    for event in yaml.parse(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        deepest = max(deepest, depth)
+        aliases += isinstance(event, yaml.AliasEvent)
+        if aliases or deepest > DEEPEST:
+            raise InputError(
+                path,
+                expected="values that are written out, in sections",
+                found=f"more than {DEEPEST} levels" if deepest > DEEPEST else "an alias (*name)",
+                fix="Write each value where it belongs.",
+            )
 
 
 def _nearest(word: str, known: list[str]) -> str:

@@ -1,5 +1,6 @@
 """A model's folder → everything that segments a scan, in memory."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,11 +43,12 @@ def find(model: str, models_root: Path) -> Path:
     """
     if registered.is_uri(model):
         return archive.unpacked(registered.fetch(model))
-    for folder in (models_root / model, Path(model)):
-        if folder.is_dir():
-            return folder
-    if Path(model).is_file():
-        return archive.unpacked(Path(model))
+    with suppress(OSError):  # a name that no file can have
+        for folder in (models_root / model, Path(model)):
+            if folder.is_dir():
+                return folder
+        if Path(model).is_file():
+            return archive.unpacked(Path(model))
     known = names(models_root)
     raise InputError(
         f"model {model}",

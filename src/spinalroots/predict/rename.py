@@ -188,7 +188,15 @@ def _require_names_apart(paths: Sequence[Path], out: Path) -> None:
 
 
 def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".nii")
+    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+    if not stem:
+        raise InputError(
+            path,
+            expected="a map with a name before its ending",
+            found="none",
+            fix="Give the file a name.",
+        )
+    return stem
 
 
 def _written(path: Path) -> str:

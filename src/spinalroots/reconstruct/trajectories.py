@@ -87,7 +87,8 @@ def trace_root(
     radius_mm = np.sqrt(volume_mm3 / (np.pi * step_mm * len(points_mm)))
     first, last = (_end(mask, affine, points_mm[::way], radius_mm, step_mm) for way in (1, -1))
     joined = _over_gaps(along, thread.bridges, step_mm, len(points_mm), thick_mm)
-    strands = thread.strands(bin_)[1]
+    strands = thread.strands(bin_)[1]  # up to the last point that has a voxel
+    strands = np.pad(strands, (0, len(points_mm) - len(strands)), mode="edge")
     points_mm = np.concatenate([first[None], points_mm, last[None]])
     reach_mm = np.full(len(points_mm) - 2, step_mm)
     reach_mm[[0, -1]] = step_mm / 2 + np.linalg.norm(np.diff(points_mm, axis=0)[[0, -1]], axis=1)

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Whole = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -28,16 +29,16 @@ class Paint(_Message):
     """Voxels that get a label; 0 erases."""
 
     kind: Literal["paint"]
-    voxels: list[int]
-    value: int
+    voxels: list[Whole]
+    value: Whole
 
 
 class Rename(_Message):
     """The thread at a voxel, or the whole root, that gets another name."""
 
     kind: Literal["rename"]
-    voxel: int
-    value: int
+    voxel: Whole
+    value: Whole
     whole: bool = False
 
 
@@ -45,7 +46,7 @@ class Shift(_Message):
     """All names moved by some levels."""
 
     kind: Literal["shift"]
-    by: int
+    by: Whole
 
 
 class Undo(_Message):
@@ -70,7 +71,7 @@ class Judge(Act):
 class Edit(Act):
     """A correction; `revision`: how many the page knows of."""
 
-    revision: int
+    revision: Whole
     change: Annotated[Paint | Rename | Shift | Undo, Field(discriminator="kind")]
 
 
