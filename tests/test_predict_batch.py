@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 
 import nibabel as nib
 import numpy as np
 import pytest
 from scan_files import dicom, itk, mask_mm, nifti, same_place, stub_model, tube
+from small_model import write_packaged
 
 from spinalroots import cli
 from spinalroots.errors import InputError
@@ -230,3 +235,38 @@ def test_a_model_that_cannot_be_loaded_by_processes_of_their_own_ends_the_run(mo
     scans = [nifti(tmp_path / f"{name}.nii.gz", tube()) for name in "ab"]
     assert predict(model, *scans, "-o", tmp_path / "out", "--jobs", 2) == 2
     assert not (tmp_path / "out").exists()
+
+
+def test_side_by_side_they_keep_their_order_end_on_ctrl_c_and_go_on(tmp_path, smoke_params):
+    """A real network, as a stub is unknown in other processes."""
+    folder = write_packaged(tmp_path / "model", smoke_params, export=False)
+    scans, out, report = tmp_path / "scans", tmp_path / "out", tmp_path / "run.json"
+    for number in range(6):
+        nifti(scans / f"p{number}.nii.gz", tube(number))
+    (scans / "p2.nii.gz").write_bytes((scans / "p0.nii.gz").read_bytes()[:2000])
+    command = [sys.executable, "-m", "spinalroots", "predict", str(scans), "-o", str(out)]
+    command += ["-m", str(folder), "--device", "cpu", "--jobs", "2", "--report", str(report)]
+
+    def done() -> set[str]:
+        return {path.name[:2] for path in out.glob("*_prediction.json")}
+
+    first = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    while first.poll() is None and not done():
+        time.sleep(0.02)
+    os.killpg(first.pid, signal.SIGINT)  # as a terminal does: to every process of the command
+    _, said = first.communicate()
+    assert first.returncode == 130
+    assert "run the same command again to go on" in said
+    assert "Traceback" not in said
+    before = done()
+    assert before
+    assert not report.exists()
+    second = subprocess.run(command, capture_output=True, text=True)
+    assert second.returncode == 2
+    assert second.stderr.count("error: ") == 1
+    assert "p2.nii.gz: expected a complete file" in second.stderr
+    told = json.loads(report.read_text(encoding="utf-8"))["scans"]
+    assert [one["scan"] for one in told] == [str(scans / f"p{n}.nii.gz") for n in range(6)]
+    assert {one["scan"][-9:-7] for one in told if one["status"] == "up to date"} >= before
+    assert done() == {"p0", "p1", "p3", "p4", "p5"}
+    assert not [path for path in out.iterdir() if "incoming" in path.name]

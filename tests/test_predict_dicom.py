@@ -6,6 +6,7 @@ import json
 import shutil
 
 import highdicom
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
@@ -13,10 +14,11 @@ import SimpleITK as sitk
 from scan_files import affine, dicom, enhanced, mask_mm, nifti, same_place, tube
 
 from spinalroots import cli
+from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
 from spinalroots.imaging.volume import Volume, read_image
 from spinalroots.ingest.dicom import read_series, read_stack, stacks_below
-from spinalroots.registry.anatomy import Root
+from spinalroots.registry.anatomy import ROOT_TISSUE, Root, Scheme
 
 INDIVIDUALS = "label-individuals_dseg.nii.gz"
 
@@ -315,3 +317,20 @@ def test_the_slices_of_a_stack_lie_in_the_order_of_its_voxels(tmp_path):
     for index, one in enumerate(series.slices):
         ras = native.affine @ [0, 0, index, 1]
         assert np.allclose(ras[:3] * [-1, -1, 1], one.position, atol=1e-4)
+
+
+def test_what_predict_drew_as_dicom_comes_back_as_a_correction(segmentation, tmp_path):
+    """The whole way in DICOM: series in, draft as DICOM-SEG, and back with `ingest --replace`."""
+    series, written, mask = segmentation
+    raw = tmp_path / "raw"
+    common = ("--root", str(raw), "--no-dvc")
+    assert cli.main(["ingest", str(series), *common]) == 0
+    assert cli.main(["ingest", "--replace", "sub-001", str(written), *common]) == 0
+    stored = Dataset(raw)
+    assert np.allclose(nib.load(stored.image("sub-001")).affine, nib.load(mask).affine, atol=1e-3)
+    for scheme in (Scheme.INDIVIDUALS, Scheme.TISSUES):
+        drafted = read_image(mask.with_name(f"series_label-{scheme}_dseg.nii.gz")).data
+        back = read_image(stored.labels("sub-001", scheme)).data
+        # All roots are no segment: those that have a name come back by it.
+        assert np.array_equal(back, np.where(drafted == ROOT_TISSUE, 0, drafted)), scheme
+        assert np.count_nonzero(back) > 100

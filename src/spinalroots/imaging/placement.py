@@ -200,7 +200,8 @@ def _told(
             expected="a header that says which way its axes run",
             found="none (Analyze, or both NIfTI codes 0): left and right would be a guess",
             fix="Say how the three voxel axes run, towards which side each rises: "
-            "predict --orientation LAS (or RAS, …); or export the scan again as NIfTI.",
+            "predict --orientation LAS (or RAS, …). For ingest, export it again as a NIfTI that "
+            "says so.",
         )
     sizes_mm = np.where(np.isfinite(sizes_mm) & (sizes_mm > 0), sizes_mm, 1.0)
     return reoriented(_centred(sizes_mm, shape), shape, orientation)
