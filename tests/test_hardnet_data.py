@@ -9,6 +9,7 @@ import pytest
 
 from spinalroots.augment.transforms import apply_arrays, draw
 from spinalroots.hardnet.data.augmentation import augmented
+from spinalroots.hardnet.data.drawing import balanced_draws, even_draws
 from spinalroots.hardnet.data.patches import Patches, PatchShape, draw_patch, take_patch
 from spinalroots.hardnet.data.stacks import UNKNOWN_ROOT, TrainingStack
 from spinalroots.hardnet.data.straighten import (
@@ -54,7 +55,7 @@ def test_no_patch_is_placed_on_an_unnamed_root_and_its_skeleton_is_none():
     assert np.array_equal(stack.skeleton, one.skeleton)
     rng, shape = np.random.default_rng(0), PatchShape(3, 2, 2)
     for _ in range(50):
-        start = draw_patch(stack, shape, rng, foreground=1.0)
+        _, start = even_draws([stack])([stack], shape, rng, 1.0)
         _, seen, _ = take_patch(stack, shape, start)
         assert np.isin(seen, (1, 2)).any()
 
@@ -131,21 +132,50 @@ def test_neighbours_are_channels_and_the_ends_repeat():
 
 
 @pytest.mark.parametrize("shape", [PatchShape(3, 6, 4), PatchShape(2, 6, 1, neighbours=1)])
-def test_foreground_patches_hold_a_root_and_see_rare_classes_as_often(shape):
+def test_a_patch_on_a_root_holds_it(shape):
     made = case()
-    seen = []
-    for number in range(200):
-        start = draw_patch(made, shape, np.random.default_rng(number), foreground=1.0)
-        _, classes, _ = take_patch(made, shape, start)
-        assert classes.any()
-        seen.append((classes == 2).any())
-    assert 0.4 < np.mean(seen) < 0.95
+    for number in range(100):
+        for root in (1, 2):
+            start = draw_patch(made, shape, np.random.default_rng(number), root)
+            assert (take_patch(made, shape, start)[1] == root).any()
+
+
+def shown(draws, stacks, shape, foreground) -> np.ndarray:
+    """Voxels of classes 1 and 2 in many patches."""
+    rng, counts = np.random.default_rng(7), np.zeros(256)
+    for _ in range(1500):
+        stack, start = draws(stacks, shape, rng, foreground)
+        counts += np.bincount(take_patch(stack, shape, start)[1].ravel(), minlength=256)
+    return counts[1:3]
+
+
+def test_a_rare_root_is_seen_as_much_as_is_asked_for_and_no_more():
+    """Class 1 has a voxel in every slice, class 2 in one, beside it."""
+    stacks, shape = [case(), case(1)], PatchShape(2, 6, 1)
+    few, many = sorted(shown(even_draws(stacks), stacks, shape, 0.8))
+    assert few / many < 0.75
+    draws = balanced_draws(stacks, shape, foreground=0.8, ratio=0.9, seed=3)
+    assert draws.chances.sum() == pytest.approx(1)
+    one, two = shown(draws, stacks, shape, 0.8)
+    assert two / one > few / many + 0.1
+    # Of two classes the median is their mean.
+    assert min(one, two) / np.median([one, two]) > 0.85
+
+
+def test_without_a_wish_every_root_is_drawn_as_often_and_none_where_there_is_none():
+    stacks, shape = [case(), case(1)], PatchShape(2, 6, 1)
+    asked = {"foreground": 0.8, "seed": 0}
+    assert balanced_draws(stacks, shape, ratio=0, **asked).chances.tolist() == [0.5, 0.5]
+    empty = [TrainingStack(one.image, one.heights, 0 * one.classes, "bare") for one in stacks]
+    draws = balanced_draws(empty, shape, ratio=0.5, **asked)
+    assert shown(draws, empty, shape, 0.8).tolist() == [0, 0]
 
 
 def test_the_same_epoch_gives_the_same_patches_and_another_epoch_others():
     def patches(epoch):
         shape = PatchShape(3, 6, 4)
-        return Patches([case()], shape, samples=3, epoch=epoch, seed=5, foreground=0.5)
+        draws = even_draws([case()])
+        return Patches([case()], shape, samples=3, epoch=epoch, seed=5, foreground=0.5, draws=draws)
 
     first, again, later = patches(1), patches(1), patches(2)
     assert all(np.array_equal(first[i]["image"], again[i]["image"]) for i in range(3))
@@ -164,12 +194,12 @@ def limits(**probabilities):
 
 def test_a_case_is_drawn_as_often_as_it_is_long():
     short, long = case(shape=(12, 12, 4)), case(1, shape=(12, 12, 12))
-    patches = Patches(
-        [short, long], PatchShape(3, 2, 2), samples=400, epoch=0, seed=0, foreground=0.0
+    draws = even_draws([short, long])
+    assert draws.by_length == pytest.approx([0.25, 0.75])
+    rng = np.random.default_rng(0)
+    of_long = sum(
+        draws([short, long], PatchShape(3, 2, 2), rng, 0.0)[0] is long for _ in range(400)
     )
-    assert patches.shares == pytest.approx([0.25, 0.75])
-    seen = [patches[index]["image"].min() for index in range(400)]
-    of_long = sum(any(np.isin(value, one.image) for one in [long]) for value in map(float, seen))
     assert 260 < of_long < 340
 
 
@@ -212,6 +242,7 @@ def test_what_is_too_dear_for_a_patch_is_left_to_the_offline_augmentation():
 def test_patches_of_every_shape_are_augmented(shape):
     always = limits(flip=1.0, gamma=1.0, noise=1.0)
     options = {"samples": 2, "epoch": 0, "seed": 5, "foreground": 1.0, "skeleton": True}
+    options["draws"] = even_draws([case()])
     plain = Patches([case()], shape, **options)[1]
     changed = Patches([case()], shape, augmentation=always, **options)[1]
     across = -2 if shape.dim == 2 else -3

@@ -54,6 +54,7 @@ class Recipe(Section):
     augmentation: Literal["none", "light"]
     flip_probability: Fraction
     foreground_share: Fraction
+    rarest_share: Fraction
     weight_decay: NonNegative
     warm_up: Fraction
 

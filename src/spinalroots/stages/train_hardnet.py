@@ -115,6 +115,7 @@ def main(params: Params) -> None:
                     "device": device_name(device),
                     "epochs": trained.epochs,
                     "validation_dice": trained.dice,
+                    "seen_voxels": dict(zip(target.class_names, trained.seen, strict=True)),
                     "settings": settings,
                 },
             )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +19,7 @@ from spinalroots.hardnet.data.channels import neighbour_slices, with_height
 from spinalroots.hardnet.data.stacks import TrainingStack
 
 if TYPE_CHECKING:
+    from spinalroots.hardnet.data.drawing import Draws
     from spinalroots.settings.augment import Transforms
 
 HEIGHT_SHIFT = 0.05
@@ -59,19 +59,15 @@ class PatchShape:
 
 
 def draw_patch(
-    stack: TrainingStack, shape: PatchShape, rng: np.random.Generator, foreground: float
+    stack: TrainingStack, shape: PatchShape, rng: np.random.Generator, root: int | None = None
 ) -> np.ndarray:
-    """First voxel (3,) of a patch; with chance `foreground` it holds a root.
-
-    The root's class is drawn evenly, not voxels: small roots are seen as often as thick ones.
-    """
+    """First voxel (3,) of a patch: anywhere in the stack, or so that it holds a voxel of `root`."""
     size, extent = np.array(stack.classes.shape), np.array(shape.extent)
     lowest, highest = np.minimum(0, size - extent), np.maximum(0, size - extent)
-    start = rng.integers(lowest, highest + 1)
-    if stack.root_voxels and rng.random() < foreground:
-        voxels = stack.root_voxels[list(stack.root_voxels)[rng.integers(len(stack.root_voxels))]]
-        voxel = voxels[rng.integers(len(voxels))]
-        start = voxel - rng.integers(0, extent)
+    if root is None:
+        return rng.integers(lowest, highest + 1)
+    voxels = stack.root_voxels[root]
+    start = voxels[rng.integers(len(voxels))] - rng.integers(0, extent)
     return np.clip(start, lowest, highest)
 
 
@@ -119,6 +115,7 @@ class Patches(TorchDataset):
     epoch: int
     seed: int
     foreground: float
+    draws: Draws
     augmentation: Transforms | None = None
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
     skeleton: bool = False
@@ -126,17 +123,9 @@ class Patches(TorchDataset):
     def __len__(self) -> int:
         return self.samples
 
-    @cached_property
-    def shares(self) -> np.ndarray:
-        """Chance (cases,) that a patch is a case's: by its length, so that the many short crops
-        that were made for rare levels do not crowd out whole scans."""
-        slices = np.array([stack.classes.shape[2] for stack in self.stacks], float)
-        return slices / slices.sum()
-
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([self.seed, self.epoch, index])
-        stack = self.stacks[rng.choice(len(self.stacks), p=self.shares)]
-        start = draw_patch(stack, self.shape, rng, self.foreground)
+        stack, start = self.draws(self.stacks, self.shape, rng, self.foreground)
         image, classes, tube = take_patch(stack, self.shape, start, skeleton=self.skeleton)
         maps = [classes] if tube is None else [classes, tube]
         shift = 0.0

@@ -9,6 +9,7 @@ import torch
 from pydantic import TypeAdapter
 
 from spinalroots.errors import InputError
+from spinalroots.hardnet.data.drawing import Draws, balanced_draws
 from spinalroots.hardnet.data.patches import Patches, PatchShape
 from spinalroots.hardnet.data.stacks import TrainingStack
 from spinalroots.hardnet.data.straighten import InputSpec
@@ -90,7 +91,19 @@ class TrainingPlan:
         )
         return self.transforms.model_copy(update={"flip": mirrored})
 
-    def patches(self, stacks: Sequence[TrainingStack], samples: int, epoch: int) -> Patches:
+    def draws(self, stacks: Sequence[TrainingStack]) -> Draws:
+        """How often each case and root is drawn, all through the training."""
+        return balanced_draws(
+            stacks,
+            self.shape,
+            foreground=self.recipe.foreground_share,
+            ratio=self.recipe.rarest_share,
+            seed=self.seed,
+        )
+
+    def patches(
+        self, stacks: Sequence[TrainingStack], draws: Draws, samples: int, epoch: int
+    ) -> Patches:
         """The patches of one epoch, over all processes."""
         edge_mm, slice_mm = self.recipe.voxel_mm, self.recipe.slice_mm
         return Patches(
@@ -100,6 +113,7 @@ class TrainingPlan:
             epoch=epoch,
             seed=self.seed,
             foreground=self.recipe.foreground_share,
+            draws=draws,
             augmentation=self.augmentation,
             spacing_mm=(edge_mm, edge_mm, slice_mm or edge_mm),
             skeleton=self.recipe.skeleton_weight > 0,

@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from spinalroots.compute.device import resolved_precision
+from spinalroots.hardnet.data.drawing import Draws
 from spinalroots.hardnet.data.stacks import UNKNOWN_ROOT, TrainingStack
 from spinalroots.hardnet.training.losses import LossWeights, loss_terms, total
 from spinalroots.hardnet.training.plan import TrainingPlan, build, memory_format
@@ -30,11 +31,14 @@ class TrainingStep:
     """Network and optimizer of `plan`; called, it takes one of `steps` optimizer steps.
 
     `done` counts them over all epochs; every process counts alike, since all step together.
+    `seen` (classes,): voxels of each class that this process has learnt from.
     """
 
     def __init__(self, plan: TrainingPlan, fabric: Fabric, steps: int):
         self.plan, self.fabric, self.steps, self.done = plan, fabric, steps, 0
         self.network = build(plan)
+        self.seen = torch.zeros(len(plan.target.class_names), dtype=torch.long)
+        self._draws: Draws | None = None
         wanted = adamw(self.network, plan, one_kernel=_scaler(fabric) is None)
         self._wrapped, self._optimizer = fabric.setup(self.network, wanted)
 
@@ -43,9 +47,9 @@ class TrainingStep:
     ) -> Iterator[dict[str, torch.Tensor]]:
         """This process's share of an epoch of `steps` optimizer steps, on its device."""
         samples = steps * self.plan.step_patches(self.fabric.world_size)
-        loader = DataLoader(
-            self.plan.patches(stacks, samples, epoch), self.plan.tuned.batch, num_workers=workers
-        )
+        self._draws = self._draws or self.plan.draws(stacks)
+        patches = self.plan.patches(stacks, self._draws, samples, epoch)
+        loader = DataLoader(patches, self.plan.tuned.batch, num_workers=workers)
         return iter(self.fabric.setup_dataloaders(loader))
 
     def __call__(self, batches: Iterator[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
@@ -59,6 +63,8 @@ class TrainingStep:
             more = number + 1 < tuned.accumulate
             with self.fabric.no_backward_sync(self._wrapped, enabled=more):
                 batch = next(batches)
+                counts = torch.bincount(batch["classes"].flatten().long().cpu(), minlength=256)
+                self.seen += counts[: len(self.seen)]
                 loss, terms = batch_loss(self._wrapped, batch, weights, tuned.channels_last)
                 self.fabric.backward(loss / tuned.accumulate)
             for name, value in {"loss": loss, **terms}.items():
@@ -87,6 +93,7 @@ class TrainingStep:
             "optimizer": self._optimizer.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
             "done": self.done,
+            "seen": self.seen,
         }
 
     def restore(self, state: dict) -> None:
@@ -94,7 +101,7 @@ class TrainingStep:
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
-        self.done = state["done"]
+        self.done, self.seen = state["done"], state["seen"].cpu()
 
 
 def start_fabric(precision: str, device: str, devices: str | int = 1) -> Fabric:

@@ -28,11 +28,13 @@ Log = Callable[[dict[str, float], int], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """`predictor` holds the best weights; `dice` is their validation Dice (None without cases)."""
+    """`predictor` holds the best weights; `dice` is their validation Dice (None without cases);
+    `seen` (classes,): voxels of each class in all patches."""
 
     predictor: HardnetPredictor
     dice: float | None
     epochs: int
+    seen: list[int]
 
 
 @dataclass
@@ -107,7 +109,7 @@ def train(
     if best := fabric.broadcast(_read(folder / BEST)):
         step.network.load_state_dict(best["network"])
     network = step.network.to("cpu").float().eval()
-    return Trained(predictor(plan, network, name), done.dice, done.epoch)
+    return Trained(predictor(plan, network, name), done.dice, done.epoch, step.seen.tolist())
 
 
 def _epoch(step: TrainingStep, batches: Iterator, steps: int, bar: tqdm) -> dict[str, float]:
