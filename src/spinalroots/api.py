@@ -20,7 +20,8 @@ from nibabel.spatialimages import SpatialImage
 from spinalroots.errors import InputError
 from spinalroots.files import files_together
 from spinalroots.imaging.anchors import Anchor, require_inside
-from spinalroots.imaging.opening import of_itk, require_volume, stem_of
+from spinalroots.imaging.limits import require_volume
+from spinalroots.imaging.opening import of_itk, stem_of
 from spinalroots.imaging.opening import voxels as voxels_of
 from spinalroots.imaging.placement import Place, place_of
 from spinalroots.imaging.volume import Volume, as_image, as_scan

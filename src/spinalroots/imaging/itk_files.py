@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spinalroots.errors import InputError
-from spinalroots.imaging.opening import require_bytes, require_volume
+from spinalroots.imaging.limits import require_bytes, require_volume
 
 if TYPE_CHECKING:
     import SimpleITK as sitk

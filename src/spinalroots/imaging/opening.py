@@ -20,15 +20,11 @@ from nibabel.affines import from_matvec
 from nibabel.fileholders import FileHolder
 
 from spinalroots.errors import InputError, require_file
+from spinalroots.imaging.limits import MAX_VOXELS, require_bytes, require_volume
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-MAX_VOXELS = 2**28
-"""Most voxels of a file, a whole spine at 0.4 mm: a header that claims more is damaged or hostile,
-and is refused before memory is taken for it."""
-MAX_PACKED = 1032
-"""Bytes that a byte of a `.gz` file can unpack to (deflate's limit)."""
 MAX_EXTENSIONS = 2**26
 """Bytes between the header and the voxels: comments and the like."""
 ITK_ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd")
@@ -201,21 +197,6 @@ def _require_held(path: Path, image: Any) -> None:
     require_bytes(path, claimed, there, packed=packed)
 
 
-def require_bytes(path: Path, claimed: float, there: float, *, packed: bool) -> None:
-    """:class:`InputError` if a file of `there` bytes cannot hold what its header claims.
-
-    :param packed: whether the file is compressed; it then holds a thousand times its size.
-    """
-    if claimed > there * (MAX_PACKED if packed else 1):
-        raise InputError(
-            path,
-            expected="a complete file",
-            found=f"a truncated or damaged one: its header claims {claimed:.0f} bytes of voxels, "
-            f"the file has {there:.0f}",
-            fix="Copy or export it again.",
-        )
-
-
 def of_itk(image: sitk.Image) -> nib.Nifti1Image:
     """A SimpleITK image (LPS) as one of nibabel (RAS), voxel for voxel."""
     data = _array(image)
@@ -232,24 +213,6 @@ def _array(image: sitk.Image) -> np.ndarray:
 
     data = sitk.GetArrayFromImage(image).T
     return data.reshape(data.shape[:3])
-
-
-def require_volume(path: Path, shape: tuple[int, ...]) -> None:
-    """:class:`InputError` unless `shape` is a volume's and not too large; last axes of 1 go."""
-    if len(shape) < 3 or min(shape[:3]) < 2 or np.prod(shape[3:], dtype=float) != 1:
-        raise InputError(
-            path,
-            expected="one 3D volume",
-            found=f"{len(shape)}D data of shape {tuple(map(int, shape))}",
-            fix="Split the series and give one volume.",
-        )
-    if np.prod(shape, dtype=float) > MAX_VOXELS:
-        raise InputError(
-            path,
-            expected=f"at most {MAX_VOXELS // 10**6} million voxels",
-            found=f"a header that claims {'×'.join(map(str, shape))}",
-            fix="Crop the scan to the lower spine, or export it again.",
-        )
 
 
 def _require_no_pointer(path: Path, start: bytes) -> None:

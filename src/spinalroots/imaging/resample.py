@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from spinalroots.errors import InputError
-from spinalroots.imaging.opening import MAX_VOXELS
+from spinalroots.imaging.limits import MAX_VOXELS
 
 SAME_SPACING = 1e-4
 """Two voxel sizes are the same when they differ by less than this share: nothing is resampled."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from spinalroots.errors import InputError
-from spinalroots.imaging.opening import LPS_TO_RAS, require_bytes, require_volume
+from spinalroots.imaging.limits import require_bytes, require_volume
+from spinalroots.imaging.opening import LPS_TO_RAS
 from spinalroots.imaging.placement import Place
 from spinalroots.imaging.volume import Volume, as_scan
 from spinalroots.ingest.dicom_stacks import Slice, Stack, is_dicom, stacks_of, told

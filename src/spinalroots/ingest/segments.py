@@ -16,7 +16,7 @@ import numpy as np
 
 from spinalroots.errors import InputError
 from spinalroots.imaging.itk_files import read_itk, reader_of
-from spinalroots.imaging.opening import MAX_VOXELS, require_bytes
+from spinalroots.imaging.limits import MAX_VOXELS, require_bytes
 from spinalroots.imaging.volume import Volume
 from spinalroots.ingest.dicom_stacks import told
 
