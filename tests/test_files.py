@@ -5,6 +5,9 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
+import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -321,6 +324,29 @@ def test_a_disk_that_is_full_for_a_library_is_told_too_but_no_other_error(tmp_pa
     with pytest.raises(FileNotFoundError), write(tmp_path / "out", **options) as staging:
         (staging / "input").read_bytes()
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("write", [files_together, folder_in_one_piece])
+def test_what_is_full_is_named_though_it_is_another_place(tmp_path, monkeypatch, write):
+    options = {"of": "scan 1"} if write is files_together else {}
+    full = os.statvfs_result((4096, 4096, 9, 0, 0, 9, 9, 9, 0, 255))
+    real, elsewhere = os.statvfs, Path(tempfile.gettempdir())
+    monkeypatch.setattr(os, "statvfs", lambda p: full if Path(p) == elsewhere else real(p))
+    with pytest.raises(InputError) as told, write(tmp_path / "out", **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert told.value.where == str(elsewhere)
+
+
+@pytest.mark.parametrize(("blocks", "writes"), [(9, False), (2**20, True)])
+def test_no_half_of_byte_code_is_left_on_a_disk_that_is_nearly_full(blocks, writes):
+    full = (
+        f"os.statvfs = lambda _: os.statvfs_result((4096, 4096, 9, 9, {blocks}, 9, 9, 9, 0, 255))"
+    )
+    asked = "print(not sys.dont_write_bytecode)"
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    command = [sys.executable, "-c", f"import os, sys; {full}; import spinalroots; {asked}"]
+    done = subprocess.run(command, env=kept, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(writes)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")

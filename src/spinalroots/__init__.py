@@ -7,6 +7,7 @@ switched off before any of them is imported. A value set by the user wins.
 import importlib
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 __version__ = "0.1.0"
@@ -22,6 +23,14 @@ for _name, _value in {
 
 # OpenVINO and NNCF have no switch of their own: they report unless this package cannot be found.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+# Python does not notice when only half of a module's byte code gets onto a full disk, and from then
+# on fails to import it.
+with suppress(OSError):
+    _disk = os.statvfs(__path__[0])
+    if _disk.f_bavail * _disk.f_frsize < 2**26:
+        sys.dont_write_bytecode = True
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 _API = ("load_model", "LoadedModel", "Result")
 

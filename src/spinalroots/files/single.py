@@ -7,9 +7,12 @@ import fcntl
 import hashlib
 import json
 import os
+import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +23,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_HARDLY_ANYTHING = 2**22
+"""Bytes: with less a disk is full."""
+
+
+def _elsewhere() -> tuple[Path, ...]:
+    """Where libraries put what they need for a while."""
+    return Path(tempfile.gettempdir()), Path("/dev/shm")
+
+
 _HELD: set[tuple[Path, int]] = set()
 
 
@@ -64,15 +76,21 @@ def locked(path: Path) -> int:
 
 @contextmanager
 def told(path: Path, only: tuple[int, ...] = ()) -> Iterator[None]:
-    """Turn errors of the place that is written to (of the codes `only`, if given) into words."""
+    """Turn errors of the place that is written to into words.
+
+    :param only: of these codes; they may come from another place too, which is named then.
+    """
     try:
         yield
     except OSError as error:
         if only and error.errno not in only:
             raise
+        if only:
+            path = next(filter(partial(_to_blame, error.errno), (path, *_elsewhere())), path)
         found, fix = error.strerror or str(error), "Give another place, or make it writable."
         if error.errno in FULL[:2]:
             fix = "Free some space, or give another place."
+            sys.dont_write_bytecode = True  # half of it would stay (see spinalroots/__init__.py)
         elif error.errno == errno.ENAMETOOLONG:
             found, fix = "a name that is too long for the file system", "Use a shorter one."
         elif error.errno in (errno.EBUSY, errno.EXDEV):
@@ -84,6 +102,16 @@ def told(path: Path, only: tuple[int, ...] = ()) -> Iterator[None]:
             found=found,
             fix=f"{fix} Nothing was kept.",
         ) from error
+
+
+def _to_blame(code: int | None, place: Path) -> bool:
+    """Whether nothing fits into a place, or it is read-only."""
+    with suppress(OSError):
+        state = os.statvfs(place)
+        if code == errno.EROFS:
+            return bool(state.f_flag & os.ST_RDONLY)
+        return state.f_bavail * state.f_frsize < _HARDLY_ANYTHING
+    return False
 
 
 def write_bytes(path: Path, payload: bytes) -> None:

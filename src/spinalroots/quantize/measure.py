@@ -9,9 +9,10 @@ from __future__ import annotations
 import multiprocessing
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -66,8 +67,28 @@ def measure(
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOAD)
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(measure_here, export, model, cases, repeats).result()
+    # A pipe and no pool: its locks lie in shared memory, which some containers have not got.
+    receiver, sender = context.Pipe(duplex=False)
+    job = (sender, export, model, cases, repeats)
+    process = context.Process(target=_measure_and_send, args=job)
+    process.start()
+    sender.close()
+    try:
+        found = receiver.recv()
+    except EOFError:
+        process.join()
+        raise RuntimeError(f"measuring {export} ended with {process.exitcode}") from None
+    process.join()
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def _measure_and_send(sender: Connection, *job: Any) -> None:
+    try:
+        sender.send(measure_here(*job))
+    except Exception as error:
+        sender.send(error)
 
 
 def measure_here(
