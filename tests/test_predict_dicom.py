@@ -319,8 +319,9 @@ def test_the_slices_of_a_stack_lie_in_the_order_of_its_voxels(tmp_path):
         assert np.allclose(ras[:3] * [-1, -1, 1], one.position, atol=1e-4)
 
 
-def test_what_predict_drew_as_dicom_comes_back_as_a_correction(segmentation, tmp_path):
+def test_what_predict_drew_as_dicom_comes_back_as_a_correction(segmentation, tmp_path, monkeypatch):
     """The whole way in DICOM: series in, draft as DICOM-SEG, and back with `ingest --replace`."""
+    monkeypatch.chdir(tmp_path)
     series, written, mask = segmentation
     raw = tmp_path / "raw"
     common = ("--root", str(raw), "--no-dvc")
