@@ -256,19 +256,15 @@ def write_probability(path: Path, volume: Volume, *, native: Grid | None = None)
 
 
 def rewrite_labels(source: Path, path: Path, table: np.ndarray) -> None:
-    """Write the label map `source` with other values, its header and its voxel order as they are.
+    """Write the label map `source` with other values, its voxels in their order and at their place.
+
+    The header's words about the place are repeated, all others are not.
 
     :param table: (256,) uint8, the new value of each value.
     :raises InputError: as :func:`read_labels`.
     """
-    read_labels(source)
-    image = open_image(source)
-    labels = _labels(source, voxels(source, image)).astype(np.uint8)
-    header = image.header.copy() if isinstance(image, nib.Nifti1Pair) else None
-    renamed = nib.Nifti1Image(table[labels], image.affine, header)
-    renamed.set_data_dtype(np.uint8)
-    renamed.header.set_slope_inter(1, 0)
-    _write(path, renamed)
+    labels = read_labels(source)
+    write_volume(path, labels.with_data(table[labels.data]), native=labels.native)
 
 
 def as_image(

@@ -35,6 +35,7 @@ from spinalroots.settings.results import (
 EXPERT, SCALES = Path("conf/expert.yaml"), Path("conf/scale")
 """Beside params.yaml: every other knob, and a file of budgets for each scale."""
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DEEPEST = 20
 """Levels of a parameter file."""
 
@@ -137,7 +138,7 @@ def read_layer(path: Path) -> dict:
     try:
         text = read_text(path)
         _require_plain(path, text)
-        record = yaml.safe_load(text)
+        record = yaml.load(text, LOADER)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise InputError(
             path, expected="valid YAML in UTF-8", found=f"{error}", fix="Correct the file."
@@ -155,7 +156,7 @@ def read_layer(path: Path) -> dict:
 def _require_plain(path: Path, text: str) -> None:
     """:class:`InputError` for what makes a small file a large one, or a slow one."""
     depth = deepest = aliases = 0
-    for event in yaml.parse(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    for event in yaml.parse(text, LOADER):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         deepest = max(deepest, depth)

@@ -35,6 +35,15 @@ REGIONS = {
     "T": ("122495006", "SCT", "Thoracic spine"),
     "L": ("122496007", "SCT", "Lumbar spine"),
 }
+REPEATED = (
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+)
+"""What the standard has a segmentation repeat of its source (PS3.3: Patient, General Study; types 1
+and 2), so that an archive files it with its source. All other words about the person are left."""
+_PERSON, _STUDY = (0x0010, 0x0012), (0x0008, 0x0032, 0x0038, 0x0040)
+"""Groups of attributes: patient and trial; study, request, visit, procedure."""
+_WORDS = frozenset(("AS", "LO", "LT", "PN", "SH", "SQ", "ST", "UC", "UT"))
 _TISSUE_CODES = {"WM": (ANATOMY, CORD, "Cord"), "CSF": (SUBSTANCE, FLUID, "CSF")}
 
 
@@ -89,9 +98,19 @@ def write_segmentation(path: Path, slices: Sequence[Slice], found: Segmentation)
             fix="Export the series again from the scanner or the archive, or leave --dicom-seg "
             "out.",
         ) from error
+    _forget(written, sources[0])
     stream = io.BytesIO()
     written.save_as(stream)
     write_bytes(path, stream.getvalue())
+
+
+def _forget(written, source) -> None:
+    """Take out what is repeated of the source's person and study without need."""
+    for element in list(written):
+        repeated = element.tag in source and str(source[element.tag].value) == str(element.value)
+        word = element.tag.group in _STUDY and element.VR in _WORDS and repeated
+        if (word or element.tag.group in _PERSON) and element.keyword not in REPEATED:
+            del written[element.tag]
 
 
 def _masks(found: Segmentation) -> list:
@@ -176,17 +195,7 @@ def _stored(slices: Sequence[Slice]) -> np.ndarray:
 
 def _complete(dataset):
     """A source with the attributes that its segmentation repeats, empty where it has none."""
-    for name in (
-        "PatientID",
-        "PatientName",
-        "PatientBirthDate",
-        "PatientSex",
-        "StudyDate",
-        "StudyTime",
-        "StudyID",
-        "AccessionNumber",
-        "ReferringPhysicianName",
-    ):
+    for name in REPEATED:
         if name not in dataset:
             setattr(dataset, name, "")
     if "FrameOfReferenceUID" not in dataset:
