@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from spinalroots.imaging.centreline import smooth
+from spinalroots.reconstruct.main_branch import main_branch
 from spinalroots.reconstruct.threads import thread_of
 
 STIFFNESS_MM = 2.0
@@ -80,11 +81,12 @@ def trace_root(
     main = np.ones(len(along), bool)
     points_mm, bin_, step_mm = _centres(places_mm, along, main, spacing_mm, thick_mm)
     main, _ = thread.strands(bin_)
+    main &= main_branch(thread, mask, affine)
     points_mm, bin_, step_mm = _centres(places_mm, along, main, spacing_mm, thick_mm)
     for _ in range(5):  # along the line instead of from one voxel: its ends are cut across
         along = _along(places_mm, points_mm, bin_)
         points_mm, bin_, step_mm = _centres(places_mm, along, main, spacing_mm, thick_mm)
-    radius_mm = np.sqrt(volume_mm3 / (np.pi * step_mm * len(points_mm)))
+    radius_mm = np.sqrt(main.sum() * voxel_mm3 / (np.pi * step_mm * len(points_mm)))
     first, last = (_end(mask, affine, points_mm[::way], radius_mm, step_mm) for way in (1, -1))
     joined = _over_gaps(along, thread.bridges, step_mm, len(points_mm), thick_mm)
     strands = thread.strands(bin_)[1]  # up to the last point that has a voxel
