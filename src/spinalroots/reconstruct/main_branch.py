@@ -52,7 +52,7 @@ def main_branch(thread: Thread, mask: np.ndarray, affine: np.ndarray) -> np.ndar
 
 
 def _depth_mm(places_mm: np.ndarray, mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """Distance (V,) of voxels of a mask, given by their centres (V, 3), from the nearest outside."""
+    """Distance (V,) of a mask's voxels with these centres (V, 3) from the nearest outside."""
     voxels = np.rint(apply_affine(np.linalg.inv(affine), places_mm)).astype(int)
     low, high = voxels.min(axis=0), voxels.max(axis=0) + 1
     inside = np.pad(mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))], 1)
