@@ -17,7 +17,7 @@ from spinalroots.quality import appearance
 from spinalroots.registry import paths
 from spinalroots.registry.anatomy import Root, Scheme, individuals_to_levels
 from spinalroots.registry.models import MODELS
-from spinalroots.report import figures, overlays, page, paper, results
+from spinalroots.report import figures, overlays, page, paper, results, training
 from spinalroots.report.blocks import Section, Table, Text
 from spinalroots.report.charts import Strip, curves, heat_grid, strip_chart
 from spinalroots.report.inputs import Inputs
@@ -301,3 +301,13 @@ def test_an_empty_csv_counts_as_missing(tmp_path):
     write_text(tmp_path / "b.csv", "x,y\n")
     shelf = Inputs(tmp_path)
     assert shelf.table("a.csv") is shelf.table("b.csv") is shelf.table("c.csv") is None
+
+
+def test_how_rare_the_rarest_root_is_stands_beside_what_the_training_saw(tmp_path):
+    balance = {"classes": 22, "rarest_over_median": 0.05, "entropy_nats": 2.73}
+    write_json(tmp_path / "reports/augmentation.json", {"before": balance, "after": balance})
+    seen = {"background": 9999, "T10": 50, "T11": 100, "T12": 100}
+    write_json(tmp_path / "models/hardnet-all-levels/training.json", {"seen_voxels": seen})
+    (table,) = training._balance(Inputs(tmp_path))
+    assert table.rows[0] == ("refined cases", "22", "0.050", "2.73", "3.09")
+    assert table.rows[2] == ("HarDNet's patches", "3", "0.500", "1.05", "1.10")

@@ -52,6 +52,7 @@ TABLE_MODELS, TABLE_EXPERT = REPORTS / "table_models.csv", REPORTS / "table_expe
 TABLE_LOOKS = REPORTS / "table_looks.csv"
 COMPARISONS, CALIBRATION = REPORTS / "comparisons.csv", REPORTS / "calibration.csv"
 TABLE_QUANTIZATION = REPORTS / "table_quantization.csv"
+AUGMENTATION = REPORTS / "augmentation.json"
 TABLE_REFINEMENT, TABLE_CENTRELINE = REPORTS / "refinement.csv", REPORTS / "centreline.csv"
 PAGE = REPORTS / "index.html"
 TRAINING_CURVES, LEVEL_DICE = REPORTS / "training_curves.csv", REPORTS / "level_dice.csv"

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
+from spinalroots.augment.balance import entropy, rarest_ratio
 from spinalroots.registry import paths
-from spinalroots.registry.models import ANATOMY, MODELS
+from spinalroots.registry.models import ANATOMY, HARDNET, MODELS
 from spinalroots.report import blocks, paper
 from spinalroots.report.blocks import Drawing, Folded, Table, cell, missing, number
 from spinalroots.report.charts import curves
@@ -22,6 +25,7 @@ def section(inputs: Inputs) -> Iterator:
         table = inputs.table(path.relative_to(inputs.root))
         if table is not None:
             yield Folded("Every trial of the tuning", [table_of(table)])
+    yield from _balance(inputs)
     yield from _energy(inputs)
     yield from _learning_curves(inputs)
 
@@ -46,6 +50,36 @@ def _networks(inputs: Inputs, family: str) -> Table | None:
         return Table(tuple(headers), rows, "nnU-Net's plans, from `models/*/model.json`.")
     pairs = list(zip(headers, rows[0], strict=True))[1:]
     return Table((rows[0][0], ""), pairs, "From its `model.json`.")
+
+
+def _balance(inputs: Inputs) -> Iterator[Table]:
+    """How rare the rarest root is: as annotated, on disk, and as HarDNet's training saw it."""
+    planned = inputs.json(paths.AUGMENTATION) or {}
+    rows = [
+        (where, found["classes"], found["rarest_over_median"], found["entropy_nats"])
+        for where, found in (
+            ("refined cases", planned.get("before")),
+            ("with augmented cases", planned.get("after")),
+        )
+        if found
+    ]
+    learnt = inputs.json(paths.MODELS / HARDNET.name / "training.json") or {}
+    voxels = np.array([*learnt.get("seen_voxels", {}).values()][1:], float)
+    if voxels.any():
+        count = int((voxels > 0).sum())
+        rows.append(("HarDNet's patches", count, rarest_ratio(voxels), entropy(voxels)))
+    if rows:
+        caption = (
+            "Voxels of the rarest root over those of the median one, and Shannon entropy of their "
+            "shares. Patches are placed on roots so that rare ones are seen more often than they "
+            "are there (`hardnet.rarest_share`)."
+        )
+        headers = ("Where", "Classes", "Rarest ÷ median", "Entropy, nats", "of at most")
+        shown = [
+            (where, str(count), number(ratio), number(nats, 2), number(np.log(count), 2))
+            for where, count, ratio, nats in rows
+        ]
+        yield Table(headers, shown, caption)
 
 
 def _energy(inputs: Inputs) -> Iterator[Table]:

@@ -53,7 +53,7 @@ def main(params: Params) -> None:
     outcome = distribution.outcome(
         counts, plan.scheme, target_ratio=params.augment.target_ratio, limit=plan.balance.limit
     )
-    write_json(paths.REPORTS / "augmentation.json", outcome)
+    write_json(paths.AUGMENTATION, outcome)
     _contact_sheet(train, plan.variants, plan.scheme)
 
 
