@@ -42,7 +42,7 @@ packages: ## Debian programs that some tests drive (root; tests that miss one sk
 repro: $(READY) ## Rebuild whatever is out of date: data, models, reports (ARGS="STAGE")
 	@# What a killed run left locked or half-written is put right; one that is alive is named.
 	@$(BIN)/python -m spinalroots.storage mend
-	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro $(ARGS)
+	PATH="$$PWD/$(BIN):$$PATH" dvc repro $(ARGS)
 	@echo "Done. Open reports/index.html, or see the runs with: make ui"
 
 pull: $(READY) ## Data and models from the DVC remote instead of building them (ARGS="models/NAME")
@@ -52,13 +52,13 @@ push: $(READY) ## Data and models to the DVC remote, and see that they arrived
 	$(BIN)/python -m spinalroots.storage push $(ARGS)
 
 test: $(READY) ## Run all tests, the whole pipeline at smoke scale included
-	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest
+	PATH="$$PWD/$(BIN):$$PATH" python -m pytest
 
 chaos: $(READY) ## Kill every stage and command at random moments (ARGS="--kills 20 --seed 7"; half an hour)
 	$(BIN)/python tests/chaos $(ARGS)
 
 ui: $(READY) ## MLflow UI on http://127.0.0.1:5000 (this machine only)
-	$(BIN)/mlflow ui --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db" --host 127.0.0.1 --port $(PORT)
+	$(BIN)/mlflow ui --backend-store-uri "sqlite:///$$PWD/mlflow.db" --host 127.0.0.1 --port $(PORT)
 
 real: $(READY) ## Hold a model against real scans, if there are any: reports/real (ARGS="FOLDER -m MODEL")
 	$(BIN)/spinalroots real $(ARGS)

@@ -15,7 +15,7 @@ from workspace import Workspace
 EXACT = {
     *("phantom", "check", "refine", "split", "augment", "centreline", "appearance"),
     *("prepare_nnunet", "anatomy_phantoms", "postprocess", "reconstruct", "ingest"),
-    *("push", "dvc push", "pull", "dvc pull"),
+    *("push", "pull"),
 }
 """Bytes are promised (docs/reproducibility.md), or nothing is calculated at all."""
 KEPT = {
@@ -26,6 +26,8 @@ KEPT = {
     "train_anatomy": ".cache/anatomy",
 }
 """What a stage goes on from after a kill; gone before each try: all the work is to be done."""
+MAKE = ["make", "-o", ".venv/.ready"]
+"""With the environment taken as it is."""
 SCORED = "hardnet-anatomy"
 
 
@@ -68,7 +70,7 @@ def stages(work: Workspace, took: dict[str, float]) -> list[Command]:
     for name, outs in work.stages().items():
         prepare = _without(work.folder / KEPT[name]) if name in KEPT else lambda: None
         lines = {
-            name: ["dvc", "repro", "--single-item", "--force", name],
+            name: [*MAKE, "repro", f"ARGS=--single-item --force {name}"],
             f"{name} (bin/stage)": ["bin/stage", name],
         }
         found += [
@@ -92,6 +94,7 @@ def others(work: Workspace) -> list[Command]:
             lab_folder(lab / f"patient{number}", seed=number)
     if not clone.exists():
         work.run("git", "clone", "-q", str(root), str(clone))
+        (clone / ".venv").symlink_to(sys.prefix, target_is_directory=True)
 
     def forget_scores() -> None:
         work.run("git", "checkout", "-q", "data/expert_scores.csv")
@@ -115,7 +118,6 @@ def others(work: Workspace) -> list[Command]:
         work.run("git", "checkout", "-q", ".", folder=clone)
 
     score = ["spinalroots", "score", test[0], "--score", "0.8", "--rater", "AB"]
-    storage = [sys.executable, "-m", "spinalroots.storage"]
     reviewer = str(Path(__file__).with_name("reviewer.py"))
     review = [sys.executable, reviewer, f"data/postprocessed/{SCORED}"]
     out = root / "out"
@@ -145,10 +147,8 @@ def others(work: Workspace) -> list[Command]:
             forget_scores,
             forget_scores,
         ),
-        Command("push", [*storage, "push"], root, ["../remote"], halve_remote),
-        Command("dvc push", ["dvc", "push"], root, ["../remote"], halve_remote),
-        Command("pull", [*storage, "pull"], clone, ["data", "models", "reports"], empty_clone),
-        Command("dvc pull", ["dvc", "pull"], clone, ["data", "models", "reports"], empty_clone),
+        Command("push", [*MAKE, "push"], root, ["../remote"], halve_remote),
+        Command("pull", [*MAKE, "pull"], clone, ["data", "models", "reports"], empty_clone),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class Workspace:
         path = self.folder / "params.yaml"
         text = re.sub(r"^scale: \w+", "scale: smoke", path.read_text("utf-8"), flags=re.MULTILINE)
         path.write_text(text, encoding="utf-8")
+        (self.folder / ".venv").symlink_to(sys.prefix, target_is_directory=True)
         copy.run("dvc", "remote", "add", "-d", "disk", "../remote")  # DVC's own: no umlauts in it
         copy.run("git", "commit", "-qam", "smoke")
         took = self._reproduced(copy)
