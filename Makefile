@@ -54,8 +54,9 @@ push: $(READY) ## Data and models to the DVC remote, and see that they arrived
 test: $(READY) ## Run all tests, the whole pipeline at smoke scale included
 	PATH="$$PWD/$(BIN):$$PATH" python -m pytest
 
-chaos: $(READY) ## Kill every stage and command at random moments (ARGS="--kills 20 --seed 7"; half an hour)
-	$(BIN)/python tests/chaos $(ARGS)
+chaos: $(READY) ## Kill every stage and command at random moments (ARGS="--kills 20 --seed 7"; an hour)
+	PATH="$$PWD/$(BIN):$$PATH" python tests/chaos $(ARGS)
+	PATH="$$PWD/$(BIN):$$PATH" python -m pytest tests/chaos/long_together.py tests/chaos/long_starved.py
 
 ui: $(READY) ## MLflow UI on http://127.0.0.1:5000 (this machine only)
 	$(BIN)/mlflow ui --backend-store-uri "sqlite:///$$PWD/mlflow.db" --host 127.0.0.1 --port $(PORT)

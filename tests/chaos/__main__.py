@@ -20,6 +20,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from commands import Command, others, stages  # noqa: E402
+from starving import ODD  # noqa: E402
 from trying import Try, tried, undisturbed  # noqa: E402
 from workspace import READY, Workspace  # noqa: E402
 
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=100, help="in all (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments; 0: the time")
     parser.add_argument("--only", nargs="*", default=[], help="names of stages and commands")
-    parser.add_argument("--workspace", type=Path, default=HERE.parents[1] / ".cache/chaos")
+    parser.add_argument("--workspace", type=Path, default=HERE.parents[1] / ".cache/chaos" / ODD)
     parser.add_argument("--anew", action="store_true", help="build the workspace again")
     parser.add_argument("--stop", action="store_true", help="at the first that did not recover")
     options = parser.parse_args(arguments)

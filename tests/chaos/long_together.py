@@ -9,6 +9,7 @@ from functools import partial
 import mlflow
 import pytest
 from conftest import ROOT
+from lab_scans import lab_folder
 from processes import at_once
 from scan_files import nifti, tube
 from small_model import write_packaged, write_scan
@@ -75,7 +76,7 @@ def project(tmp_path) -> Machine:
     folder = tmp_path / "project"
     (folder / ".dvc").mkdir(parents=True)
     (folder / ".dvc/config").write_bytes((ROOT / ".dvc/config").read_bytes())
-    slow = TRAIN.replace("    for step", "    import time; time.sleep(4)\n    for step")
+    slow = TRAIN.replace("    for step", "    import time; time.sleep(20)\n    for step")
     text = {"dvc.yaml": PIPELINE, "params.yaml": PARAMETERS, "train.py": slow}
     for name, content in text.items():
         (folder / name).write_text(content)
@@ -84,12 +85,28 @@ def project(tmp_path) -> Machine:
     return machine
 
 
-def test_of_two_repros_the_second_says_who_is_at_work_and_finds_the_result_later(project):
+def begun(project) -> subprocess.Popen:
+    """A `dvc repro` that has begun its stage."""
     first = subprocess.Popen(["dvc", "repro"], cwd=project.folder, env=project.environment)
     held = project.folder / ".dvc/tmp/rwlock"
     while not (held.is_file() and "train.py" in held.read_text()):
         assert first.poll() is None
         time.sleep(0.05)
+    return first
+
+
+def test_an_ingest_during_a_training_goes_in_and_under_dvc(project, tmp_path):
+    training = begun(project)
+    said = project.run("spinalroots", "ingest", str(lab_folder(tmp_path / "lab", seed=1)))
+    assert "DVC holds it" in said.stdout
+    assert training.poll() is None, "the training was too quick for this test"
+    assert training.wait() == 0
+    assert (project.folder / "data/raw/ingested.dvc").is_file()
+    assert "up to date" in project.run("dvc", "status").stdout
+
+
+def test_of_two_repros_the_second_says_who_is_at_work_and_finds_the_result_later(project):
+    first = begun(project)
     second = project.run("dvc", "repro", check=False)
     assert second.returncode
     assert str(first.pid) in second.stderr

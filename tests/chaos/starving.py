@@ -6,8 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
-ODD = 'Ärztin\'s "T2" scans & Größen, 2. Serie (näher) ' + "sehr lang " * 15
-"""A folder name with blanks, quotes, umlauts; 200 characters with the path around it."""
+ODD = 'Ärztin\'s "T2" scans & Größen, 2. Serie (näher) ' + "sehr lang " * 14 + "x"
+"""A folder name with blanks, quotes, umlauts; 200 characters."""
 MEMORY_BYTES = 1_500_000_000
 GROUP = Path("/sys/fs/cgroup/memory/spinalroots-chaos")
 """Version 1 of control groups; on a machine with version 2, `systemd-run -p MemoryMax=` does it."""
