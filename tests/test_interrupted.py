@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 
+import psutil
 import pytest
 import yaml
 from conftest import ROOT
@@ -98,6 +100,18 @@ def test_a_number_that_another_program_has_now_is_no_lock(repository):
     reused = {"write": {"/x/data": {"pid": os.getppid(), "cmd": "dvc repro"}}, "read": {}}
     write_json(repository / ".dvc/tmp/rwlock", reused)
     assert len(interrupted.mended(repository)) == 1
+
+
+def test_an_experiment_in_a_copy_is_not_in_the_way(repository):
+    words = "exec -a dvc bash -c 'sleep 60; true' exp run --temp"
+    aside = subprocess.Popen(["bash", "-c", words], cwd=repository, start_new_session=True)
+    try:
+        while "--temp" not in psutil.Process(aside.pid).cmdline():
+            assert aside.poll() is None
+        assert interrupted.mended(repository) == []
+    finally:
+        os.killpg(aside.pid, signal.SIGKILL)
+        aside.wait()
 
 
 def test_a_dvc_at_work_is_named_and_nothing_is_touched(repository):

@@ -22,6 +22,8 @@ from spinalroots.files import write_bytes, write_json
 
 DVC = {"dvc", f"{__package__.partition('.')[0]}.storage"}
 """Programs, and modules that Python runs, which use DVC's locks."""
+ASIDE, COPIES = {"queue-worker", "--temp", "--queue"}, Path(".dvc/tmp/exps")
+"""Words of a DVC that works in copies of the repository, and where these are."""
 LOCK, KEPT, HELD = Path("dvc.lock"), Path(".dvc/tmp/dvc.lock.kept"), Path(".dvc/tmp/rwlock")
 
 
@@ -76,15 +78,15 @@ def mended(folder: Path = Path()) -> list[str]:
 
 
 def at_work(folder: Path) -> Iterator[psutil.Process]:
-    """Other processes of DVC in `folder` or below that are alive."""
+    """Other processes of DVC in `folder` that are alive; not those that work in copies of it."""
     own = {os.getpid(), *(one.pid for one in psutil.Process().parents())}
     for one in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            words = [os.path.basename(word) for word in one.cmdline()[:4]]
-            if one.pid in own or not DVC & set(words):
-                continue
-            here = Path(one.cwd())
-            if one.status() != psutil.STATUS_ZOMBIE and (here == folder or folder in here.parents):
+            line, here = one.cmdline(), Path(one.cwd())
+            is_dvc = bool(DVC & {os.path.basename(word) for word in line[:4]})
+            aside = bool(ASIDE & set(line)) or (folder / COPIES) in here.parents
+            inside = here == folder or folder in here.parents
+            if is_dvc and inside and not aside and one.pid not in own:
                 yield one
 
 
