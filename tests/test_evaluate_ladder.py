@@ -88,7 +88,7 @@ def level_moved(labels, level, voxels):
 
 
 BY_NAME = {"level_dice", "level_dice_mean", "root_dice", "root_dice_mean"}
-EFFORT = {"added_path_mm", "expert_score_simulated"}
+EFFORT = {"added_path_mm", "expert_score_simulated", "expert_score_erasing_free"}
 SHAPE = {"binary_dice", "surface_dice", "hd95_mm", "cl_dice"}
 
 LADDERS = {
@@ -168,8 +168,8 @@ def test_every_metric_is_made_worse_by_some_ladder(smoke_params):
 
 def test_wiping_out_invented_roots_costs_more_when_it_has_a_price(smoke_params):
     prediction = invented(roots_map(), ["S1_D_L"])
-    free = smoke_params.evaluate
-    priced = free.model_copy(update={"erasing_weight": 1.0})
+    free = smoke_params.evaluate.model_copy(update={"erasing_weight": 0.0})
+    priced = smoke_params.evaluate
     assert (
         scores(prediction, priced)["expert_score_simulated"]
         < scores(prediction, free)["expert_score_simulated"]

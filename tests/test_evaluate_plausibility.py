@@ -54,7 +54,7 @@ def test_roots_on_the_wrong_side_are_named_and_the_centreline_decides():
     mirrored = swap_sides(sound_map(("L3",)))
     assert kinds(mirrored) == {("wrong_side", "L3_D_L"), ("wrong_side", "L3_D_R")}
     moved = Volume(sound_map(("L3",)), AFFINE)
-    far_left = Centreline(STRAIGHT.points_mm - [20, 0, 0], "truth")
+    far_left = Centreline(STRAIGHT.points_mm - [9, 0, 0], "truth")
     found = plausibility.warnings(moved, far_left)
     assert [(one["kind"], one["label"]) for one in found] == [("wrong_side", "L3_D_L")]
 
@@ -62,11 +62,11 @@ def test_roots_on_the_wrong_side_are_named_and_the_centreline_decides():
 def test_specks_and_lumps_are_named():
     speck = sound_map()
     speck[speck == Root.parse("L4_D_R").value] = 0
-    speck[30, 30, 30:33] = Root.parse("L4_D_R").value  # 0.75 mm³
-    assert kinds(speck) == {("small_root", "L4_D_R")}
+    speck[30, 30, 37:40] = Root.parse("L4_D_R").value  # 0.75 mm³
+    assert kinds(speck) == {("small_root", "L4_D_R"), ("uneven_sides", "L4_D_R")}
     lump = sound_map()
     lump[2:16, 28:38, 20:40] = Root.parse("L5_D_L").value  # 35 mm² and more
-    assert kinds(lump) == {("thick_root", "L5_D_L")}
+    assert kinds(lump) == {("thick_root", "L5_D_L"), ("uneven_sides", "L5_D_R")}
 
 
 def test_too_much_root_in_all_is_named():

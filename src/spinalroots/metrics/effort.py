@@ -19,6 +19,10 @@ from spinalroots.imaging.boxes import label_boxes, union_box
 NO_HELP, NOTHING_LEFT = 0.5, 1.0
 """Ends of the expert's scale (the paper, III)."""
 
+ERASING_WEIGHT = 0.5
+"""Derived: an eraser as wide as what it wipes out goes once along its middle line, which is at most
+half as long as the outline."""
+
 _SLICE_GAP_MM = 1e6
 """Slices are laid this far apart when neighbours are looked up: none is found across them."""
 
@@ -39,12 +43,13 @@ class Effort:
     def __add__(self, other: Effort) -> Effort:
         return Effort(*map(add, astuple(self), astuple(other)))
 
-    def score(self, erasing_weight: float = 0.0) -> float:
+    def score(self, erasing_weight: float = ERASING_WEIGHT) -> float:
         """Simulated expert score, from 0.5 (no help) to 1.0 (nothing left to do):
         1 − 0.5·min(1, effort to correct ÷ effort to draw from nothing).
 
         :param erasing_weight: what a mm of invented contour costs, measured in drawn mm. 0 is the
-            published added path length, in which wiping out is free.
+            published added path length, in which wiping out is free: 10 % of specks, Dice 0.21, are
+            then as good as nothing invented.
         :return: NaN if there is nothing to draw and nothing invented; 0.5 if all is invented.
         """
         correcting_mm = self.added_mm + erasing_weight * self.invented_mm

@@ -20,6 +20,8 @@ from spinalroots.settings.results import Evaluate
 
 BINARY_DICE = "binary_dice"
 SIMULATED_SCORE = "expert_score_simulated"
+PUBLISHED_SCORE = "expert_score_erasing_free"
+"""The simulated score with wiping out for nothing, as added path length was published."""
 UNTRAINED, EMPTY = "binary_dice_untrained", "binary_dice_empty"
 THRESHOLD_SEEN, THRESHOLD_GIVEN = "binary_dice_threshold_seen", "binary_dice_threshold_given"
 """Of dark voxels in the sac, as a network sees it and as it is."""
@@ -157,6 +159,7 @@ def _per_root(
             if part is Region.ALL or names[value].startswith(part.letter):
                 effort += one
         yield Measurement(SIMULATED_SCORE, str(part), effort.score(options.erasing_weight))
+        yield Measurement(PUBLISHED_SCORE, str(part), effort.score(0.0))
         if part is region:
             yield Measurement("added_path_mm", str(part), effort.added_mm)
             yield Measurement("invented_path_mm", str(part), effort.invented_mm)

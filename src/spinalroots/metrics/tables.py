@@ -12,7 +12,13 @@ import numpy as np
 import pandas as pd
 
 from spinalroots.metrics.calibration import BINS, Reliability
-from spinalroots.metrics.measurements import BINARY_DICE, SIMULATED_SCORE, UNTRAINED, Measurement
+from spinalroots.metrics.measurements import (
+    BINARY_DICE,
+    PUBLISHED_SCORE,
+    SIMULATED_SCORE,
+    UNTRAINED,
+    Measurement,
+)
 from spinalroots.metrics.statistics import compare, summarise
 from spinalroots.registry.anatomy import Region
 from spinalroots.registry.models import MODELS, Model
@@ -26,7 +32,7 @@ _COMPARISON_COLUMNS = (
 _OF_A_CASE = (
     *(BINARY_DICE, UNTRAINED, "cl_dice", "surface_dice", "level_dice_mean", "root_dice_mean"),
     *("instance_precision", "instance_recall", "instance_f1", "side_accuracy", SIMULATED_SCORE),
-    *("level_accuracy", "type_accuracy"),
+    *("level_accuracy", "type_accuracy", PUBLISHED_SCORE),
 )
 OF_A_LOOK = (
     *(BINARY_DICE, "level_dice_mean", "level_accuracy", "type_accuracy", "side_accuracy"),

@@ -66,7 +66,9 @@ def segment(
     )
     if prediction.tissues is not None:
         maps[Scheme.TISSUES] = prediction.tissues
-    warnings = plausibility.warnings(maps[Scheme.INDIVIDUALS], centreline, prediction.foreground)
+    warnings = plausibility.warnings(
+        maps[Scheme.INDIVIDUALS], centreline, prediction.foreground, prediction.tissues
+    )
     looks = appearance.measure(scan, centreline)
     native = None if scan.native is None else scan.native.orientation
     warnings = [*recognised.warnings(prediction.tissues, looks, native), *warnings]

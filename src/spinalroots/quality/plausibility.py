@@ -11,7 +11,8 @@ from spinalroots.imaging.boxes import Box, label_boxes
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
 from spinalroots.metrics.levels import positions_mm
-from spinalroots.quality import appearance
+from spinalroots.quality import appearance, consistency
+from spinalroots.quality.records import warning
 from spinalroots.registry.anatomy import LEVELS, Root, Side
 
 WRONG_SIDE_SHARE = 0.5
@@ -38,16 +39,21 @@ that a strand's masked section grows by (1 + voxel edge ÷ 1 mm)², and the tota
 
 
 def warnings(
-    individuals: Volume, centreline: Centreline, foreground: Volume | None = None
+    individuals: Volume,
+    centreline: Centreline,
+    foreground: Volume | None = None,
+    tissues: Volume | None = None,
 ) -> list[dict]:
     """What a person should look at before trusting a predicted individual map.
 
     :param individuals: individual map (X, Y, Z), uint8, RAS+.
     :param centreline: of the same scan, in RAS+ mm.
     :param foreground: P(any root) 0..1 on the same grid, if the model gave one.
+    :param tissues: tissue map on the same grid, if the model gave one.
     :return: plain records {kind, label, value, limit, unit, message}, ordered by kind and level.
         Kinds: `empty`, `missing_level`, `wrong_side`, `small_root`, `thick_root`, `large_total`,
-        `low_confidence`. An empty list is no proof that the map is right.
+        those of :mod:`spinalroots.quality.consistency`, `low_confidence`. An empty list is no
+        proof that the map is right.
     """
     boxes = label_boxes(individuals.data)
     roots = []
@@ -55,11 +61,12 @@ def warnings(
         part = individuals.crop(box)
         roots.append((Root.from_value(value), part.with_data(part.data == value)))
     if not roots:
-        return [_warning("empty", "", 0, 0, "roots", "No root was found in this scan.")]
+        return [warning("empty", "", 0, 0, "roots", "No root was found in this scan.")]
     return [
         *_missing_levels([root for root, _ in roots]),
         *_wrong_sides(roots, centreline),
         *_volumes(roots, centreline),
+        *consistency.warnings(roots, centreline, tissues),
         *(_confidences(individuals, foreground, boxes) if foreground is not None else ()),
     ]
 
@@ -83,7 +90,7 @@ def unlike_training(
         message = f"{subject} {is_now}; in the training scans it is {usual}."
         limit = round(one.limit, 3)
         found.append(
-            _warning("unlike_training", feature.name, one.value, limit, feature.unit, message)
+            warning("unlike_training", feature.name, one.value, limit, feature.unit, message)
         )
     return found
 
@@ -94,7 +101,7 @@ def _missing_levels(roots: list[Root]) -> Iterator[dict]:
     for index in range(min(found), max(found)):
         if index not in found:
             message = f"{LEVELS[index]} has no root, though {first} and {last} do."
-            yield _warning("missing_level", LEVELS[index], 0, 1, "roots", message)
+            yield warning("missing_level", LEVELS[index], 0, 1, "roots", message)
 
 
 def _wrong_sides(roots: list[tuple[Root, Volume]], centreline: Centreline) -> Iterator[dict]:
@@ -106,7 +113,7 @@ def _wrong_sides(roots: list[tuple[Root, Volume]], centreline: Centreline) -> It
         if share > WRONG_SIDE_SHARE:
             side = root.side.name.lower()
             message = f"{share:.0%} of {root} lies on the other side of the centreline than {side}."
-            yield _warning("wrong_side", str(root), share, WRONG_SIDE_SHARE, "share", message)
+            yield warning("wrong_side", str(root), share, WRONG_SIDE_SHARE, "share", message)
 
 
 def _volumes(roots: list[tuple[Root, Volume]], centreline: Centreline) -> Iterator[dict]:
@@ -119,15 +126,15 @@ def _volumes(roots: list[tuple[Root, Volume]], centreline: Centreline) -> Iterat
         section_mm2 = volume_mm3 / (np.ptp(positions) + spacing_mm[2])
         if volume_mm3 < SMALLEST_ROOT_MM3:
             message = f"{root} has {volume_mm3:.1f} mm³, less than one rootlet."
-            yield _warning("small_root", name, volume_mm3, SMALLEST_ROOT_MM3, "mm³", message)
+            yield warning("small_root", name, volume_mm3, SMALLEST_ROOT_MM3, "mm³", message)
         if section_mm2 > LARGEST_SECTION_MM2:
             message = f"{root} is {section_mm2:.0f} mm² thick on average, more than any known root."
-            yield _warning("thick_root", name, section_mm2, LARGEST_SECTION_MM2, "mm²", message)
+            yield warning("thick_root", name, section_mm2, LARGEST_SECTION_MM2, "mm²", message)
     edge_mm = float(np.mean(spacing_mm[:2]))
     most_mm3 = round(LARGEST_TOTAL_MM3 * (1 + edge_mm / STRAND_MM) ** 2)
     if total_mm3 > most_mm3:
         message = f"The roots fill {total_mm3:.0f} mm³, more than all dorsal rootlets of a canal."
-        yield _warning("large_total", "", total_mm3, most_mm3, "mm³", message)
+        yield warning("large_total", "", total_mm3, most_mm3, "mm³", message)
 
 
 def _confidences(individuals: Volume, foreground: Volume, boxes: dict[int, Box]) -> Iterator[dict]:
@@ -136,20 +143,9 @@ def _confidences(individuals: Volume, foreground: Volume, boxes: dict[int, Box])
         mean = float(foreground.data[box][individuals.data[box] == value].mean())
         if mean < LOW_CONFIDENCE:
             message = f"The model gave {root} a mean probability of only {mean:.2f}."
-            yield _warning("low_confidence", root, mean, LOW_CONFIDENCE, "probability", message)
+            yield warning("low_confidence", root, mean, LOW_CONFIDENCE, "probability", message)
 
 
 def _plain(value: float) -> str:
     """Two digits, and whole numbers where there are more."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2g}"
-
-
-def _warning(kind: str, label: str, value: float, limit: float, unit: str, message: str) -> dict:
-    return {
-        "kind": kind,
-        "label": label,
-        "value": round(float(value), 3) if np.isfinite(value) else None,
-        "limit": limit,
-        "unit": unit,
-        "message": message,
-    }

@@ -33,6 +33,8 @@ _METRICS = (
     ("hd95_mm_median", "HD95, mm", 1),
     ("instance_f1", "root F1", 3),
     ("side_accuracy", "left/right", 3),
+    ("expert_score_simulated", "expert score, simulated", 3),
+    ("expert_score_erasing_free", "the same, erasing free", 3),
     ("level_error_mm_median", "level error, mm", 1),
     ("entry_error_mm_median", "entry error, mm", 1),
     ("missed_levels", "levels missed", 2),

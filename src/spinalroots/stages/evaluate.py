@@ -111,7 +111,9 @@ def _score(model: Model, case: SelectedCase, options: Evaluate) -> Scored:
     probability = read_image(kept) if kept.is_file() else None
     warnings: list[dict] = []
     if whole.individuals is not None:
-        warnings = plausibility.warnings(whole.individuals, centreline, probability)
+        seen = network.has(name, Scheme.TISSUES)
+        tissues = read_labels(network.labels(name, Scheme.TISSUES)) if seen else None
+        warnings = plausibility.warnings(whole.individuals, centreline, probability, tissues)
     counts = None
     if probability is not None:
         counts = calibration.reliability(reference.counted(probability).data, reference.levels.data)
