@@ -376,3 +376,37 @@ REQUESTS: dict[str, dict] = {
 }
 for _name, _request in REQUESTS.items():
     add("request", f"request of {_name}", lambda folder, request=_request: request)
+
+
+def _real(called: str, content: bytes) -> Callable[[Path], Path]:
+    """A scan that a person drew on, with this beside it."""
+
+    def make(folder: Path) -> Path:
+        nifti(folder / "t2.nii.gz", tube())
+        data = np.zeros(tube().data.shape, np.uint8)
+        data[12:18, 14:20, 5:30] = 1
+        nib.save(nib.Nifti1Image(data, tube().affine), folder / "t2_roots-manual.nii.gz")
+        (folder / called).write_bytes(content)
+        return folder
+
+    return make
+
+
+for _name, _content in {
+    "nothing": b"",
+    "zeros": bytes(100),
+    "no columns": b"hello",
+    "words": b"x_mm,y_mm,z_mm\nhere,there,up\nx,y,z\n",
+    "NaN": b"x_mm,y_mm,z_mm\nnan,0,0\n1,1,1\n",
+    "ragged rows": b"x_mm,y_mm,z_mm\n1\n1,2,3,4,5,6\n",
+    "Latin-1": "x_mm,y_mm,z_mm\né,1,1\n".encode("latin-1"),
+}.items():
+    add("real", f"line of {_name}", _real("t2_centerline.csv", _content))
+for _name, _content in {
+    "nothing": b"",
+    "deep JSON": b"[" * 10**5,
+    "slices in words": b'{"trusted_z": "all"}',
+    "slices of 10^30": b'{"trusted_z": [1000000000000000000000000000000, 1]}',
+    "slices beyond": b'{"trusted_z": [0, 4000]}',
+}.items():
+    add("real", f"drawing's JSON of {_name}", _real("t2_roots-manual.json", _content))

@@ -183,6 +183,11 @@ def corrections(room: Room, given: Path) -> None:
     assert place.read_bytes().startswith(given.read_bytes())
 
 
+def real(room: Room, given: Path) -> None:
+    run = ("real", given, "--models", room.models, "--device", "cpu", "-o", room.out)
+    room.run(*run, "-m", room.model)
+
+
 def reviewed(out: Path, room: Room) -> Desk:
     found = cases.find([out], room.folder / "data", [room.folder / "tube.nii.gz"])
     return Desk(found, room.folder / "data")
@@ -226,6 +231,7 @@ DOORS = {
     "people": people,
     "corrections": corrections,
     "request": request,
+    "real": real,
 }
 
 

@@ -141,7 +141,7 @@ def _trusted(path: Path, part: str, mask: np.ndarray, told: Mapping[str, Any]) -
             if not 0 <= first <= last < len(chosen):
                 raise ValueError
             chosen[first : last + 1] = True
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(
             f"{path.name}, {key}",
             expected=f"first and last slice, [{drawn[0]}, {drawn[-1]}] for example, from 0 to "

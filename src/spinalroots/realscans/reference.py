@@ -1,5 +1,7 @@
 """A real scan and what a person drew on it, read and checked."""
 
+import csv
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,7 @@ import numpy as np
 
 from spinalroots.errors import InputError
 from spinalroots.files import sha256
+from spinalroots.files.text import read_text
 from spinalroots.imaging import centreline_mask
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, read_image
@@ -116,9 +119,9 @@ def _points(path: Path) -> np.ndarray:
 
     columns = ["x_mm", "y_mm", "z_mm"]
     try:
-        table = pd.read_csv(path, sep=None, engine="python")
+        table = pd.read_csv(io.StringIO(read_text(path)), sep=None, engine="python")
         return table[columns].to_numpy(float)
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise InputError(
             path,
             expected="columns x_mm, y_mm and z_mm with numbers, RAS+ mm",
