@@ -56,7 +56,7 @@ def main(params: Params) -> None:
         HARDNET.name,
         kind="training",
         tags=tracking.tags_of(HARDNET, params.scale),
-        params=settings,
+        params={"refine": {"regions": params.refine.regions}, **settings},
         data=[
             Data(folder, [one.name for one in cases], target.class_names, context)
             for folder, cases, context in (
