@@ -16,7 +16,7 @@ from spinalroots.dataset.selection import INGESTED, PHANTOM, SelectedCase
 from spinalroots.errors import InputError
 from spinalroots.exports import runtimes
 from spinalroots.exports.description import read_description
-from spinalroots.files import read_json, write_json
+from spinalroots.files import read_json, sha256, write_json
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Grid, Volume, write_volume
 from spinalroots.inference.predictor import Prediction
@@ -180,6 +180,24 @@ def test_half_precision_halves_the_pytorch_weights(exported):
         pytest.skip("this processor does not compute in bf16")
     sizes = [export.size_mb(root / name) for name in ("pytorch-fp32", "pytorch-bf16")]
     assert sizes[0] / sizes[1] == pytest.approx(2, rel=0.05)
+
+
+def test_shared_weights_are_stored_once_and_in_the_same_bytes_every_time(tmp_path):
+    class Sharing(torch.nn.Module):  # as nnU-Net's decoder shares its encoder
+        def __init__(self):
+            super().__init__()
+            self.encoder = torch.nn.ModuleList(torch.nn.Linear(3, 3) for _ in range(8))
+            self.decoder = torch.nn.ModuleDict({"encoder": self.encoder})
+
+    network = Sharing()
+    variant = Variant(Precision.FP32, Runtime.PYTORCH)
+    digests = set()
+    for number in range(6):
+        path = tmp_path / f"{number}.safetensors"
+        export._write_pytorch(network, variant, path)
+        digests.add(sha256(path))
+    assert len(digests) == 1
+    assert path.stat().st_size < 2 * 8 * 12 * 4 + 2000
 
 
 def test_exports_hold_no_pickles(exported):

@@ -14,6 +14,7 @@ import numpy as np
 
 from spinalroots.exports.description import DESCRIPTION, FILES, Description
 from spinalroots.files import sha256, write_json
+from spinalroots.inference.stored import save_weights
 from spinalroots.quantize.int8 import quantize_graph, quiet
 from spinalroots.registry.variants import Precision, Runtime, Variant
 
@@ -118,9 +119,11 @@ def size_mb(folder: Path) -> float:
 
 
 def _write_pytorch(network: torch.nn.Module, variant: Variant, path: Path) -> None:
-    """Weights that several layers share (nnU-Net's decoder holds its encoder) are stored once."""
+    """Weights that several layers share (nnU-Net's decoder holds its encoder) are stored once.
+
+    The library's own way to do so writes their other names in an order that changes every time.
+    """
     import torch
-    from safetensors.torch import save_model
 
     kind = torch.bfloat16 if variant.precision is Precision.BF16 else torch.float32
-    save_model(copy.deepcopy(network).to(kind), str(path))
+    save_weights(copy.deepcopy(network).to(kind), path)
