@@ -284,3 +284,66 @@ def test_short_crops_do_not_crowd_out_whole_scans():
     drawn = by_size(voxels, patch_voxels=100_000)
     assert drawn.count("scan") == 12
     assert all(drawn.count(f"crop{number}") == 1 for number in range(5))
+
+
+TWO_PROCESSES = """
+import json, sys
+import torch
+import yaml
+
+def as_rank(rank, size, *job):
+    import torch.distributed as dist
+    from nnunetv2.run import run_training
+    from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as theirs
+    from spinalroots.nnunet import training
+    from spinalroots.nnunet.trainer import SpinalrootsTrainer as Ours
+
+    run_training.setup_ddp = lambda rank, size: dist.init_process_group(
+        "gloo", rank=rank, world_size=size
+    )
+    torch.cuda.set_device = lambda *_: None
+    join, begin, end = theirs.DDP, Ours.take_settings, Ours.on_train_end
+    theirs.DDP = lambda network, device_ids: join(network)
+
+    def on_cpu(self):
+        begin(self)
+        self.device, self.grad_scaler = torch.device("cpu"), None
+
+    def tell(self):
+        weights = [float(one.double().sum()) for one in self._bare_network().parameters()]
+        told = {"weights": weights, "batch": self.batch_size, "epochs": self.current_epoch}
+        with open(f"{rank}.json", "w") as stream:
+            json.dump(told, stream)
+        end(self)
+
+    Ours.take_settings, Ours.on_train_end = on_cpu, tell
+    training._train_as_rank(rank, size, *job)
+
+if __name__ == "__main__":
+    from spinalroots.pipeline.params import Params
+    from spinalroots.stages import train_nnunet
+
+    spawn = torch.multiprocessing.spawn
+    torch.multiprocessing.spawn = lambda _, args, nprocs: spawn(as_rank, args, nprocs)
+    train_nnunet.main(Params.model_validate(yaml.safe_load(open("effective.yaml"))), sys.argv[1])
+"""
+"""As on several GPUs; what only they have is replaced: NCCL by gloo, CUDA by the CPU."""
+
+
+def test_two_processes_share_the_batches_and_end_with_one_network(project, tmp_path):
+    params = tiny(project, gpus=2)
+    in_a_process_of_its_own(params, tmp_path)
+    (tmp_path / "two.py").write_text(TWO_PROCESSES, encoding="utf-8")
+    done = subprocess.run([sys.executable, "two.py", ROW], capture_output=True, timeout=600)
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
+    one, two = (read_json(tmp_path / f"{rank}.json") for rank in (0, 1))
+    assert one["weights"] == two["weights"]
+    assert one["epochs"] == two["epochs"] == 2
+    whole = job(params).plans["configurations"][environment.CONFIGURATION]["batch_size"]
+    assert whole == 3  # which two cannot share: nnU-Net's own loss stops them both
+    assert one["batch"] == two["batch"] == 2
+    trained = load_file(MODEL / "model.safetensors")
+    assert len(trained) > 5
+    (run,) = runs()
+    assert run.info.status == "FINISHED"
+    assert [step for step, _ in curve(run, "train_losses")] == [0, 1]

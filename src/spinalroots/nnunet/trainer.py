@@ -70,6 +70,10 @@ class SpinalrootsTrainer(ResumableTrainer):
 
     def configure_optimizers(self):
         """nnU-Net's SGD and poly schedule, or AdamW with a warm-up for short budgets."""
+        if self.is_ddp and not self.enable_deep_supervision:
+            # The coarser outputs are there and lead nowhere; DDP would wait for their gradients.
+            for unused in self.network.decoder.seg_layers[:-1]:
+                unused.requires_grad_(False)
         if self.settings["optimizer"] == "sgd":
             return super().configure_optimizers()
         optimizer = torch.optim.AdamW(

@@ -68,7 +68,8 @@ def _train_fold(job: Job, state: Path, fold: int, device: str) -> Path:
 
 def _train_here(job: Job, output: Path, fold: int, device: str) -> None:
     found = next((name for name in (FINAL, CHECKPOINT) if (output / name).is_file()), None)
-    plans = {**job.plans, SETTINGS: job.settings, "continue_training": found is not None}
+    plans = {**_in_equal_shares(job.plans, job.settings["gpus"]), SETTINGS: job.settings}
+    plans["continue_training"] = found is not None
     trainer = SpinalrootsTrainer(
         plans, environment.CONFIGURATION, fold, dict(job.dataset), torch.device(device)
     )
@@ -77,6 +78,19 @@ def _train_here(job: Job, output: Path, fold: int, device: str) -> None:
         trainer.load_checkpoint(str(output / found))
     if found != FINAL:
         trainer.run_training()
+
+
+def _in_equal_shares(plans: dict, gpus: int) -> dict:
+    """The plans with a batch that so many processes can share evenly, one more each if need be.
+
+    nnU-Net gives some processes one patch more than others, and then its Dice over the batch, which
+    gathers a number a patch, stops all of them.
+    """
+    configurations = dict(plans["configurations"])
+    chosen = configurations[environment.CONFIGURATION]
+    batch = -(-chosen["batch_size"] // gpus) * gpus
+    configurations[environment.CONFIGURATION] = {**chosen, "batch_size": batch}
+    return {**plans, "configurations": configurations}
 
 
 def _train_on_several_gpus(job: Job, output: Path, fold: int) -> None:
