@@ -64,7 +64,7 @@ def on_full_disk(work: Workspace, stage: str, outs: list[str], room_kb: int) -> 
             _mount(disk, "8g", "remount,")
             again = _run(work, stage, disk)
             if again.returncode:
-                faults.append(f"with room again it ended with {again.returncode}")
+                faults.append(f"with room again: {again.returncode}: {again.stderr[-800:]}")
             there = Command(stage, [], disk, outs)
             faults += judging.differences(disk, was.files, was.aside, outs, there.exact)
             faults += judging.leftovers(disk, outs)

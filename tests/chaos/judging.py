@@ -16,11 +16,12 @@ import nibabel as nib
 import numpy as np
 
 MEASURED = re.compile(
-    r"second|_s$|energy|kwh|co2|emission|duration|memory|peak|time|date|megavoxels|speed"
-    r"|run_id|version|journal|created|^key$|^code$",
+    r"second|_s($|_)|energy|kwh|co2|emission|duration|memory|peak|time|date|megavoxels|speed"
+    r"|run_id|version|journal|created|^key$|^code$|^trial$",
     re.IGNORECASE,
 )
-"""Keys and columns of what was measured or stamped: no run repeats them."""
+"""Keys and columns of what was measured or stamped: no run repeats them. The numbers of trials count
+those that were killed."""
 OURS = {".spinalroots", ".gitignore"}
 """Hidden files that belong where they are."""
 
