@@ -20,8 +20,9 @@ MEASURED = re.compile(
     r"|run_id|version|journal|created|^key$|^code$|^trial$",
     re.IGNORECASE,
 )
-"""Keys and columns of what was measured or stamped: no run repeats them. The numbers of trials count
-those that were killed."""
+"""Keys and columns of what was measured or stamped: no run repeats them.
+
+The numbers of trials count those that were killed."""
 OURS = {".spinalroots", ".gitignore"}
 """Hidden files that belong where they are."""
 
