@@ -46,7 +46,12 @@ def with_extension(size: int, code: int, content: bytes = b"", of: type = nib.Ni
 
 def zeros(megabytes: int) -> bytes:
     """Packed nothing: a few kB each 64 MB."""
-    return gzip.compress(bytes(2**20 * 64), 9) * (megabytes // 64)
+    return _block() * (megabytes // 64)
+
+
+@cache
+def _block() -> bytes:
+    return gzip.compress(bytes(2**26), 9)
 
 
 FIELDS = {

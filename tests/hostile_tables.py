@@ -197,8 +197,8 @@ PARAMS: dict[str, bytes] = {
     "UTF-16": "scale: smoke\n".encode("utf-16"),
     "UTF-8 with a mark": b"\xef\xbb\xbfscale: smoke\n",
     "two documents": b"scale: smoke\n---\nscale: paper\n",
-    "a long line": b"scale: " + b"x" * 10**6 + b"\n",
-    "10^5 keys": b"".join(b"k%d: 1\n" % n for n in range(2 * 10**4)),
+    "a long line": b"scale: " + b"x" * 10**5 + b"\n",
+    "10^4 keys": b"".join(b"k%d: 1\n" % n for n in range(10**4)),
     "escapes": b'scale: "\\e[2J\\0"\n',
 }
 for _name, _content in PARAMS.items():
