@@ -37,8 +37,7 @@ def run() -> list[dict]:
     table = pd.read_csv(DETAILS)
     records = []
     for model in loaded.quantize.models:
-        section = {"nnunet": "nnunet", "hardnet": "hardnet"}.get(MODELS[model].family, "anatomy")
-        inference = getattr(loaded.inference, section)
+        inference = getattr(loaded.inference, MODELS[model].family)
         trained = TrainedModel(paths.TRAINED / model, inference)
         own = table[table["model"] == model]
         losses = {(row.precision, row.runtime): -row.dice_change for row in own.itertuples()}
