@@ -7,16 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import trimesh
+from scipy import ndimage
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 from scipy.stats import qmc
+from skimage.measure import marching_cubes
 
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
 from spinalroots.files import write_json
 from spinalroots.imaging.volume import Volume, write_volume
 from spinalroots.pipeline import params
-from spinalroots.reconstruct import accuracy, case
+from spinalroots.reconstruct import accuracy, case, surfaces
 from spinalroots.reconstruct.surfaces import surface_of
 from spinalroots.reconstruct.trajectories import trace_root
 from spinalroots.registry.anatomy import Root, Scheme
@@ -50,6 +52,26 @@ def test_a_ball_s_surface_is_closed_and_has_the_mask_s_volume_and_place():
     assert surface.is_watertight
     assert surface.volume == pytest.approx(mask.sum() * SPACING.prod(), rel=0.03)
     assert np.allclose(surface.center_mass, centre, atol=0.15)
+
+
+def test_a_surface_that_a_voxel_pinches_is_closed(monkeypatch):
+    """Voxels as bright as the level itself make marching cubes meet in a point."""
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        mask = np.zeros((9, 9, 9), bool)
+        mask[2:7, 2:7, 2:7] = rng.random((5, 5, 5)) > 0.4
+        field = ndimage.gaussian_filter(mask.astype(np.float32), 0.7)
+        level = float(np.sort(field[field > 0.3])[rng.integers(10)])
+        shape = marching_cubes(field, level, allow_degenerate=False)[:2]
+        if not trimesh.Trimesh(*shape).is_watertight:
+            break
+    assert not trimesh.Trimesh(*shape).is_watertight
+    monkeypatch.setattr(surfaces, "_field", lambda *_: field)
+    monkeypatch.setattr(surfaces, "_cut", lambda *_: (level, *shape))
+    surface = surface_of(mask, np.eye(4), smoothing_mm=0.5)
+    assert surface.is_watertight
+    # Half as long each way: surfaces are cut from a grid twice as fine as the mask.
+    assert 8 * surface.volume == pytest.approx(abs(trimesh.Trimesh(*shape).volume), rel=0.05)
 
 
 def test_a_thread_one_voxel_wide_keeps_a_surface_when_smoothed():

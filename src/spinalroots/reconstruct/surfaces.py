@@ -16,6 +16,8 @@ _CLOSE = 0.01
 """Share of its volume by which a surface may differ from its mask."""
 _TRIES, _ASIDE = 10, 0.3
 """Levels that are tried for it, and how far they may be from the first."""
+_NUDGE = 1e-3
+"""By so much the level is moved where the surface at it is not closed."""
 
 
 def surface_of(
@@ -46,9 +48,14 @@ def surface_of(
         solid = solid.repeat(count, axis=axis)
     field = _field(solid, spacing_mm / times, smoothing_mm, fine) if smoothing_mm else solid
     start = np.array([part.start for part in box]) - _MARGIN
-    vertices, faces = _cut(field, int(solid.sum()))
-    places = apply_affine(affine, (vertices + 0.5) / times - 0.5 + start)
-    surface = trimesh.Trimesh(places, faces)
+    level, vertices, faces = _cut(field, int(solid.sum()))
+    for _ in range(_TRIES):
+        places = apply_affine(affine, (vertices + 0.5) / times - 0.5 + start)
+        surface = trimesh.Trimesh(places, faces)
+        if surface.is_watertight:
+            break
+        level += _NUDGE  # a voxel as bright as the level pinches the surface in a point
+        vertices, faces, _, _ = marching_cubes(field, level, allow_degenerate=False)
     if surface.volume < 0:
         surface.invert()
     return fewer(surface, triangle_mm) if triangle_mm else surface
@@ -66,7 +73,7 @@ def _field(
     return soft / np.maximum(ndimage.maximum_filter(soft, size=tuple(reach)), 0.05)
 
 
-def _cut(field: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _cut(field: np.ndarray, count: int) -> tuple[float, np.ndarray, np.ndarray]:
     """Marching cubes (Lewiner et al. 2003) at the level whose surface encloses `count` voxels.
 
     The level that as many voxels lie above is nearly it; the rest is found by halving.
@@ -80,7 +87,7 @@ def _cut(field: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
             break
         low, high = (low, level) if volume < count else (level, high)
         level = (low + high) / 2
-    return vertices, faces
+    return level, vertices, faces
 
 
 def _level(field: np.ndarray, count: int) -> float:
