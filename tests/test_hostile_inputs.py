@@ -293,7 +293,9 @@ def bounded(name: str):
 
     usual = signal.signal(signal.SIGALRM, late)
     signal.alarm(SECONDS)
-    resource.setrlimit(resource.RLIMIT_AS, (_mapped() + ADDRESS_SPACE, limit[1]))
+    most = _mapped() + ADDRESS_SPACE
+    most = most if limit[1] == resource.RLIM_INFINITY else min(most, limit[1])
+    resource.setrlimit(resource.RLIMIT_AS, (most, limit[1]))
     try:
         yield
     finally:
