@@ -76,7 +76,8 @@ _AUGMENTATION = (
 
 def _in_words(effects: list[dict[str, Any]]) -> str:
     """Which differences are larger than chance, by their intervals, and which may be chance."""
-    shown, open_ones = [], []
+    shown: list[str] = []
+    open_ones: list[str] = []
     for one in effects:
         said = f"{_METRICS[one['metric']]} {signed(one['mean_difference'])} ({one['region']})"
         clear = one["ci_low"] > 0 or one["ci_high"] < 0

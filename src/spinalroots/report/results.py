@@ -98,7 +98,7 @@ def _beside_the_paper(table: pd.DataFrame) -> Table:
     return Table(headers, rows, caption, dice.idxmax() if dice.notna().any() else None)
 
 
-def _budgets(inputs: Inputs, table: pd.DataFrame) -> Iterator[Table]:
+def _budgets(inputs: Inputs, table: pd.DataFrame) -> Iterator[Folded]:
     """What each model was given, beside what came of it."""
     rows = []
     simulated = table[table["expert_score_source"] == SIMULATED].set_index("model")

@@ -35,8 +35,8 @@ def main(params: Params) -> None:
         scans = staging / paths.SCAN_CENTRELINES.name
         jobs = [(one.dataset, one.name, params, scans) for one in raw]
         each(_write_scan, jobs, params.workers, "centreline")
-        jobs = [(data, case, params, staging, scans) for data, case in prepared]
-        each(_write_prepared, jobs, params.workers, "centreline")
+        made = [(data, case, params, staging, scans) for data, case in prepared]
+        each(_write_prepared, made, params.workers, "centreline")
     rows = [_compare(found.name) for found in raw]
     table = pd.DataFrame(rows, columns=["case", "source", "mean_mm", "max_mm", "conus_low_mm"])
     write_table(paths.TABLE_CENTRELINE, table, "%.3f")
@@ -78,7 +78,7 @@ def _compare(case: str) -> tuple[str, str, float, float, float]:
     distance = np.linalg.norm(found.at_height(truth[:, 2]) - truth, axis=1)
     low_mm = np.nan
     subject = paths.TRUTH_SUBJECTS / f"{case}.json"
-    if subject.is_file():
+    if subject.is_file() and found.conus_mm is not None:
         low_mm = read_json(subject)["conus_ras_mm"][2] - found.conus_mm[2]
     return case, found.source, distance.mean(), distance.max(), low_mm
 
