@@ -10,6 +10,9 @@ import pytest
 from spinalroots.imaging.volume import Volume
 from spinalroots.pipeline import params as parameters
 
+collect_ignore = ["fuzz"]
+"""What is run by hand, with a library of its own."""
+
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "real"
 
