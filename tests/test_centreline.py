@@ -252,7 +252,7 @@ def test_the_image_alone_leads_within_5_mm_along_whole_phantoms_with_steep_sacra
     assert distance.max() < 5.0
     # All heights rest on the end of the cord, which is found on the same line.
     found = find_conus(Volume(case.image, case.affine), line, Conus())
-    assert abs(found[2] - case.record["conus_ras_mm"][2]) < 8.0
+    assert abs(found[2] - case.conus_ras_mm[2]) < 8.0
 
 
 def _real(name):
