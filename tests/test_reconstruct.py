@@ -144,7 +144,7 @@ def test_a_trajectory_is_as_long_as_its_tube_from_end_to_end(shape, length_mm):
         )
         middle = along * way / np.linalg.norm(way)
     for radius_mm in (1.25, 1.5):
-        lengths = []
+        lengths, widths = [], []
         for (line,), start in _placed([middle], PLACES[length_mm] // 2):
             way = trace_root(*_tubes([line], radius_mm, start))
             assert way.mean_diameter_mm == pytest.approx(2 * radius_mm, rel=0.1)
@@ -153,7 +153,9 @@ def test_a_trajectory_is_as_long_as_its_tube_from_end_to_end(shape, length_mm):
             off = min(np.abs(found - line[ends]).max() for ends in ([0, -1], [-1, 0]))
             assert off < 0.6
             lengths.append(way.length_mm)
+            widths.append(way.mean_diameter_mm)
         assert np.mean(lengths) == pytest.approx(length_mm, rel=0.03)
+        assert np.mean(widths) == pytest.approx(2 * radius_mm, rel=0.05)
 
 
 @pytest.mark.parametrize("length_mm", PLACES)
