@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -217,6 +216,7 @@ def _ingest(options) -> None:
     from spinalroots import ingest
     from spinalroots.files import alone, tidied
     from spinalroots.storage.reserved import reserved
+    from spinalroots.storage.versions import version, versioned
 
     # From choosing a number to DVC's version no other ingest comes between.
     with nullcontext() if options.dry_run else alone(options.root):
@@ -235,7 +235,7 @@ def _ingest(options) -> None:
             try:
                 cases = ingest.plan(options.source, options.root, case=options.case)
             except ingest.ThereAlready as error:
-                if options.dry_run or options.no_dvc or _versioned(options.root):
+                if options.dry_run or options.no_dvc or versioned(options.root):
                     raise
                 print(f"{error.where}: there already, from an ingest that was stopped early.")
                 cases = []
@@ -249,7 +249,7 @@ def _ingest(options) -> None:
                     ingest.ingest(cases, options.root)
             print(f"{len(cases)} case(s) written into {options.root}.")
         if not options.no_dvc:
-            _version(options.root)
+            version(options.root)
 
 
 def _replaced(options) -> list[str]:
@@ -264,36 +264,6 @@ def _replaced(options) -> list[str]:
     report, changes, rows = done
     comparison.append(table, rows)
     return [*changes, comparison.table(rows), f"added to {table}", *report.lines()]
-
-
-def _versioned(folder: Path) -> bool:
-    """Whether DVC has the folder as it is now, or there is no DVC to have it."""
-    import subprocess
-
-    record = folder.with_name(f"{folder.name}.dvc")
-    if not Path(".dvc").is_dir() or not record.is_file():
-        return not Path(".dvc").is_dir()
-    status = [sys.executable, "-m", "dvc", "status", "--quiet", str(record)]
-    return subprocess.run(status).returncode == 0
-
-
-def _version(folder: Path) -> None:
-    """Put a folder under DVC, which also keeps it out of git."""
-    import subprocess
-
-    if not Path(".dvc").is_dir():
-        print(f"No DVC repository here: {folder} is not versioned.")
-        return
-    done = subprocess.run([sys.executable, "-m", "dvc", "add", "--quiet", str(folder)])
-    if done.returncode:
-        raise InputError(
-            folder,
-            expected="DVC to take the folder as a new version",
-            found=f"`dvc add` ended with {done.returncode} (its message is above)",
-            fix=f"The data is written; when the cause is mended, run: dvc add {folder}",
-        )
-    print(f"DVC holds it as a new version; keep it with: git add {folder}.dvc && git commit")
-    print("To train and test on it: dvc exp run -S data.source=ingested")
 
 
 def _export(options) -> None:

@@ -95,8 +95,8 @@ def _end(process: subprocess.Popen, number: int) -> str:
     os.killpg(process.pid, number)
     limit = time.monotonic() + PATIENCE_S
     while time.monotonic() < limit:
-        process.poll()
         if not _group(process.pid):
+            process.wait()  # until then its number counts as alive
             return ""
         time.sleep(0.05)
     left = _group(process.pid)
