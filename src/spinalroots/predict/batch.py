@@ -19,7 +19,7 @@ from tqdm import tqdm
 from spinalroots import __version__
 from spinalroots.compute.parallel import each
 from spinalroots.errors import InputError, of_machine
-from spinalroots.files import files_together, read_json, sha256, write_json
+from spinalroots.files import files_together, read_json, sha256, tidied, write_json
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.predict import load, outputs, writing
 from spinalroots.predict.scan import Segmentation, centreline_of, segment
@@ -156,6 +156,8 @@ class Scan:
         source, task = self.source, self.task
         checked = None
         with self._step():
+            if (folder := task.out / source.folder).is_dir():
+                tidied(folder)  # what a killed run left, also where there is nothing left to do
             digest = source.sha256() if all(path.is_file() for path in source.files) else ""
             self.made_from = {
                 "scan_sha256": digest,
