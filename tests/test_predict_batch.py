@@ -103,6 +103,19 @@ def test_only_what_is_missing_or_out_of_date_is_done_again(model, tmp_path):
     assert changed - {".s"} == {"p2"}
 
 
+def test_what_a_kill_left_after_the_last_file_goes_though_nothing_is_left_to_do(model, tmp_path):
+    scan, out = nifti(tmp_path / "p0.nii.gz", tube()), tmp_path / "out"
+    assert predict(model, scan, "-o", out) == 0
+    before = snapshot(out)
+    left = out / ".spinalroots.0a1b2c3d"  # as `files_together` has it when all is moved up
+    (left / "ready").mkdir(parents=True)
+    write_json(left / "over.json", {})
+    (left / "lock").touch()
+    assert predict(model, scan, "-o", out) == 0
+    assert len(model[1]) == 1
+    assert {path.name for path in snapshot(out)} == {path.name for path in before}
+
+
 def test_a_correction_stays_and_counts_as_done(model, tmp_path, capsys):
     scan, out = nifti(tmp_path / "p.nii.gz", tube()), tmp_path / "out"
     assert predict(model, scan, "-o", out) == 0
