@@ -7,6 +7,7 @@ its code is this checkout's.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
 import shutil
@@ -22,7 +23,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 from commands import Command, others, stages  # noqa: E402
 from starving import ODD  # noqa: E402
 from trying import Try, tried, undisturbed  # noqa: E402
-from workspace import READY, Workspace  # noqa: E402
+from workspace import LESS, READY, Workspace  # noqa: E402
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,37 +32,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=100, help="in all (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments; 0: the time")
     parser.add_argument("--only", nargs="*", default=[], help="names of stages and commands")
+    parser.add_argument("--part", default="1/1", help="2/3: the second third of the commands")
     parser.add_argument("--workspace", type=Path, default=HERE.parents[1] / ".cache/chaos" / ODD)
     parser.add_argument("--anew", action="store_true", help="build the workspace again")
     parser.add_argument("--stop", action="store_true", help="at the first that did not recover")
     options = parser.parse_args(arguments)
     seed = options.seed or int(time.time())
-    rng = random.Random(seed)
     work = Workspace(options.workspace.resolve())
     ready = work.beside / READY
-    if options.anew or not ready.is_file():
+    known = json.loads(ready.read_text(encoding="utf-8")) if ready.is_file() else {}
+    if options.anew or known.get("code") != code():
         shutil.rmtree(work.beside, ignore_errors=True)
         print(f"building an undisturbed workspace in {work.beside}", flush=True)
         took = work.build()
-        ready.write_text(json.dumps(took), encoding="utf-8")
-    commands = [*stages(work, json.loads(ready.read_text(encoding="utf-8"))), *others(work)]
+        known = {"code": code(), "seconds": took}
+        ready.write_text(json.dumps(known), encoding="utf-8")
+    commands = [*stages(work, known["seconds"]), *others(work)]
     if options.only:
         commands = [one for one in commands if one.stage in options.only]
-    print(f"seed {seed}: {options.kills} kills over {len(commands)} commands", flush=True)
-    done = tries(work, commands, options.kills, rng, stop=options.stop)
-    return told(done, seed)
+    random.Random(seed).shuffle(commands)
+    count = Counter(commands[number % len(commands)].name for number in range(options.kills))
+    part, parts = map(int, options.part.split("/"))
+    commands = [one for one in commands if count[one.name]][part - 1 :: parts]
+    count = {one.name: count[one.name] for one in commands}
+    print(f"seed {seed}: {sum(count.values())} kills over {len(commands)} commands", flush=True)
+    return told(tries(work, commands, count, seed, stop=options.stop), seed)
+
+
+def code() -> str:
+    """A digest of all that the workspace's results depend on; another one: they are built anew."""
+    digest = hashlib.sha256(json.dumps(LESS).encode())
+    tops = ("src", "conf", "bin", "params.yaml", "dvc.yaml", "requirements.lock")
+    for path in sorted(one for top in tops for one in below(HERE.parents[1] / top)):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def below(top: Path) -> list[Path]:
+    """The files of a folder, byte code left out; or the file itself."""
+    found = [top] if top.is_file() else top.rglob("*")
+    return [
+        one
+        for one in found
+        if one.is_file() and "egg-info" not in str(one.parent) and one.suffix != ".pyc"
+    ]
 
 
 def tries(
-    work: Workspace, commands: list[Command], kills: int, rng: random.Random, *, stop: bool
+    work: Workspace, commands: list[Command], count: dict[str, int], seed: int, *, stop: bool
 ) -> list[Try]:
-    """As many tries as asked for, spread evenly; each is printed as it ends."""
-    rng.shuffle(commands)
-    count = Counter(commands[number % len(commands)].name for number in range(kills))
+    """So many tries of each command; each is printed as it ends."""
     done: list[Try] = []
     for command in commands:
-        if not count[command.name]:
-            continue
+        rng = random.Random(f"{seed} {command.name}")  # whatever else is killed
         is_stage = command.stage in work.stages()
         try:
             was = undisturbed(work, command, run=not is_stage)
@@ -69,7 +92,11 @@ def tries(
             print(f"     {command.name} fails undisturbed, and is left out: {error}", flush=True)
             continue
         for _ in range(count[command.name]):
-            one = tried(work, command, was, rng)
+            try:
+                one = tried(work, command, was, rng)
+            except RuntimeError as error:
+                print(f"     {command.name} was not killed: {error}", flush=True)
+                continue
             done.append(one)
             end = "recovered" if not one.faults else "NOT RECOVERED"
             print(f"{len(done):4} {one.command}: {one.moment}: {end} ({one.seconds:.0f} s)")

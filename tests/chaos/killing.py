@@ -67,6 +67,8 @@ def ended(
     :param watched: files and folders whose time stamps count as changes on disk.
     :param meanwhile: what is done beside it; it is given a function that says whether to go on.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started by `&`: the command would too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with log.open("wb") as stream:
         process = subprocess.Popen(
             command,
@@ -87,6 +89,7 @@ def ended(
         time.sleep(LOOKS_EVERY_S)
     late = process.poll() is not None
     fault = "" if late else _end(process, SIGNALS[moment.how])
+    late = late or process.returncode == 0  # it was done before it took notice
     return Hit(late, seen, fault or _orphans(folder))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -12,6 +14,9 @@ import judging
 from commands import KEPT, Command
 from killing import Moment, draw, ended
 from workspace import Workspace
+
+PATIENCE_S = 1200
+"""So long the same command may take once more."""
 
 
 @dataclass
@@ -58,9 +63,12 @@ def undisturbed(work: Workspace, command: Command, *, run: bool) -> Undisturbed:
 
 
 def tried(work: Workspace, command: Command, was: Undisturbed, rng: random.Random) -> Try:
-    """Kill it once; moments that turn out too late are drawn again."""
+    """Kill it once; moments that turn out too late are drawn again.
+
+    :raises RuntimeError: all of them did.
+    """
     began = time.monotonic()
-    for _ in range(5):
+    for _ in range(12):
         moment = draw(rng, command.seconds, command.changes)
         command.prepare()
         known, raw = _runs(work), judging.raw(work.folder)
@@ -70,6 +78,8 @@ def tried(work: Workspace, command: Command, was: Undisturbed, rng: random.Rando
         if not hit.late:
             break
         command.seconds *= 0.9
+    else:
+        raise RuntimeError("it was done before each of twelve moments")
     faults = [hit.fault] if hit.fault else []
     since = time.monotonic()
     faults += again(work, command, was)
@@ -86,14 +96,20 @@ def again(work: Workspace, command: Command, was: Undisturbed) -> list[str]:
     """Run the command once more, and say what is not as it was undisturbed."""
     log = work.beside / "again.log"
     with log.open("wb") as stream:
-        end = subprocess.run(
+        process = subprocess.Popen(
             command.line,
             cwd=command.folder,
             env=work.environment(),
             stdout=stream,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-        ).returncode
+            start_new_session=True,
+        )
+        try:
+            end = process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            end = f"nothing in {PATIENCE_S} s"
     faults = []
     said = log.read_text(errors="replace").strip()[-1500:]
     finished = command.name == "ingest" and "found the same scan as" in said  # before the kill
