@@ -1,4 +1,4 @@
-"""nnU-Net's sliding window, along a tube: tiles that do not touch it are left out."""
+"""nnU-Net's sliding window, which follows a tube: half the tiles of one over the tube's box."""
 
 from itertools import product
 
@@ -9,6 +9,7 @@ from nnunetv2.inference.sliding_window_prediction import (
     compute_steps_for_sliding_window,
 )
 
+from spinalroots.imaging.boxes import bounding_box
 from spinalroots.imaging.volume import Box
 from spinalroots.inference.predictor import Runner
 
@@ -17,16 +18,33 @@ CERTAIN = 30.0
 
 
 def tiles(tube: np.ndarray, patch: tuple[int, ...], step: float) -> list[Box]:
-    """The tiles of the size `patch` that touch the tube (*spatial) bool.
+    """Tiles of the size `patch` that cover the tube (*spatial) bool, each touching it.
 
-    :param step: from tile to tile, as a share of one.
+    They stand in slabs across the longest axis, in each around what of the tube lies there: a
+    window over the box of a whole bent tube takes twice as many.
+
+    :param step: from tile to tile, as a share of one; no further.
     """
-    starts = compute_steps_for_sliding_window(tube.shape, patch, step)
-    boxes = [
-        tuple(slice(start, start + size) for start, size in zip(corner, patch, strict=True))
-        for corner in product(*starts)
-    ]
-    return [box for box in boxes if tube[box].any()]
+    axis = int(np.argmax(tube.shape))
+    found: list[Box] = []
+    for start in compute_steps_for_sliding_window(tube.shape, patch, step)[axis]:
+        slab = [slice(None)] * tube.ndim
+        slab[axis] = slice(start, start + patch[axis])
+        if (near := bounding_box(tube[tuple(slab)])) is None:
+            continue
+        size = [max(side.stop - side.start, least) for side, least in zip(near, patch, strict=True)]
+        middle = [(side.start + side.stop - one) // 2 for side, one in zip(near, size, strict=True)]
+        low = np.clip(middle, 0, np.subtract(tube.shape, size))
+        low[axis] = start
+        starts = compute_steps_for_sliding_window(tuple(size), patch, step)
+        boxes = [
+            tuple(
+                slice(int(one), int(one) + side) for one, side in zip(low + c, patch, strict=True)
+            )
+            for c in product(*starts)
+        ]
+        found += [box for box in boxes if tube[box].any()]
+    return found
 
 
 def slide(

@@ -9,6 +9,7 @@ from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 
 from spinalroots.compute.device import cpu_computes_bf16
+from spinalroots.inference.layout import grouped
 from spinalroots.nnunet.augmentation import light_transforms
 from spinalroots.nnunet.losses import RootLoss
 from spinalroots.nnunet.resumable import ResumableTrainer, seed_everything
@@ -63,6 +64,8 @@ class SpinalrootsTrainer(ResumableTrainer):
         """Network, optimiser and loss, from the seed."""
         seed_everything(self.settings["seed"] + 1000 * int(self.fold) + self.local_rank)
         super().initialize()
+        if self.device.type == "cpu":
+            grouped(self.network)
 
     def _do_i_compile(self):
         """torch.compile only pays on a GPU and in long trainings."""

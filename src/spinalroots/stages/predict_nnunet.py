@@ -14,6 +14,7 @@ def main(params: Params, row: str | None = None) -> None:
     On a CPU in the precision that the training took: bf16 changes a Dice in the fourth digit
     (docs/results.md, Exports) and takes half the time.
     """
+    from spinalroots.inference.layout import quickened
     from spinalroots.inference.predictor import torch_runner
     from spinalroots.nnunet.predictor import NnunetPredictor
     from spinalroots.predict.cases import predict_cases
@@ -30,5 +31,5 @@ def main(params: Params, row: str | None = None) -> None:
             paths.SCAN_CENTRELINES,
             paths.PREDICTIONS / name,
             untrained=predictor.untrained(params.seed),
-            runner=torch_runner(predictor.network, bf16=half and device == "cpu"),
+            runner=torch_runner(quickened(predictor.network), bf16=half and device == "cpu"),
         )
