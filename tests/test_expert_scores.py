@@ -1,11 +1,12 @@
 """Human scores: what is refused, and that nothing is lost or overwritten."""
 
-import multiprocessing
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from processes import at_once
 
 from spinalroots.cli import main
 from spinalroots.dataset.layout import Dataset
@@ -178,14 +179,8 @@ def _write_many(path, rater, count):
 
 def test_two_writers_at_once_lose_nothing(tmp_path):
     path, count = tmp_path / "scores.csv", 25
-    context = multiprocessing.get_context("fork")
-    writers = [
-        context.Process(target=_write_many, args=(path, rater, count)) for rater in ("A", "B")
-    ]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
+    writers = [partial(_write_many, path, rater, count) for rater in ("A", "B")]
+    assert at_once(*writers) == [0, 0]
     rows = score_file.read(path)
     for rater in ("A", "B"):
         assert [row.comment for row in rows if row.rater == rater] == [str(n) for n in range(count)]

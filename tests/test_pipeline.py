@@ -20,7 +20,7 @@ from spinalroots.phantom.dataset import case_name
 from spinalroots.registry.anatomy import Scheme, label_names
 from spinalroots.registry.models import MODELS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 TRAINED = {name for name, model in MODELS.items() if model.family != "named"}
 """The models that are a training of their own."""
 

@@ -1,7 +1,6 @@
 """One patient's scan through `predict`, with a stub for the network: what is written, and when."""
 
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -11,6 +10,7 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 import pytest
+from processes import at_once
 
 from spinalroots import cli
 from spinalroots.errors import InputError
@@ -132,12 +132,7 @@ def test_a_kill_while_writing_leaves_no_file_of_the_prediction(place, settings):
     def killed(*_):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    child = multiprocessing.get_context("fork").Process(
-        target=run, args=(place, settings), kwargs={"draw": killed}
-    )
-    child.start()
-    child.join()
-    assert child.exitcode == -signal.SIGKILL
+    assert at_once(lambda: run(place, settings, draw=killed)) == [-signal.SIGKILL]
     assert [path for path in (place / "out").iterdir() if not path.name.startswith(".")] == []
 
 

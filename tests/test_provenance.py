@@ -116,7 +116,12 @@ for stage in {STAGES!r}:
     os.wait()
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=SRC, capture_output=True, encoding="utf-8", check=True
+        [sys.executable, "-c", code],
+        cwd=SRC,
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+        timeout=120,
     )
     return {line.split()[0]: set(line.split()[1:]) for line in done.stdout.splitlines()}
 

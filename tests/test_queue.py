@@ -17,7 +17,7 @@ import pytest
 from conftest import ROOT
 from test_remotes import Machine
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 PIPELINE = """\
 stages:

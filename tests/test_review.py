@@ -49,13 +49,21 @@ def stock(tmp_path_factory) -> Path:
 @pytest.fixture
 def patient(tmp_path, stock) -> Desk:
     shutil.copytree(stock / "patient", tmp_path, dirs_exist_ok=True)
-    return Desk(cases.find([tmp_path / "out"], tmp_path / "data"), tmp_path / "data")
+    return patient_desk(tmp_path)
 
 
 @pytest.fixture
 def project(tmp_path, stock) -> Desk:
     shutil.copytree(stock / "project", tmp_path, dirs_exist_ok=True)
-    data = tmp_path / "data"
+    return project_desk(tmp_path)
+
+
+def patient_desk(folder: Path) -> Desk:
+    return Desk(cases.find([folder / "out"], folder / "data"), folder / "data")
+
+
+def project_desk(folder: Path) -> Desk:
+    data = folder / "data"
     return Desk(cases.find([data / "postprocessed"], data), data)
 
 
@@ -114,7 +122,7 @@ def test_a_prediction_of_a_dicom_series_finds_it_again(tmp_path):
     with files_together(tmp_path / "out", of=f"predict {source.name} {source.sha256()}") as new:
         rc.write_maps(new / source.stem, volume, rc.individuals())
         write_json(new / f"{source.stem}_prediction.json", {"scan": source.name})
-    desk = Desk(cases.find([tmp_path / "out"], tmp_path / "data"), tmp_path / "data")
+    desk = patient_desk(tmp_path)
     assert desk.cases[0].scan.path == series
     shown = nib.Nifti1Image.from_bytes(gzip.decompress(desk.scan(0)))
     assert shown.shape == rc.SHAPE
@@ -316,7 +324,7 @@ def test_corrections_of_the_pipelines_predictions_lie_outside_its_folders(tmp_pa
 def test_a_kill_while_saving_leaves_all_or_nothing(tmp_path, patient, renames):
     edit(patient, 0, kind="shift", by=1)
     now = version(patient)
-    assert killed_after(renames, lambda: patient.save(0, "AB", now)) != 0
+    assert killed_after(renames, lambda: patient_desk(tmp_path).save(0, "AB", now)) != 0
     folder = tmp_path / "out" / "patient_corrected-AB"
     visible = [path for path in folder.glob("*") if not path.name.startswith(".")]
     assert visible == [] or renames > 1
@@ -330,7 +338,7 @@ def test_a_corrected_mask_goes_back_into_the_data_set(tmp_path, capsys, monkeypa
     write_volume(source, rc.scan(), native=rc.scan().native)
     (case,) = ingest(plan(source, root), root)
     rc.predicted(tmp_path)
-    desk = Desk(cases.find([tmp_path / "out"], tmp_path / "data"), tmp_path / "data")
+    desk = patient_desk(tmp_path)
     places = [(20, 20, 20), (11, 12, 13)]
     voxels = [index(desk, place) for place in places]
     edit(desk, 0, kind="paint", voxels=voxels, value=rc.L5)
@@ -433,7 +441,7 @@ def test_a_prediction_that_was_made_anew_is_another_case_to_judge(tmp_path, proj
 
 
 def _judge_many(root: Path, reviewer: str) -> None:
-    desk = Desk(cases.find([root / "data/postprocessed"], root / "data"), root / "data")
+    desk = project_desk(root)
     for number in range(6):
         form = FORM | {"comment": str(number)}
         desk.confirm(number % 2, reviewer, version(desk, number % 2), form)
@@ -475,11 +483,10 @@ def test_a_reviewers_name_stays_within_its_folder(name):
         drafts.require_reviewer(name)
 
 
-def test_a_kill_while_a_draft_is_written_leaves_the_old_one(project):
-    now = version(project)
+def test_a_kill_while_a_draft_is_written_leaves_the_old_one(tmp_path, project):
+    now, new = version(project), FORM | {"comment": "new"}
     project.enter(0, "AB", now, FORM)
-    killed = killed_after(0, lambda: project.enter(0, "AB", now, FORM | {"comment": "new"}))
-    assert killed != 0
+    assert killed_after(0, lambda: project_desk(tmp_path).enter(0, "AB", now, new)) != 0
     assert project.case(0, "AB")["form"] == FORM
-    project.enter(0, "AB", now, FORM | {"comment": "new"})
+    project.enter(0, "AB", now, new)
     assert project.case(0, "AB")["form"]["comment"] == "new"

@@ -22,7 +22,7 @@ from spinalroots.ingest.lab import export_case
 from spinalroots.phantom.dataset import write_dataset
 from spinalroots.registry.anatomy import Root, Scheme
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 TRAINED = "models/trained/hardnet-all-levels"
 EXPERIMENT = "dvc exp run -S data.source=ingested"
