@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import re
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,9 @@ def docstrings_with_examples() -> set[str]:
 def test_the_test_command_collects_examples(pytestconfig):
     assert pytestconfig.getoption("doctestmodules")
     assert "src" in pytestconfig.getini("testpaths")
-    assert "python -m pytest\n" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (command,) = re.findall(r"python -m pytest (-n .*)", makefile)
+    assert command == "-n auto --maxprocesses 4 --dist loadfile $(ARGS)"  # and no path
 
 
 def test_every_docstring_with_an_example_is_a_test(request, pytestconfig):

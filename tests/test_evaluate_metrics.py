@@ -14,6 +14,7 @@ from spinalroots.metrics.effort import (
     correction_effort,
     correction_effort_per_label,
 )
+from spinalroots.metrics.false_roots import false_roots
 from spinalroots.metrics.instances import detect_roots, side_accuracy
 from spinalroots.metrics.levels import (
     entry_error_mm,
@@ -25,7 +26,7 @@ from spinalroots.metrics.measurements import dark_in_sac
 from spinalroots.metrics.overlap import dice, dice_per_label, mean_present, overlap_table
 from spinalroots.metrics.surface import SurfaceDistances, surface
 from spinalroots.metrics.topology import cl_dice, skeleton
-from spinalroots.registry.anatomy import Root
+from spinalroots.registry.anatomy import Root, level_value
 
 ROOT = Path(__file__).resolve().parents[1]
 SPACING = np.array([0.5, 0.8, 2.0])
@@ -404,6 +405,20 @@ def test_dorsal_and_ventral_are_told_apart_by_who_gets_a_name():
     named[3] = 23  # what lies on no root does not count
     assert type_accuracy(truth, named, found) == pytest.approx((8 + 4) / (12 + 8))
     assert np.isnan(type_accuracy(np.zeros_like(truth), named, found))
+
+
+def test_false_roots_are_told_by_where_they_lie():
+    found, sac = np.zeros((2, 4, 4, 4), bool)
+    truth = np.zeros((4, 4, 4), np.uint8)
+    sac[:3] = True
+    truth[0] = Root.parse("L3_D_R").value
+    truth[1, 0], truth[1, 1] = Root.parse("L4_D_L").value, Root.parse("L3_V_R").value
+    found[0], found[1, :3, :2], found[3, 0, 0] = True, True, True
+    shares = false_roots(found, truth, sac, (level_value("L3"),))
+    assert shares == pytest.approx(
+        {"other_levels": 2 / 23, "ventral": 2 / 23, "sac": 2 / 23, "outside": 1 / 23}
+    )
+    assert np.isnan(list(false_roots(sac & False, truth, sac, (23,)).values())).all()
 
 
 @pytest.mark.parametrize("unit", [1.0, 700.0])

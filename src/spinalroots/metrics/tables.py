@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from spinalroots.metrics.calibration import BINS, Reliability
+from spinalroots.metrics.false_roots import KINDS
 from spinalroots.metrics.measurements import (
     BINARY_DICE,
     PUBLISHED_SCORE,
@@ -33,6 +34,7 @@ _OF_A_CASE = (
     *(BINARY_DICE, UNTRAINED, "cl_dice", "surface_dice", "level_dice_mean", "root_dice_mean"),
     *("instance_precision", "instance_recall", "instance_f1", "side_accuracy", SIMULATED_SCORE),
     *("level_accuracy", "type_accuracy", PUBLISHED_SCORE),
+    *(f"false_{kind}" for kind in KINDS),
 )
 OF_A_LOOK = (
     *(BINARY_DICE, "level_dice_mean", "level_accuracy", "type_accuracy", "side_accuracy"),

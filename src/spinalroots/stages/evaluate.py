@@ -17,6 +17,7 @@ from spinalroots.files import read_json, write_json, write_table
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, read_image, read_labels, require_same_grid
 from spinalroots.metrics import calibration, tables
+from spinalroots.metrics.false_roots import false_roots
 from spinalroots.metrics.levels import type_accuracy
 from spinalroots.metrics.measurements import (
     THRESHOLD_GIVEN,
@@ -34,10 +35,12 @@ from spinalroots.pipeline.params import Params
 from spinalroots.predict.trained import CURVES
 from spinalroots.quality import appearance, plausibility
 from spinalroots.registry import paths
-from spinalroots.registry.anatomy import CSF_TISSUE, ROOT_TISSUE, Scheme, Target, Type
+from spinalroots.registry.anatomy import CSF_TISSUE, ROOT_TISSUE, TISSUES, Scheme, Target, Type
 from spinalroots.registry.models import Model, models_below
 from spinalroots.report import by_level
 from spinalroots.settings.results import Evaluate
+
+CORD_TISSUE = TISSUES.index("WM") + 1
 
 
 def main(params: Params) -> None:
@@ -105,7 +108,7 @@ def _score(model: Model, case: SelectedCase, options: Evaluate) -> Scored:
     found = measure(reference, predicted, target, model.region, centreline, options)
     network = Dataset(paths.PREDICTIONS / model.name)
     found += _baselines(network, name, reference, str(model.region))
-    found += _types(network, case, target, whole.levels, str(model.region))
+    found += _against_every_root(network, case, target, whole.levels, str(model.region))
     found += _thresholds(network, case, reference, str(model.region))
     kept = network.map(name, FOREGROUND)
     probability = read_image(kept) if kept.is_file() else None
@@ -120,20 +123,29 @@ def _score(model: Model, case: SelectedCase, options: Evaluate) -> Scored:
     return Scored(model.name, case, found, warnings, counts)
 
 
-def _types(
+def _against_every_root(
     network: Dataset, case: SelectedCase, target: Target, named: Volume, region: str
 ) -> list[Measurement]:
-    """Dorsal told from ventral: of synthetic cases, whose every root is known."""
+    """Dorsal told from ventral, and where false roots lie: of synthetic cases, whose every root is
+    known."""
     if not case.synthetic:
         return []
+    truth = Dataset(paths.TRUTH)
     every = Target(Scheme.INDIVIDUALS, target.levels, tuple(Type))
-    roots = read_labels(Dataset(paths.TRUTH).labels(case.name, Scheme.INDIVIDUALS))
-    known = every.decode(every.encode(roots.data))
+    roots = read_labels(truth.labels(case.name, Scheme.INDIVIDUALS)).data
+    known = every.decode(every.encode(roots))
     seen = np.zeros(known.shape, bool)
     if network.has(case.name, Scheme.TISSUES):
         tissues = read_labels(network.labels(case.name, Scheme.TISSUES))
         seen = tissues.data == ROOT_TISSUE
-    return [Measurement("type_accuracy", region, type_accuracy(known, named.data, seen))]
+    found = [Measurement("type_accuracy", region, type_accuracy(known, named.data, seen))]
+    anatomy = truth.map(case.name, ANATOMY_MAP)
+    if anatomy.is_file():
+        sac = np.isin(read_labels(anatomy).data, (CORD_TISSUE, CSF_TISSUE))
+        asked = Target(Scheme.LEVELS, target.levels).values
+        places = false_roots(named.data > 0, roots, sac, asked)
+        found += [Measurement(f"false_{kind}", region, share) for kind, share in places.items()]
+    return found
 
 
 def _baselines(network: Dataset, case: str, reference: RootMaps, region: str) -> list[Measurement]:
