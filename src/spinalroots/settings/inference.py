@@ -25,6 +25,7 @@ class AnatomyInference(Section):
     voxel_mm: Positive  # in plane; a little finer than in training
     along_mm: NonNegative  # spread of the window in which a thread's voxels agree on its name
     across_mm: NonNegative
+    course_mm: NonNegative = 0.0  # spread of a root around its course; 0 follows no courses
     reach_mm: NonNegative  # another network's roots further from the sac are no roots
 
 

@@ -13,6 +13,7 @@ from scipy import ndimage
 from scipy.special import log_softmax, softmax
 
 from spinalroots.hardnet.anatomy.classes import CORD, CSF, ROOT
+from spinalroots.hardnet.anatomy.courses import Courses
 from spinalroots.hardnet.anatomy.naming import LEVEL_CLASSES
 from spinalroots.hardnet.anatomy.network import NamingNetwork, maps
 from spinalroots.hardnet.anatomy.normalise import normalised
@@ -65,6 +66,7 @@ def find_names(
     *,
     neighbours: int,
     window: tuple[float, float],
+    courses: Courses | None = None,
 ) -> Names:
     """Names of all voxels that may be root.
 
@@ -72,6 +74,7 @@ def find_names(
     :param coordinates: (Z, 3), see :mod:`.positions`.
     :param window: in which the voxels of a thread agree on its name: its spread across and along,
         in voxels.
+    :param courses: how names are made to hold along a root's course; None: not at all.
     """
     root = tissues[ROOT]
     asked = np.nonzero(root > ASKED)
@@ -88,6 +91,8 @@ def find_names(
             named = network(features[np.searchsorted(rows, z), :, x, y], codes[z])
             logits[:, mine] = named.T.cpu().numpy()
     agreed = _agreed(logits, asked, root, window)
+    if courses:
+        agreed = courses.followed(agreed, asked, root)
     levels = np.zeros((LEVEL_CLASSES, *root.shape), np.float32)
     levels[:, asked[0], asked[1], asked[2]] = softmax(agreed[:LEVEL_CLASSES], axis=0)
     ventral, right = np.zeros((2, *root.shape), np.float32)

@@ -13,6 +13,7 @@ from scipy.spatial import KDTree
 
 from spinalroots.files import write_json
 from spinalroots.hardnet.anatomy.classes import NAMES, ROOT
+from spinalroots.hardnet.anatomy.courses import Courses
 from spinalroots.hardnet.anatomy.naming import BELOW
 from spinalroots.hardnet.anatomy.network import AnatomyNetwork
 from spinalroots.hardnet.anatomy.positions import Ends, coordinates, ends
@@ -109,6 +110,9 @@ class AnatomyPredictor:
             coordinates(found, tissues.shape[-1], slice_mm, places),
             neighbours=self.squares.naming_neighbours,
             window=(window.across_mm / window.voxel_mm, window.along_mm / slice_mm),
+            courses=Courses(window.course_mm, window.voxel_mm, slice_mm)
+            if window.course_mm
+            else None,
         )
 
     def predict(
