@@ -4,13 +4,11 @@ import json
 import subprocess
 import sys
 import time
-from functools import partial
 
 import mlflow
 import pytest
 from conftest import ROOT
 from lab_scans import lab_folder
-from processes import at_once
 from scan_files import nifti, tube
 from small_model import write_packaged, write_scan
 from test_queue import PARAMETERS, PIPELINE, TRAIN
@@ -21,13 +19,23 @@ from spinalroots.pipeline import tracking
 WRITERS, STEPS = 8, 40
 
 
-def test_eight_writers_of_one_new_mlflow_store_lose_no_step(tmp_path):
-    def train(number):
-        with tracking.run(f"run-{number}", kind="training", params={"number": number}):
-            for step in range(STEPS):
-                mlflow.log_metric("loss", step + number, step=step)
+WRITER = f"""
+import sys
+import mlflow
+from spinalroots.pipeline import tracking
 
-    assert at_once(*(partial(train, number) for number in range(WRITERS))) == [0] * WRITERS
+number = int(sys.argv[1])
+with tracking.run(f"run-{{number}}", kind="training", params={{"number": number}}):
+    for step in range({STEPS}):
+        mlflow.log_metric("loss", step + number, step=step)
+"""
+
+
+def test_eight_writers_of_one_new_mlflow_store_lose_no_step(tmp_path):
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(number)]) for number in range(WRITERS)
+    ]
+    assert [each.wait(timeout=300) for each in writers] == [0] * WRITERS
     mlflow.set_tracking_uri(tracking.tracking_uri())
     found = mlflow.search_runs(search_all_experiments=True, output_format="list")
     assert sorted(run.info.run_name for run in found) == [f"run-{n}" for n in range(WRITERS)]
