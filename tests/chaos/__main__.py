@@ -105,8 +105,8 @@ def tries(
             sys.stdout.flush()
             if one.faults and stop:
                 return done
-            if one.faults:
-                work.restore()
+            if one.faults or (is_stage and not was.is_there(command)):
+                work.restore()  # what comes next is held against the first run's results
         command.tidy()
     return done
 

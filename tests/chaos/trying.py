@@ -34,6 +34,10 @@ class Undisturbed:
         judging.kept(command.folder, found, aside)
         return cls(found, aside)
 
+    def is_there(self, command: Command) -> bool:
+        """Whether the outputs are these, to the byte."""
+        return judging.files(command.folder, command.outs) == self.files
+
 
 @dataclass(frozen=True)
 class Try:
