@@ -22,7 +22,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from commands import Command, others, stages  # noqa: E402
 from starving import ODD  # noqa: E402
-from trying import Try, tried, undisturbed  # noqa: E402
+from trying import Try, Undisturbed, tried, undisturbed  # noqa: E402
 from workspace import LESS, READY, Workspace  # noqa: E402
 
 
@@ -55,8 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     part, parts = map(int, options.part.split("/"))
     commands = [one for one in commands if count[one.name]][part - 1 :: parts]
     count = {one.name: count[one.name] for one in commands}
-    print(f"seed {seed}: {sum(count.values())} kills over {len(commands)} commands", flush=True)
-    return told(tries(work, commands, count, seed, stop=options.stop), seed)
+    wanted = sum(count.values())
+    print(f"seed {seed}: {wanted} kills over {len(commands)} commands", flush=True)
+    return told(tries(work, commands, count, seed, stop=options.stop), wanted, seed)
 
 
 def code() -> str:
@@ -81,19 +82,18 @@ def below(top: Path) -> list[Path]:
 def tries(
     work: Workspace, commands: list[Command], count: dict[str, int], seed: int, *, stop: bool
 ) -> list[Try]:
-    """So many tries of each command; each is printed as it ends."""
+    """So many tries of each command, each command once before any twice; printed as they end."""
+    moments = {one.name: random.Random(f"{seed} {one.name}") for one in commands}
+    first: dict[str, Undisturbed] = {}
     done: list[Try] = []
-    for command in commands:
-        rng = random.Random(f"{seed} {command.name}")  # whatever else is killed
-        is_stage = command.stage in work.stages()
-        try:
-            was = undisturbed(work, command, run=not is_stage)
-        except RuntimeError as error:
-            print(f"     {command.name} fails undisturbed, and is left out: {error}", flush=True)
-            continue
-        for _ in range(count[command.name]):
+    for turn in range(max(count.values(), default=0)):
+        for command in [one for one in commands if count[one.name] > turn]:
+            is_stage = command.stage in work.stages()
             try:
-                one = tried(work, command, was, rng)
+                if command.name not in first:
+                    first[command.name] = undisturbed(work, command, run=not is_stage)
+                was = first[command.name]
+                one = tried(work, command, was, moments[command.name])
             except RuntimeError as error:
                 print(f"     {command.name} was not killed: {error}", flush=True)
                 continue
@@ -107,12 +107,11 @@ def tries(
                 return done
             if one.faults or (is_stage and not was.is_there(command)):
                 work.restore()  # what comes next is held against the first run's results
-        command.tidy()
     return done
 
 
-def told(done: list[Try], seed: int) -> int:
-    """Print the sum; the exit code."""
+def told(done: list[Try], wanted: int, seed: int) -> int:
+    """Print the sum; 0 if there were as many kills as wanted, and all recovered."""
     good = sum(not one.faults for one in done)
     signals = Counter(one.moment.how for one in done)
     how = ", ".join(f"{number} {name}" for name, number in sorted(signals.items()))
@@ -120,7 +119,7 @@ def told(done: list[Try], seed: int) -> int:
     for one in done:
         if one.faults:
             print(f"not recovered: {one.command}, {one.moment}: {one.faults[0][:200]}")
-    return int(good < len(done))
+    return int(good < wanted)
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ class Command:
     def __post_init__(self) -> None:
         places = [self.folder / out for out in self.outs]
         near = [self.folder, self.folder / ".dvc/tmp", self.folder / "dvc.lock"]
+        self.changes = self.changes or len(self.outs) + 2
         self.watched = list({*places, *(path.parent for path in places), *near})
 
 
