@@ -76,12 +76,12 @@ def tried(work: Workspace, command: Command, was: Undisturbed, rng: random.Rando
         moment = draw(rng, command.seconds, command.changes)
         command.prepare()
         known, raw = _runs(work), judging.raw(work.folder)
-        log = work.beside / "killed.log"
+        log, since = work.beside / "killed.log", time.monotonic()
         hit = ended(command.line, moment, command.folder, work.environment(), command.watched, log)
         command.changes = max(hit.seen, command.changes if not hit.late else 0)
         if not hit.late:
             break
-        command.seconds *= 0.9
+        command.seconds = 0.8 * min(command.seconds, time.monotonic() - since)
     else:
         raise RuntimeError("it was done before each of twelve moments")
     faults = [hit.fault] if hit.fault else []
