@@ -15,12 +15,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from commands import Command, others, stages  # noqa: E402
+from killing import Moment  # noqa: E402
 from starving import ODD  # noqa: E402
 from trying import Try, Undisturbed, tried, undisturbed  # noqa: E402
 from workspace import LESS, READY, Workspace  # noqa: E402
@@ -82,22 +84,31 @@ def below(top: Path) -> list[Path]:
 def tries(
     work: Workspace, commands: list[Command], count: dict[str, int], seed: int, *, stop: bool
 ) -> list[Try]:
-    """So many tries of each command, each command once before any twice; printed as they end."""
-    moments = {one.name: random.Random(f"{seed} {one.name}") for one in commands}
+    """So many tries of each command, the quick ones first, each once before any twice.
+
+    They are printed as they end, and noted: what an earlier call with this seed did is not done
+    again.
+    """
+    notes = work.beside / f"tries-{seed}.jsonl"
+    done = noted(notes, count)
+    over = Counter(one.command for one in done)
     first: dict[str, Undisturbed] = {}
-    done: list[Try] = []
     for turn in range(max(count.values(), default=0)):
-        for command in [one for one in commands if count[one.name] > turn]:
+        left = [one for one in commands if over[one.name] <= turn < count[one.name]]
+        for command in sorted(left, key=lambda one: one.seconds):
             is_stage = command.stage in work.stages()
             try:
                 if command.name not in first:
                     first[command.name] = undisturbed(work, command, run=not is_stage)
                 was = first[command.name]
-                one = tried(work, command, was, moments[command.name])
+                rng = random.Random(f"{seed} {command.name} {turn}")  # whatever else is killed
+                one = tried(work, command, was, rng)
             except RuntimeError as error:
                 print(f"     {command.name} was not killed: {error}", flush=True)
                 continue
             done.append(one)
+            with notes.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(asdict(one)) + "\n")
             end = "recovered" if not one.faults else "NOT RECOVERED"
             print(f"{len(done):4} {one.command}: {one.moment}: {end} ({one.seconds:.0f} s)")
             for fault in one.faults:
@@ -108,6 +119,17 @@ def tries(
             if one.faults or (is_stage and not was.is_there(command)):
                 work.restore()  # what comes next is held against the first run's results
     return done
+
+
+def noted(notes: Path, count: dict[str, int]) -> list[Try]:
+    """The tries of `count`'s commands that an earlier call did."""
+    lines = notes.read_text(encoding="utf-8").splitlines() if notes.is_file() else []
+    read = [json.loads(line) for line in lines]
+    return [
+        Try(one["command"], Moment(**one["moment"]), tuple(one["faults"]), one["seconds"])
+        for one in read
+        if one["command"] in count
+    ]
 
 
 def told(done: list[Try], wanted: int, seed: int) -> int:
