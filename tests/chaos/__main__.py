@@ -11,6 +11,7 @@ import hashlib
 import json
 import random
 import shutil
+import signal
 import sys
 import time
 from collections import Counter
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--anew", action="store_true", help="build the workspace again")
     parser.add_argument("--stop", action="store_true", help="at the first that did not recover")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is being killed ends too
     seed = options.seed or int(time.time())
     work = Workspace(options.workspace.resolve())
     ready = work.beside / READY

@@ -7,7 +7,8 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,17 +81,30 @@ def ended(
             start_new_session=True,
         )
     began, seen, before = time.monotonic(), 0, _stamps(watched)
-    while process.poll() is None:
-        now = _stamps(watched)
-        seen += now != before
-        before = now
-        if seen >= moment.changes if moment.changes else time.monotonic() - began >= moment.after:
-            break
-        time.sleep(LOOKS_EVERY_S)
+    with none_left(process):
+        while process.poll() is None:
+            now = _stamps(watched)
+            seen += now != before
+            before = now
+            past = time.monotonic() - began
+            if seen >= moment.changes if moment.changes else past >= moment.after:
+                break
+            time.sleep(LOOKS_EVERY_S)
     late = process.poll() is not None
     fault = "" if late else _end(process, SIGNALS[moment.how])
     late = late or process.returncode == 0  # it was done before it took notice
     return Hit(late, seen, fault or _orphans(folder))
+
+
+@contextmanager
+def none_left(process: subprocess.Popen) -> Iterator[None]:
+    """Kill the group when the block is left early: it hears nothing of our own Ctrl-C."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        raise
 
 
 def _end(process: subprocess.Popen, number: int) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import judging
 from commands import KEPT, Command
-from killing import Moment, draw, ended
+from killing import Moment, draw, ended, none_left
 from workspace import Workspace
 
 PATIENCE_S = 1200
@@ -109,11 +108,9 @@ def again(work: Workspace, command: Command, was: Undisturbed) -> list[str]:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-        try:
+        end: int | str = f"nothing in {PATIENCE_S} s"
+        with suppress(subprocess.TimeoutExpired), none_left(process):
             end = process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            end = f"nothing in {PATIENCE_S} s"
     faults = []
     said = log.read_text(errors="replace").strip()[-1500:]
     finished = command.name == "ingest" and "found the same scan as" in said  # before the kill
