@@ -25,6 +25,7 @@ from spinalroots.metrics.levels import (
 from spinalroots.metrics.measurements import dark_in_sac
 from spinalroots.metrics.overlap import dice, dice_per_label, mean_present, overlap_table
 from spinalroots.metrics.surface import SurfaceDistances, surface
+from spinalroots.metrics.threads import name_changes
 from spinalroots.metrics.topology import cl_dice, skeleton
 from spinalroots.registry.anatomy import Root, level_value
 
@@ -419,6 +420,20 @@ def test_false_roots_are_told_by_where_they_lie():
         {"other_levels": 2 / 23, "ventral": 2 / 23, "sac": 2 / 23, "outside": 1 / 23}
     )
     assert np.isnan(list(false_roots(sac & False, truth, sac, (23,)).values())).all()
+
+
+def test_a_thread_that_is_renamed_twice_on_its_way_has_two_changes():
+    truth = np.zeros((6, 6, 41), np.uint8)
+    truth[1, 1:3], truth[4, 4, 20:] = L3L, L4R
+    named = truth.copy()
+    named[1, 1:3, 10:15] = L4L  # away and back
+    named[1, 2, 30] = L4L  # one of two voxels: the commonest, of equals the lower, is still L3
+    named[1, :, 22] = 0  # a gap is no change
+    affine = np.diag([1, 1, 2.0, 1])
+    length_mm = 2 * 40 + 2 * 20
+    assert name_changes(truth, named, affine) == pytest.approx(100 * 2 / length_mm)
+    assert name_changes(truth, truth, affine) == 0
+    assert np.isnan(name_changes(truth, np.zeros_like(truth), affine))
 
 
 @pytest.mark.parametrize("unit", [1.0, 700.0])

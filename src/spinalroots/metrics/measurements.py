@@ -14,6 +14,7 @@ from spinalroots.metrics.levels import entry_error_mm, level_accuracy, level_err
 from spinalroots.metrics.overlap import dice, dice_per_label, mean_present
 from spinalroots.metrics.root_maps import RootMaps
 from spinalroots.metrics.surface import SurfaceDistances
+from spinalroots.metrics.threads import name_changes
 from spinalroots.metrics.topology import cl_dice
 from spinalroots.registry.anatomy import Region, Scheme, Target, label_names
 from spinalroots.settings.results import Evaluate
@@ -149,6 +150,8 @@ def _per_root(
     yield Measurement("instance_recall", str(region), detection.recall)
     yield Measurement("instance_f1", str(region), detection.f1)
     yield Measurement("side_accuracy", str(region), side_accuracy(truth, found))
+    changes = name_changes(truth, found, reference.affine)
+    yield Measurement("name_changes_per_10cm", str(region), changes)
 
     efforts = correction_effort_per_label(
         truth, found, reference.spacing_mm, options.effort_tolerance_mm, values

@@ -33,12 +33,12 @@ _COMPARISON_COLUMNS = (
 _OF_A_CASE = (
     *(BINARY_DICE, UNTRAINED, "cl_dice", "surface_dice", "level_dice_mean", "root_dice_mean"),
     *("instance_precision", "instance_recall", "instance_f1", "side_accuracy", SIMULATED_SCORE),
-    *("level_accuracy", "type_accuracy", PUBLISHED_SCORE),
+    *("level_accuracy", "type_accuracy", PUBLISHED_SCORE, "name_changes_per_10cm"),
     *(f"false_{kind}" for kind in KINDS),
 )
 OF_A_LOOK = (
     *(BINARY_DICE, "level_dice_mean", "level_accuracy", "type_accuracy", "side_accuracy"),
-    *("instance_f1", SIMULATED_SCORE),
+    *("instance_f1", "name_changes_per_10cm", SIMULATED_SCORE),
 )
 _DISTANCES = ("hd95_mm", "level_error_mm", "entry_error_mm")
 _COMPARED = (BINARY_DICE, "level_dice_mean", "root_dice_mean", SIMULATED_SCORE)

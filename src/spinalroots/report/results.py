@@ -166,6 +166,7 @@ _LOOKS = {
     "type_accuracy": "dorsal/ventral",
     "side_accuracy": "left/right",
     "instance_f1": "root F1",
+    "name_changes_per_10cm": "name changes",
     "expert_score_simulated": "expert score, simulated",
 }
 
@@ -183,7 +184,8 @@ def _looks(table: pd.DataFrame) -> Table:
     caption = (
         "Physical phantoms keep to published anatomy, randomised ones go beyond it in contrast, "
         "shape and packing. Right level: of the voxels with a name in both; dorsal/ventral: of the "
-        "voxels found on a root of these levels; left/right likewise."
+        "voxels found on a root of these levels; left/right likewise. Name changes: along true roots, "
+        "per 10 cm."
     )
     return Table(("Model", "Test cases", "n", *_LOOKS.values()), rows, caption)
 
