@@ -184,8 +184,8 @@ def _looks(table: pd.DataFrame) -> Table:
     caption = (
         "Physical phantoms keep to published anatomy, randomised ones go beyond it in contrast, "
         "shape and packing. Right level: of the voxels with a name in both; dorsal/ventral: of the "
-        "voxels found on a root of these levels; left/right likewise. Name changes: along true roots, "
-        "per 10 cm."
+        "voxels found on a root of these levels; left/right likewise. Name changes: along true "
+        "roots, per 10 cm."
     )
     return Table(("Model", "Test cases", "n", *_LOOKS.values()), rows, caption)
 
