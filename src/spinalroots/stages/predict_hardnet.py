@@ -21,4 +21,5 @@ def main(params: Params) -> None:
         {case: scans[case] for case in read_json(paths.SPLIT)["test"]},
         paths.SCAN_CENTRELINES,
         paths.PREDICTIONS / HARDNET.name,
+        workers=params.workers if device == "cpu" else 1,
     )
