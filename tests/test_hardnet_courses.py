@@ -12,6 +12,7 @@ from spinalroots.pipeline import params
 from spinalroots.settings.inference import AnatomyInference
 
 COURSES = Courses(width_mm=0.64, voxel_mm=0.8, slice_mm=1.2)
+UNKNOWN = np.array([np.nan])
 KINDS = [(level, ventral, right) for level in range(13) for ventral in (0, 1) for right in (0, 1)]
 
 
@@ -91,7 +92,7 @@ def test_it_is_the_model_that_its_description_spells_out():
     root = np.where(rng.random((6, 6, 7)) < 0.1, rng.uniform(0.1, 1, (6, 6, 7)), 0)
     asked = np.nonzero(root)
     evidence = rng.normal(0, 2, (LEVEL_CLASSES + 2, len(asked[0]))).astype(np.float32)
-    got = COURSES.followed(evidence, asked, root)
+    got = COURSES.followed(evidence, asked, root, UNKNOWN)
     for logits, want in zip(got.T, spelled_out(COURSES, evidence, asked, root), strict=True):
         levels, ventral, right = chances(logits.astype(float))
         for level in range(LEVEL_CLASSES):
@@ -119,7 +120,7 @@ def two_roots(slices=40):
 def test_a_root_keeps_its_name_where_its_neighbour_has_the_other():
     root, asked, true, evidence, astray = two_roots()
     assert (evidence[:13].argmax(axis=0) == true).tolist() == (~astray).tolist()
-    agreed = COURSES.followed(evidence, asked, root)
+    agreed = COURSES.followed(evidence, asked, root, UNKNOWN)
     assert (agreed[:13].argmax(axis=0) == true).all()
 
 
@@ -129,14 +130,16 @@ def test_a_name_that_nobody_else_has_stays():
     alone = true == 3
     evidence[:13] = 0
     evidence[4] = 3.0
-    agreed = COURSES.followed(evidence[:, alone], tuple(axis[alone] for axis in asked), root)
+    agreed = COURSES.followed(
+        evidence[:, alone], tuple(axis[alone] for axis in asked), root, UNKNOWN
+    )
     assert (agreed[:13].argmax(axis=0) == 4).all()
 
 
 def test_a_scan_without_roots_stays_without():
     nothing = np.zeros((LEVEL_CLASSES + 2, 0), np.float32)
     asked = tuple(np.zeros((3, 0), int))
-    assert COURSES.followed(nothing, asked, np.zeros((4, 4, 4))).shape == nothing.shape
+    assert COURSES.followed(nothing, asked, np.zeros((4, 4, 4)), UNKNOWN).shape == nothing.shape
 
 
 def test_a_model_of_before_follows_no_courses():

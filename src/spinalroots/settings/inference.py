@@ -26,6 +26,7 @@ class AnatomyInference(Section):
     along_mm: NonNegative  # spread of the window in which a thread's voxels agree on its name
     across_mm: NonNegative
     course_mm: NonNegative = 0.0  # spread of a root around its course; 0 follows no courses
+    extent_mm: NonNegative = 0.0  # softness of the ends between which a level runs; 0: anywhere
     reach_mm: NonNegative  # another network's roots further from the sac are no roots
 
 

@@ -21,6 +21,7 @@ MADE_BY = ["spinalroots.hardnet.anatomy.learning"]
 
 def main(params: Params) -> None:
     """Train, or go on with a training that was killed, and publish the averaged weights."""
+    from spinalroots.hardnet.anatomy.extents import learned
     from spinalroots.hardnet.anatomy.learning import OFTEN, PARTS
     from spinalroots.hardnet.anatomy.network import AnatomyNetwork
     from spinalroots.hardnet.anatomy.predictor import AnatomyPredictor
@@ -62,7 +63,8 @@ def main(params: Params) -> None:
         network.tissues, network.names = (trained[part][0] for part in PARTS)
         totals = asdict(meter.total)
         with folder_in_one_piece(paths.TRAINED / ANATOMY.name) as folder:
-            AnatomyPredictor.of(network, own, params.inference.anatomy, ANATOMY.name).save(
+            extents = learned(map(read_stack, cases))
+            AnatomyPredictor.of(network, own, params.inference.anatomy, ANATOMY.name, extents).save(
                 folder,
                 trained_on={"phantoms": own.phantoms, "randomised_share": own.randomised_share},
                 provenance={"key": key, "code": provenance.code(MADE_BY), "seed": params.seed},

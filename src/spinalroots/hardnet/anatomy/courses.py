@@ -4,6 +4,7 @@ A mixture model, fitted by expectation and maximisation. Each of the named roots
 has one centre a slice, smooth along the spine. A voxel is likelier to be of a root whose centre is
 near, and whose level is there on both sides at that height; what the network said decides among
 those. So a root is in one place a slice, and two neighbours do not exchange their names on the way.
+Where it is known how high each level runs, levels are first made to lie one above the other.
 """
 
 from typing import NamedTuple
@@ -12,6 +13,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import log_expit, log_softmax, softmax
 
+from spinalroots.hardnet.anatomy.extents import Extents
 from spinalroots.hardnet.anatomy.naming import ABOVE, BELOW, LEVEL_CLASSES
 
 FIRST_MM, ROUNDS = 2.4, 6
@@ -27,26 +29,39 @@ DOUBT = 0.001
 
 
 class Courses(NamedTuple):
-    """`width_mm`: spread of a root's voxels around its centre in the end; edges of the voxels."""
+    """`width_mm`: spread of a root's voxels around its centre in the end; edges of the voxels;
+    `extents` of the levels, if known, with ends soft over `edge_mm`."""
 
     width_mm: float
     voxel_mm: float
     slice_mm: float
+    extents: Extents | None = None
+    edge_mm: float = 4.0
 
     def followed(
-        self, evidence: np.ndarray, asked: tuple[np.ndarray, ...], root: np.ndarray
+        self,
+        evidence: np.ndarray,
+        asked: tuple[np.ndarray, ...],
+        root: np.ndarray,
+        heights_mm: np.ndarray,
     ) -> np.ndarray:
         """Evidence of voxels, made to hold along courses.
 
         :param evidence: logits (LEVEL_CLASSES + 2, N) of levels, ventral, right.
         :param asked: x, y, z (N,) of the voxels.
         :param root: (S, S, Z), chance of it.
+        :param heights_mm: (Z,) above the end of the cord; nan where none is known.
         """
         if not len(asked[0]):
             return evidence
         order = np.argsort(asked[2], kind="stable")
         index = tuple(axis[order] for axis in asked)
-        shares = self._shares(_joint(evidence[:, order]), index, root)
+        said = _joint(evidence[:, order])
+        if self.extents and not np.isnan(heights_mm).any():
+            levels, z = softmax(evidence[:LEVEL_CLASSES, order], axis=0), index[2]
+            there = self.extents.fitted(levels, root[index], z, heights_mm, self.edge_mm)
+            said += np.log(there).astype(np.float32)[:, None, None, z]
+        shares = self._shares(said, index, root)
         agreed = np.empty_like(evidence)
         agreed[:, order] = _apart(shares)
         return agreed

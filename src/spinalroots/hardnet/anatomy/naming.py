@@ -27,16 +27,17 @@ class Names:
         return Names(*(one.to(device) for one in (self.level, self.ventral, self.right)))
 
 
-def _tables() -> np.ndarray:
-    tables = np.full((3, 256), NO_NAME, np.uint8)
+def tables() -> np.ndarray:
+    """Level, ventral and right (3, 256) of each value of a map of individuals."""
+    found = np.full((3, 256), NO_NAME, np.uint8)
     first = LEVELS.index(REFINED_LEVELS[0]) - 1
     for root in ROOTS:
         level = np.clip(root.level_index - first, ABOVE, BELOW)
-        tables[:, root.value] = level, root.type is Type.VENTRAL, root.side is Side.RIGHT
-    return tables
+        found[:, root.value] = level, root.type is Type.VENTRAL, root.side is Side.RIGHT
+    return found
 
 
-_OF_ROOT = torch.from_numpy(_tables())
+_OF_ROOT = torch.from_numpy(tables())
 
 
 def names_of(roots: torch.Tensor, mirrored: torch.Tensor) -> Names:

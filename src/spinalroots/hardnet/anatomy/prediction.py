@@ -92,7 +92,7 @@ def find_names(
             logits[:, mine] = named.T.cpu().numpy()
     agreed = _agreed(logits, asked, root, window)
     if courses:
-        agreed = courses.followed(agreed, asked, root)
+        agreed = courses.followed(agreed, asked, root, coordinates[:, 1])
     levels = np.zeros((LEVEL_CLASSES, *root.shape), np.float32)
     levels[:, asked[0], asked[1], asked[2]] = softmax(agreed[:LEVEL_CLASSES], axis=0)
     ventral, right = np.zeros((2, *root.shape), np.float32)

@@ -14,6 +14,7 @@ from scipy.spatial import KDTree
 from spinalroots.files import write_json
 from spinalroots.hardnet.anatomy.classes import NAMES, ROOT
 from spinalroots.hardnet.anatomy.courses import Courses
+from spinalroots.hardnet.anatomy.extents import Extents
 from spinalroots.hardnet.anatomy.naming import BELOW
 from spinalroots.hardnet.anatomy.network import AnatomyNetwork
 from spinalroots.hardnet.anatomy.positions import Ends, coordinates, ends
@@ -44,13 +45,15 @@ TISSUE_OF = np.array([0, 2, 1, ROOT_TISSUE], np.uint8)
 class AnatomyPredictor:
     """Implements :class:`spinalroots.inference.predictor.Predictor`; see there.
 
-    `whole`: eval mode; `squares`: what it sees; `inference`: how a scan is segmented.
+    `whole`: eval mode; `squares`: what it sees; `inference`: how a scan is segmented; `extents`:
+    how high each level runs, if it was learnt.
     """
 
     name: str
     whole: AnatomyNetwork
     squares: Squares
     inference: AnatomyInference
+    extents: Extents | None = None
 
     @property
     def target(self) -> Target:
@@ -110,10 +113,15 @@ class AnatomyPredictor:
             coordinates(found, tissues.shape[-1], slice_mm, places),
             neighbours=self.squares.naming_neighbours,
             window=(window.across_mm / window.voxel_mm, window.along_mm / slice_mm),
-            courses=Courses(window.course_mm, window.voxel_mm, slice_mm)
-            if window.course_mm
-            else None,
+            courses=self._courses(),
         )
+
+    def _courses(self) -> Courses | None:
+        own = self.inference
+        if not own.course_mm:
+            return None
+        extents = self.extents if own.extent_mm else None
+        return Courses(own.course_mm, own.voxel_mm, self.squares.slice_mm, extents, own.extent_mm)
 
     def predict(
         self, scan: Volume, centreline: Centreline, runner: Runner | None = None
@@ -190,17 +198,23 @@ class AnatomyPredictor:
                 "classes": list(self.target.class_names),
                 "parameters": sum(p.numel() for p in self.whole.parameters()),
                 "input": self.squares.model_dump(mode="json"),
+                "extents": self.extents and self.extents.model_dump(mode="json"),
                 **more,
             },
         )
 
     @classmethod
     def of(
-        cls, network: AnatomyNetwork, squares: Squares, inference: AnatomyInference, name: str
+        cls,
+        network: AnatomyNetwork,
+        squares: Squares,
+        inference: AnatomyInference,
+        name: str,
+        extents: Extents | None = None,
     ) -> AnatomyPredictor:
         """A network as it was trained; `squares` may know more than that."""
         seen = {key: getattr(squares, key) for key in Squares.model_fields}
-        return cls(name, network, Squares(**seen), inference)
+        return cls(name, network, Squares(**seen), inference, extents)
 
     @classmethod
     def load(
@@ -214,12 +228,14 @@ class AnatomyPredictor:
         """
         record = read_description(folder, "an anatomy network")
         squares = Squares.model_validate(record["input"])
+        extents = record.get("extents")  # one that was trained before has none
         network = load_network(lambda: AnatomyNetwork(squares), Path(folder) / "model.safetensors")
         return cls(
             record["name"],
             network.to(torch.device(device)).eval(),
             squares,
             inference or AnatomyInference.model_validate(record["inference"]),
+            extents and Extents.model_validate(extents),
         )
 
 
