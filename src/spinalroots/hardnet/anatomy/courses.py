@@ -80,7 +80,8 @@ class Courses(NamedTuple):
             for held, moment in zip(sums, moments, strict=True):
                 held[..., rows] = np.add.reduceat(shares * moment, starts, axis=-1)
             sums = gaussian_filter1d(sums, ALONG_MM / self.slice_mm, axis=-1, mode="constant")
-            mass, u, v = sums[0], *(sums[1:] / np.maximum(sums[0], 1e-6))
+            mass = sums[0]
+            u, v = sums[1:] / np.maximum(mass, 1e-6)
             full = mass.mean(axis=2, keepdims=True) * (self.voxel_mm**2 / FULL_MM2)
             there = 0.5 * np.log(np.minimum(full, 1) + LEAST)
             away_mm2 = (x - u[..., z]) ** 2 + (y - v[..., z]) ** 2

@@ -64,7 +64,7 @@ class Extents(Section):
         :param heights_mm: (Z,).
         """
         chances, weight, z = chances[:, ::EVERY], weight[::EVERY] * EVERY, z[::EVERY]
-        best, most = None, -np.inf
+        best, most = np.empty(0), -np.inf
         for moved in MOVED:
             there = self.there(heights_mm, moved, edge_mm)
             explained = np.log((chances * there[:, z]).sum(axis=0) + 1e-6) @ weight
@@ -99,4 +99,4 @@ def learned(stacks: Iterable[Stack]) -> Extents | None:
     step = axes[0] * spreads[0] / np.sqrt(len(rows))
     step = step if step.sum() > 0 else -step
     ends = (part.round(2).tolist() for whole in (mean, step) for part in np.split(whole, 2))
-    return Extents(**dict(zip(Extents.model_fields, ends, strict=True)))
+    return Extents.model_validate(dict(zip(Extents.model_fields, ends, strict=True)))
