@@ -1,6 +1,7 @@
 """Where the dural sac is in a tissue map, and what lies on and in it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
@@ -62,10 +63,9 @@ class Canal:
 
     def to_cord_mm(self, points_mm: np.ndarray) -> np.ndarray:
         """Distance (N,) of points (N, 3) from the nearest voxel of cord; inf without a cord."""
-        places = apply_affine(self.affine, np.argwhere(self.cord & ~_eroded(self.cord)))
-        return (
-            cKDTree(places).query(points_mm)[0] if len(places) else np.full(len(points_mm), np.inf)
-        )
+        if not self.cord.any():
+            return np.full(len(points_mm), np.inf)
+        return self._cord_edge.query(points_mm)[0]
 
     def to_sac_mm(self, points_mm: np.ndarray) -> np.ndarray:
         """Distance (N,) of points (N, 3) from the sac, 0 inside; inf without one."""
@@ -74,9 +74,8 @@ class Canal:
         voxels = np.rint(apply_affine(np.linalg.inv(self.affine), points_mm)).astype(int)
         within = ((voxels >= 0) & (voxels < self.sac.shape)).all(axis=1)
         within[within] = self.sac[tuple(voxels[within].T)]
-        edge = apply_affine(self.affine, np.argwhere(self.sac & ~_eroded(self.sac)))
         half_mm = voxel_sizes(self.affine).min() / 2
-        away_mm = np.maximum(cKDTree(edge).query(points_mm)[0] - half_mm, 0)
+        away_mm = np.maximum(self._sac_edge.query(points_mm)[0] - half_mm, 0)
         return np.where(within, 0.0, away_mm)
 
     def dorsal_dura_mm(self) -> np.ndarray:
@@ -88,7 +87,7 @@ class Canal:
 
     def cord_direction(self, point_mm: np.ndarray) -> np.ndarray | None:
         """Unit vector (3,) down along the cord near a point (3,); None where there is none."""
-        places = apply_affine(self.affine, np.argwhere(self.cord))
+        places = self._cord_mm
         near = places[np.abs(places[:, 2] - point_mm[2]) < _LONG_MM]
         heights = np.unique(np.round(near[:, 2], 3)) if len(near) >= _FEWEST else ()
         if len(heights) < 2:
@@ -97,6 +96,20 @@ class Canal:
         way = -np.array([*slope, 1.0])
         return way / np.linalg.norm(way)
 
+    @cached_property
+    def _cord_mm(self) -> np.ndarray:
+        return apply_affine(self.affine, np.argwhere(self.cord))
 
-def _eroded(mask: np.ndarray) -> np.ndarray:
-    return ndimage.binary_erosion(mask, border_value=1)
+    @cached_property
+    def _cord_edge(self) -> cKDTree:
+        return _edge(self.cord, self.affine)
+
+    @cached_property
+    def _sac_edge(self) -> cKDTree:
+        return _edge(self.sac, self.affine)
+
+
+def _edge(mask: np.ndarray, affine: np.ndarray) -> cKDTree:
+    """Voxels of a mask (X, Y, Z) beside one that is not in it, mm."""
+    inner = ndimage.binary_erosion(mask, border_value=1)
+    return cKDTree(apply_affine(affine, np.argwhere(mask & ~inner)))

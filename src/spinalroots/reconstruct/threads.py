@@ -9,6 +9,7 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, dijkstra, minimum_spanning_tree
 from scipy.spatial import cKDTree
 
+from spinalroots.imaging.boxes import label_boxes
 from spinalroots.imaging.components import components, touching_pairs
 
 
@@ -65,9 +66,11 @@ def thread_of(mask: np.ndarray, affine: np.ndarray, gap_mm: float) -> Thread:
     :param affine: (4, 4) voxel → RAS+ mm.
     :param gap_mm: parts closer than this are joined by the shortest bridge.
     """
-    voxels = np.argwhere(mask)
+    box = label_boxes(mask.astype(np.uint8))[1]
+    inside = np.argwhere(mask[box])
+    part = components(mask[box])[0][tuple(inside.T)] - 1
+    voxels = inside + [side.start for side in box]
     places_mm = apply_affine(affine, voxels)
-    part = components(mask)[0][tuple(voxels.T)] - 1
     touching = np.stack(touching_pairs(voxels)[:2])
     bridges = _bridges(places_mm, part, gap_mm)
     first, second = pairs = np.concatenate([touching, bridges], axis=1)
