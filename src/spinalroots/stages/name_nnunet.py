@@ -20,10 +20,12 @@ ROW = nnunet_row("all-levels")
 def main(params: Params) -> None:
     """Keep nnU-Net's roots and give each voxel the level that the anatomy network sees there."""
     from spinalroots.hardnet.anatomy.predictor import AnatomyPredictor
+    from spinalroots.inference.layout import quickened
 
     device = choose_device(params.anatomy.device, "anatomy.device")
     folder = paths.TRAINED / ANATOMY.name
     predictor = AnatomyPredictor.load(folder, device, params.inference.anatomy)
+    quickened(predictor.whole)
     scans = {case.name: case.dataset for case in selected_cases(params.data, paths.RAW)}
     with folder_in_one_piece(paths.PREDICTIONS / NAMED.name) as staging:
         jobs = [

@@ -11,13 +11,16 @@ from spinalroots.registry.models import ANATOMY
 def main(params: Params) -> None:
     """Predict every test case from its raw scan and the centreline found in the image."""
     from spinalroots.hardnet.anatomy.predictor import AnatomyPredictor
+    from spinalroots.inference.layout import quickened
     from spinalroots.predict.cases import predict_cases
 
     device = choose_device(params.anatomy.device, "anatomy.device")
     folder = paths.TRAINED / ANATOMY.name
+    predictor = AnatomyPredictor.load(folder, device, params.inference.anatomy)
+    quickened(predictor.whole)
     scans = {case.name: case.dataset for case in selected_cases(params.data, paths.RAW)}
     predict_cases(
-        AnatomyPredictor.load(folder, device, params.inference.anatomy),
+        predictor,
         {case: scans[case] for case in read_json(paths.SPLIT)["test"]},
         paths.SCAN_CENTRELINES,
         paths.PREDICTIONS / ANATOMY.name,

@@ -11,13 +11,16 @@ from spinalroots.registry.models import HARDNET
 def main(params: Params) -> None:
     """Predict every test case from its raw scan and the centreline found in the image."""
     from spinalroots.hardnet.predictor import HardnetPredictor
+    from spinalroots.inference.layout import quickened
     from spinalroots.predict.cases import predict_cases
 
     device = choose_device(params.hardnet.device, "hardnet.accelerator")
     folder = paths.TRAINED / HARDNET.name
+    predictor = HardnetPredictor.load(folder, device, params.inference.hardnet)
+    quickened(predictor.network)
     scans = {case.name: case.dataset for case in selected_cases(params.data, paths.RAW)}
     predict_cases(
-        HardnetPredictor.load(folder, device, params.inference.hardnet),
+        predictor,
         {case: scans[case] for case in read_json(paths.SPLIT)["test"]},
         paths.SCAN_CENTRELINES,
         paths.PREDICTIONS / HARDNET.name,
