@@ -8,7 +8,6 @@ import pytest
 import torch
 from test_hardnet_anatomy import SETTINGS
 
-from spinalroots.hardnet.anatomy.classes import ROOT_LABEL, ROOT_OUTSIDE_LABEL
 from spinalroots.hardnet.anatomy.courses import Courses
 from spinalroots.hardnet.anatomy.extents import Extents, learned
 from spinalroots.hardnet.anatomy.naming import BELOW, LEVEL_CLASSES
@@ -30,17 +29,15 @@ EXTENTS = Extents(
 
 
 def person(moved_mm: float, *, cord: bool = True) -> Stack:
-    """Every level dorsal on the left; ventral roots, and what is beyond the sac, go all the way."""
-    shape = (16, 2, len(HEIGHTS_MM))
-    anatomy, roots = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    """Every level dorsal on the left; ventral roots go all the way."""
+    roots = np.zeros((11, 2, len(HEIGHTS_MM)), np.uint8)
     for column, (name, low) in enumerate(zip(REFINED_LEVELS, LOW + moved_mm, strict=True)):
         z = (low <= HEIGHTS_MM) & (low + 20 >= HEIGHTS_MM)
-        roots[column, 0, z], anatomy[column, 0, z] = Root.parse(f"{name}_D_L").value, ROOT_LABEL
-        roots[column, 1], anatomy[column, 1] = Root.parse(f"{name}_V_L").value, ROOT_LABEL
-        roots[column + 2, 0, ~z], anatomy[column + 2, 0, ~z] = 0, ROOT_OUTSIDE_LABEL
+        roots[column, 0, z] = Root.parse(f"{name}_D_L").value
+        roots[column, 1] = Root.parse(f"{name}_V_L").value
     heights = HEIGHTS_MM if cord else HEIGHTS_MM * np.nan
     coordinates = np.stack([heights + 5, heights, heights])
-    return Stack(anatomy, anatomy, roots, anatomy > 0, coordinates)
+    return Stack(roots, roots, roots, roots > 0, coordinates)
 
 
 def test_the_mean_person_and_how_persons_differ_are_learnt():

@@ -12,7 +12,6 @@ import numpy as np
 from pydantic import Field
 from scipy.special import expit
 
-from spinalroots.hardnet.anatomy.classes import ROOT_LABEL
 from spinalroots.hardnet.anatomy.naming import ABOVE, BELOW, tables
 from spinalroots.hardnet.anatomy.sampling import Stack
 from spinalroots.settings.base import Section
@@ -83,8 +82,7 @@ def learned(stacks: Iterable[Stack]) -> Extents | None:
         heights_mm = stack.coordinates[1]
         if np.isnan(heights_mm).any():
             continue
-        dorsal = (ventral[stack.roots] == 0) & (stack.anatomy == ROOT_LABEL)
-        levels = np.where(dorsal, level[stack.roots], ABOVE)
+        levels = np.where(ventral[stack.roots] == 0, level[stack.roots], ABOVE)
         row = np.full((2, BELOW), np.nan)
         for one in range(1, BELOW):
             found = heights_mm[(levels == one).any(axis=(0, 1))]
