@@ -25,6 +25,6 @@ def name_changes(reference: np.ndarray, prediction: np.ndarray, affine: np.ndarr
         sums = np.zeros((len(slices), 3))
         np.add.at(sums, place, own)
         centres_mm = sums / counts.sum(axis=1, keepdims=True) @ affine[:3, :3].T
-        changes += np.count_nonzero(np.diff(counts.argmax(axis=1)))
+        changes += int(np.count_nonzero(np.diff(counts.argmax(axis=1))))
         length_mm += np.linalg.norm(np.diff(centres_mm, axis=0), axis=1).sum()
     return 100 * changes / length_mm if length_mm else float("nan")
