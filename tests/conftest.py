@@ -17,6 +17,11 @@ ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "real"
 
 
+def pytest_collection_modifyitems(items) -> None:
+    """Whole pipelines first: files run side by side, and the longest must not begin last."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(autouse=True)
 def _no_home_store(tmp_path, monkeypatch):
     """A test that logs to MLflow does so in its own folder, never in the checkout."""

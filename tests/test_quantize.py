@@ -496,6 +496,9 @@ def planted(tmp_path, monkeypatch):
 
     def measured(folder, model, chosen, repeats):
         found = measure.measure_here(folder, model, chosen, repeats)
+        # What is chosen must not hang on which of these tiny networks the machine ran faster.
+        seconds = 1.0 if "int8" in folder.name else 2.0
+        found = replace(found, network_s=tuple(seconds for _ in found.network_s))
         for case in spoiled.get(folder.name, ()):
             if case in found.masks:
                 found.masks[case] = found.masks[case] * np.uint8(0)
