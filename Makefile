@@ -56,7 +56,7 @@ push: $(READY) ## Data and models to the DVC remote, and see that they arrived
 	$(BIN)/python -m spinalroots.storage push $(ARGS)
 
 test: $(READY) ## Run all tests, the whole pipeline at smoke scale included (ARGS="-k NAME")
-	@# Up to four files at once, one thread each: on two cores twice as fast as one after the other.
+	@# Up to four files at once, one thread each.
 	PATH="$$PWD/$(BIN):$$PATH" OMP_NUM_THREADS=1 PYTHONUTF8=1 \
 	  python -m pytest -n auto --maxprocesses 4 --dist loadfile \
 	  --no-loadscope-reorder $(ARGS)

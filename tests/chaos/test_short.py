@@ -37,7 +37,7 @@ def test_a_killed_ingest_is_finished_by_the_same_command(ingest, tmp_path):
     assert work.run(*command.line).returncode == 0
     was = Undisturbed.of(command, tmp_path / "aside")
     # Among the last changes DVC writes its list of locks and the record of the folder.
-    for how, changes in (("kill -9", 5), ("Ctrl-C", 8)):
+    for how, changes in (("kill -9", 2), ("kill -9", 5), ("kill -9", 6), ("Ctrl-C", 8)):
         shutil.rmtree(work.folder / "data")
         shutil.rmtree(work.folder / ".dvc/cache")
         moment = Moment(how, 0.0, changes)
