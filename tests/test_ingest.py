@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from lab_scans import (
+    RAS,
     SHAPE,
     individual_map,
     lab_folder,
@@ -19,6 +20,7 @@ from lab_scans import (
     write_mask,
 )
 
+from spinalroots.cli import main
 from spinalroots.dataset.annotations import maps, rater_path, read_map
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
@@ -304,3 +306,50 @@ def test_masks_of_an_unknown_case_or_with_another_image_are_refused(raw, tmp_pat
     with pytest.raises(InputError, match="another image"):
         replace_masks("sub-001", lab_folder(tmp_path / "y", seed=5), raw)
     assert snapshot(raw) == before
+
+
+def headerless(image):
+    """The same voxels and sizes, both codes 0."""
+    bare = nib.Nifti1Image(np.asanyarray(image.dataobj), None)
+    bare.header.set_zooms(image.header.get_zooms())
+    return bare
+
+
+def upside_down(image):
+    """The second and the third axis said to run the other way, about the same middle."""
+    affine = image.affine.copy()
+    affine[:3, 3] += affine[:3, 1:3] @ (np.array(image.shape[1:3]) - 1)
+    affine[:3, 1:3] *= -1
+    return nib.Nifti1Image(np.asanyarray(image.dataobj), affine)
+
+
+@pytest.mark.parametrize("spoilt", [headerless, upside_down])
+def test_a_scan_with_a_wrong_header_comes_in_as_a_person_says(spoilt, tmp_path, capsys):
+    folder = lab_folder(tmp_path / "lab")
+    for path in folder.iterdir():
+        nib.save(spoilt(nib.load(path)), path)
+    out = tmp_path / "data"
+    told = ["--root", str(out), "--no-dvc", "--orientation", "RAS"]
+    assert main(["ingest", str(folder), *told]) == 0
+    found = read_image(Dataset(out).image("sub-001"))
+    np.testing.assert_array_equal(found.data, scan().data)
+    np.testing.assert_allclose(found.affine[:3, :3], RAS[:3, :3], atol=1e-6)
+    roots = read_labels(Dataset(out).labels("sub-001", Scheme.INDIVIDUALS))
+    drawn = individual_map()
+    brought = [Root.parse(name).value for name in ("L3_D_L", "L3_D_R")]
+    np.testing.assert_array_equal(roots.data, np.where(np.isin(drawn, brought), drawn, 0))
+    header = "does not say" if spoilt is headerless else "says RPI"
+    said = f"axes run RAS by --orientation (the header {header})"
+    assert said in read_json(Dataset(out).sidecar("sub-001"))["reading"]
+    assert said in capsys.readouterr().out
+
+
+def test_what_is_odd_about_a_header_is_said_when_its_scan_comes_in(tmp_path):
+    image = nib.Nifti1Image(scan().data, RAS)
+    moved = RAS.copy()
+    moved[0, 3] += 5
+    image.set_sform(RAS, 2)
+    image.set_qform(moved, 1)
+    nib.save(image, tmp_path / "image.nii.gz")
+    (case,) = plan(tmp_path / "image.nii.gz", tmp_path / "data")
+    assert any("qform and sform disagree by 5 mm" in line for line in case.lines())

@@ -154,6 +154,15 @@ def header_that_claims_too_much(folder):
     (folder / "image.nii.gz").write_bytes(gzip.compress(header.binaryblock + bytes(5000)))
 
 
+def scans_below_a_scan(folder):
+    """A stray image beside folders of scans, which makes these look like a scan's masks."""
+    write_mask(folder / "p2/image.nii.gz", scan(5).data)
+
+
+def tissues_drawn_for_another_command(folder):
+    write_mask(folder / "image_tissues-manual.nii.gz", np.ones(SHAPE, "u1"))
+
+
 BROKEN = {
     wrong_grid: "expected the grid of",
     wrong_shape: "expected the grid of",
@@ -181,6 +190,8 @@ BROKEN = {
     compressed_and_not: "one mask of L3_D_L",
     another_format: "a mask as .mgz",
     header_that_claims_too_much: "million voxels",
+    scans_below_a_scan: "masks only, as .*bad holds",
+    tissues_drawn_for_another_command: "1 WM, 2 CSF, 3 fat, .* 1 is CSF, 2 roots and 3 cord",
 }
 
 
@@ -193,6 +204,34 @@ def test_a_broken_folder_is_a_clear_error_and_data_raw_stays(spoil, raw, tmp_pat
         ingest(plan([good, bad], raw), raw)
     assert all((error.value.expected, error.value.found, error.value.fix))
     assert snapshot(raw.parent) == before
+
+
+def other_axes(folder):
+    """The same voxels at the same place, stored from the other end of an axis."""
+    path = folder / "L3_D_L.nii.gz"
+    affine = RAS @ np.diag([1.0, -1, 1, 1])
+    affine[1, 3] += RAS[1, 1] * (SHAPE[1] - 1)
+    write_mask(path, np.asanyarray(nib.load(path).dataobj)[:, ::-1], affine)
+
+
+def dicom_scan(folder):
+    (folder / "image.nii.gz").unlink()
+    write_dicom(folder / "series", scan())
+
+
+@pytest.mark.parametrize("spoil", [other_axes, dicom_scan], ids=lambda spoil: spoil.__name__)
+def test_one_word_about_axes_is_not_taken_for_files_that_are_stored_otherwise(spoil, raw, tmp_path):
+    before = snapshot(raw.parent)
+    spoil(folder := lab_folder(tmp_path / "lab", 2))
+    with pytest.raises(InputError, match="--orientation"):
+        plan(folder, raw, orientation="LAS")
+    assert snapshot(raw.parent) == before
+
+
+def test_a_case_that_is_not_there_cannot_be_exported(raw, tmp_path):
+    with pytest.raises(InputError, match=r"case 'sub-099': .* \(there: sub-001\)"):
+        export_case(Dataset(raw), "sub-099", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

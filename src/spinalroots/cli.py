@@ -45,6 +45,12 @@ def build_parser() -> argparse.ArgumentParser:
     ingest.add_argument(
         "--replace", metavar="CASE", help="corrected masks for a case that is there already"
     )
+    ingest.add_argument(
+        "--orientation",
+        metavar="LAS",
+        help="the side that each voxel axis rises towards, of scan and masks, where their headers "
+        "do not say or are wrong",
+    )
     ingest.add_argument("--root", type=Path, default=paths.INGESTED, help="%(default)s")
 
     export = _command(commands, "export", _export, "a case as one file per root, as labs keep them")
@@ -223,17 +229,23 @@ def _ingest(options) -> None:
         if not options.dry_run:
             tidied(options.root)  # a killed ingest may have cases on their way
         if options.replace:
-            if len(options.source) != 1 or options.dry_run:
+            if len(options.source) != 1 or options.dry_run or options.orientation:
+                given = " and --orientation" if options.orientation else ""
                 raise InputError(
                     "--replace",
-                    expected="one folder of masks, or one mask, and no --dry-run",
-                    found=" ".join(map(str, options.source)),
+                    expected="one folder of masks, or one mask, no --dry-run and no --orientation",
+                    found=" ".join(map(str, options.source)) + given,
                     fix="Bring the cases' masks in one after the other.",
                 )
             print("\n".join(_replaced(options)))
         else:
             try:
-                cases = ingest.plan(options.source, options.root, case=options.case)
+                cases = ingest.plan(
+                    options.source,
+                    options.root,
+                    case=options.case,
+                    orientation=options.orientation,
+                )
             except ingest.ThereAlready as error:
                 if options.dry_run or options.no_dvc or versioned(options.root):
                     raise

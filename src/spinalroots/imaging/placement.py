@@ -147,7 +147,7 @@ def _nifti(
                 expected="a usable voxel-to-mm affine",
                 found="a singular or non-finite one",
                 fix="Export the scan again with its orientation, or say how its axes run "
-                "(predict --orientation RAS).",
+                "(--orientation RAS, of predict and of ingest).",
             )
         sizes = np.abs(np.asarray(header.get_zooms()[:3], float)) * factor
         affine = _told(path, sizes, shape, orientation)
@@ -200,8 +200,7 @@ def _told(
             expected="a header that says which way its axes run",
             found="none (Analyze, or both NIfTI codes 0): left and right would be a guess",
             fix="Say how the three voxel axes run, towards which side each rises: "
-            "predict --orientation LAS (or RAS, …). For ingest, export it again as a NIfTI that "
-            "says so.",
+            "--orientation LAS (or RAS, …), of predict and of ingest.",
         )
     sizes_mm = np.where(np.isfinite(sizes_mm) & (sizes_mm > 0), sizes_mm, 1.0)
     return reoriented(_centred(sizes_mm, shape), shape, orientation)

@@ -174,10 +174,13 @@ def as_scan(where: Path | str, data: np.ndarray, place: Place) -> Volume:
     return replace(_in_ras(data, place), notes=(*place.notes, *notes))
 
 
-def read_labels(path: Path, allowed: set[int] | None = None) -> Volume:
+def read_labels(
+    path: Path, allowed: set[int] | None = None, orientation: str | None = None
+) -> Volume:
     """Read a label map as uint8 in RAS+.
 
     :param allowed: label values that may occur besides 0; None allows 0..255.
+    :param orientation: as of :func:`read_image`.
     :raises InputError: as :func:`read_image`; values that are not whole, or not allowed.
     """
     image = open_image(path)
@@ -191,7 +194,7 @@ def read_labels(path: Path, allowed: set[int] | None = None) -> Volume:
             found=f"unknown label value {', '.join(map(str, unknown[:5]))}",
             fix="Relabel the mask as the label table says.",
         )
-    return _in_ras(data.astype(np.uint8), _placed(path, image))
+    return _in_ras(data.astype(np.uint8), _placed(path, image, orientation))
 
 
 def _labels(path: Path, data: np.ndarray) -> np.ndarray:

@@ -17,10 +17,11 @@ Key = tuple[str, Scheme]
 
 
 def label_maps(
-    masks: tuple[MaskFile, ...], scan_path: Path, scan: Volume
+    masks: tuple[MaskFile, ...], scan_path: Path, scan: Volume, orientation: str | None = None
 ) -> tuple[dict[Key, np.ndarray], list[str]]:
     """Label maps (X, Y, Z) uint8 on the scan's RAS+ grid, and notes on empty masks.
 
+    :param orientation: how the voxel axes really run, as it was told for the scan.
     :raises InputError: a mask on another grid, not binary, with an unknown value, or that claims a
         voxel which another mask of its scheme and rater holds.
     """
@@ -28,7 +29,7 @@ def label_maps(
     owners: dict[Key, dict[int, Path]] = defaultdict(dict)
     notes = []
     for mask in masks:
-        scheme, labels = _read(mask, scan_path, scan)
+        scheme, labels = _read(mask, scan_path, scan, orientation)
         key = mask.meaning.rater, scheme
         if not labels.any():
             notes.append(f"{mask.path.name} is empty")
@@ -37,7 +38,9 @@ def label_maps(
     return dict(sorted(maps.items())), notes
 
 
-def _read(mask: MaskFile, scan_path: Path, scan: Volume) -> tuple[Scheme, np.ndarray]:
+def _read(
+    mask: MaskFile, scan_path: Path, scan: Volume, orientation: str | None
+) -> tuple[Scheme, np.ndarray]:
     """The mask with the registry's label values, and their scheme.
 
     A file of rootlets by level that knows one value only is a mask of all roots.
@@ -46,7 +49,8 @@ def _read(mask: MaskFile, scan_path: Path, scan: Volume) -> tuple[Scheme, np.nda
     if mask.segment:
         drawn = read_segment(mask.path, mask.segment, scan_path, scan).data
         return scheme, np.where(drawn != 0, np.uint8(value or 1), np.uint8(0))
-    volume = read_labels(mask.path, set(label_names(scheme)) if value is None else None)
+    allowed = set(label_names(scheme)) if value is None else None
+    volume = read_labels(mask.path, allowed, orientation)
     values = [found for found in np.unique(volume.data).tolist() if found]
     if value is not None and len(values) > 1:
         raise InputError(

@@ -24,6 +24,8 @@ class Found:
     `origin`: how a person knows the scan, for messages only, never stored.
     `curves`: roots that are kept as 3D Slicer's curves.
     `subject`: what tells that two scans are of one person, for the split; never stored either.
+    `orientation`: how the voxel axes of scan and masks really run, such as ``LAS``, if a person
+    says so against their headers.
     """
 
     origin: str
@@ -32,6 +34,7 @@ class Found:
     subject: str = ""
     notes: tuple[str, ...] = ()
     curves: tuple[MaskFile, ...] = ()
+    orientation: str | None = None
 
     def require_scan(self) -> Path:
         """The scan, or the error that there is none."""

@@ -30,6 +30,7 @@ from spinalroots.ingest.names import (
     looks_like_scan,
     meaning_of,
     rater_of,
+    require_own_values,
     shared_prefix,
     stem_of,
     unknown_name,
@@ -76,10 +77,20 @@ def read_folder(folder: Path) -> Found:
         named = _as_nifti(path)
         meaning = meaning_of(named, shared_prefix(beside, stem_of(named)))
         if meaning is not None:
+            require_own_values(path, meaning)
             rater = meaning.rater or drawer
             masks.append(MaskFile(path, replace(meaning, rater=rater)))
         elif is_aside(path):
             notes.append(f"{path.name} is not used")
+        elif looks_like_scan(path) and path.parent != folder:
+            raise InputError(
+                path,
+                expected=f"masks only, as {folder} holds NIfTI or DICOM files and so is a scan's "
+                "own folder",
+                found=f"the name {path.name!r}, a scan's",
+                fix="Give every scan a folder of its own, and leave no NIfTI or DICOM file beside "
+                "these folders.",
+            )
         else:
             raise unknown_name(path)
     curves = tuple(
@@ -235,6 +246,14 @@ def export_case(dataset: Dataset, case: str, folder: Path) -> Path:
     if folder.exists():
         raise InputError(
             folder, expected="a new folder", found="one that exists", fix="Choose another."
+        )
+    if not dataset.image(case).is_file():
+        known = sorted(path.name for path in Path(dataset.root).glob("sub-*"))
+        raise InputError(
+            f"case {case!r}",
+            expected=f"a case in {dataset.root}",
+            found=f"none of that name (there: {', '.join(known) or 'none'})",
+            fix="Give one of these, or another folder with --root.",
         )
     scan = read_image(dataset.image(case))
     with files_together(folder, of=None) as staging:

@@ -146,6 +146,20 @@ def looks_like_scan(path: Path) -> bool:
     return bool(_SCAN_WORDS & set(words_of(stem_of(path))))
 
 
+def require_own_values(path: Path, meaning: Meaning) -> None:
+    """:class:`InputError` for a tissue map that was drawn for `spinalroots real`: other values."""
+    whole_map = meaning.scheme is Scheme.TISSUES and meaning.value is None
+    if whole_map and {"manual", "gt"} & set(words_of(stem_of(path))):
+        raise InputError(
+            path,
+            expected="a tissue map with the values "
+            + ", ".join(f"{value} {name}" for value, name in enumerate(TISSUES, 1)),
+            found="a drawing for `spinalroots real`, where 1 is CSF, 2 roots and 3 cord",
+            fix="Give a mask each (cord, CSF, roots); or call it tissues.nii.gz if its values are "
+            "those expected.",
+        )
+
+
 def unknown_name(path: Path) -> InputError:
     """The error for a file that is neither the scan nor a known mask."""
     known = [*LEVELS, *TISSUES, "L3_D_L"]

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from spinalroots.dataset.layout import CASE_NAME, Dataset
 from spinalroots.errors import InputError
 from spinalroots.files.text import read_object
+from spinalroots.imaging.opening import open_image
 from spinalroots.imaging.volume import Volume, read_image
 from spinalroots.ingest import bids, dicom, lab
 from spinalroots.ingest.assemble import CaseReport, Key, label_maps, report_of
@@ -47,17 +48,27 @@ class PlannedCase:
 
 
 def plan(
-    sources: Path | Sequence[Path], root: Path = INGESTED, *, case: str | None = None
+    sources: Path | Sequence[Path],
+    root: Path = INGESTED,
+    *,
+    case: str | None = None,
+    orientation: str | None = None,
 ) -> list[PlannedCase]:
     """Read and validate every scan in `sources` and its masks; nothing is written.
 
     :param sources: NIfTI file, lab folder, BIDS data set or DICOM folder; or several of them.
     :param case: name for the one scan in `sources`; by default the next free number.
+    :param orientation: how the voxel axes of every scan and its masks really run, such as ``LAS``,
+        where their headers do not say or are wrong.
     :raises ThereAlready: all scans are there already.
     :raises InputError: anything that cannot be used, and a scan that is there already.
     """
     sources = [Path(sources)] if isinstance(sources, str | Path) else [Path(s) for s in sources]
-    found = [(source, scan) for source in sources for scan in find(source)]
+    found = [
+        (source, replace(scan, orientation=orientation))
+        for source in sources
+        for scan in find(source)
+    ]
     names = _names(len(found), Dataset(root), case)
     known = known_scans(Dataset(root))
     subjects: dict[tuple[Path, str], str] = {}
@@ -116,9 +127,15 @@ def find(source: Path) -> list[Found]:
 
 
 def read_found(found: Found) -> tuple[Volume, dict[Key, np.ndarray], list[str]]:
-    """The scan in RAS+, its label maps by (rater, scheme), and notes."""
+    """The scan in RAS+, its label maps by (rater, scheme), and notes.
+
+    :raises InputError: anything that cannot be used; an orientation that is told for DICOM, curves
+        or segmentations, whose place in the world is given otherwise.
+    """
     path = found.require_scan()
-    scan = dicom.read_series(path) if path.is_dir() else read_image(path)
+    if found.orientation is not None:
+        _require_turnable(found, path)
+    scan = dicom.read_series(path) if path.is_dir() else read_image(path, found.orientation)
     if np.isin(scan.data, (scan.data.min(), scan.data.max())).all():
         raise InputError(
             path,
@@ -126,9 +143,36 @@ def read_found(found: Found) -> tuple[Volume, dict[Key, np.ndarray], list[str]]:
             found="at most two different values: a mask, or an empty image",
             fix="Give the scan; name a mask like L3_D_L, L3, roots or CSF.",
         )
-    maps, notes = label_maps(found.masks, path, scan)
+    maps, notes = label_maps(found.masks, path, scan, found.orientation)
+    notes = [*scan.notes, *notes]
     notes += add_curves(maps, found.curves, scan, union=True)
     return scan, dict(sorted(maps.items())), notes
+
+
+def _require_turnable(found: Found, scan: Path) -> None:
+    """:class:`InputError` unless scan and masks store their voxels alike, so that one word about
+    their axes holds for all of them."""
+    others = [*(mask.path for mask in found.masks if mask.segment), *(c.path for c in found.curves)]
+    if scan.is_dir() or others:
+        raise InputError(
+            "--orientation",
+            expected="an image file, and masks that are image files",
+            found=f"DICOM, a segmentation or a curve, which say where they lie "
+            f"({scan if scan.is_dir() else others[0]})",
+            fix="Leave --orientation out, or bring these in afterwards with --replace.",
+        )
+    image = open_image(scan)
+    for mask in found.masks:
+        drawn = open_image(mask.path)
+        if drawn.shape != image.shape or not np.allclose(drawn.affine, image.affine, atol=0.01):
+            raise InputError(
+                mask.path,
+                expected=f"the header that {scan.name} has, wrong or not, as --orientation turns "
+                "both alike",
+                found="another one: its axes may run otherwise",
+                fix="Save the mask on the scan's own grid, or bring it in afterwards with "
+                "--replace.",
+            )
 
 
 def known_scans(dataset: Dataset) -> dict[str, str]:

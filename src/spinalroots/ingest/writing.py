@@ -17,7 +17,7 @@ from spinalroots.ingest.assemble import CaseReport, Key, label_maps, report_of
 from spinalroots.ingest.comparison import Change, changes_of
 from spinalroots.ingest.curves import add_curves, curve_meaning, is_curve
 from spinalroots.ingest.found import Found, MaskFile, require_nifti
-from spinalroots.ingest.names import meaning_of, unknown_name
+from spinalroots.ingest.names import meaning_of, require_own_values, unknown_name
 from spinalroots.ingest.planning import SIDECAR, PlannedCase, known_scans, read_found, scan_sha256
 from spinalroots.registry.anatomy import Scheme
 from spinalroots.registry.paths import INGESTED
@@ -56,7 +56,9 @@ def ingest(cases: list[PlannedCase], root: Path = INGESTED) -> list[PlannedCase]
                 )
             write_volume(dataset.image(case.name), _compact(volume), native=volume.native)
             _write_maps(dataset, case.name, maps, volume)
-            write_json(dataset.sidecar(case.name), _record(volume, case.scan_sha256, case.report))
+            record = _record(volume, case.scan_sha256, case.report)
+            reading = {"reading": list(volume.notes)} if volume.notes else {}
+            write_json(dataset.sidecar(case.name), record | reading)
             people.loc[case.name, ["source", "subject"]] = [INGESTED.name, case.subject]
         dataset.write_description(DATASET_NAME, people.fillna("n/a").sort_index())
         for name in names(staging):
@@ -176,6 +178,7 @@ def _masks_only(source: Path, scan: Volume) -> Found:
     meaning = meaning_of(source)
     if meaning is None:
         raise unknown_name(source)
+    require_own_values(source, meaning)
     return Found(source.name, None, (MaskFile(source, meaning),))
 
 
