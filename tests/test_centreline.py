@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from spinalroots.dataset.layout import Dataset
 from spinalroots.errors import InputError
@@ -30,6 +31,21 @@ def test_smoothing_keeps_straight_lines_and_fills_gaps_and_ends():
     weights[:5] = weights[12:18] = weights[-4:] = 0
     noisy = np.where(weights[:, None] > 0, line, 99.0)
     assert np.allclose(smooth(noisy, weights, 6.0), line, atol=1e-5)
+
+
+def test_a_ray_is_sampled_as_by_linear_interpolation():
+    generator = np.random.default_rng(0)
+    image = generator.normal(size=(9, 11, 4)).astype(np.float32)
+    voxels = np.argwhere(image > 0.5)
+    start = np.ravel_multi_index(tuple((voxels + np.array([8, 8, 0])).T), (25, 27, 4))
+    around = np.pad(image, ((8, 8), (8, 8), (0, 0)), mode="symmetric")
+    for shift in ((0.0, 0.0), (1.3, -2.6), (-6.5, 3.0), (-0.25, 7.0)):
+        places = (voxels + np.array([*shift, 0.0])).T
+        expected = ndimage.map_coordinates(image, places, order=1, mode="reflect")
+        found = centreline_image._interpolated(
+            around.ravel(), start, np.array([27 * 4, 4]), np.array(shift)
+        )
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_smoothing_solves_the_normal_equations():

@@ -1,6 +1,7 @@
 """Squares around the centreline: cut where they should be, and put back exactly."""
 
 import numpy as np
+import pytest
 
 from spinalroots.imaging import slices
 from spinalroots.imaging.centreline import Centreline
@@ -90,3 +91,18 @@ def test_resampling_keeps_a_straight_ramp_and_copies_equal_voxels():
     inner = (np.arange(2, 78) + 0.5) / 2 - 0.5
     assert np.allclose(fine[2:78, 0, 0], inner / 39, atol=1e-6)
     assert resample_axis(ramp, 0, 1.0, 1.0) is ramp
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+@pytest.mark.parametrize("wanted_mm", [0.4, 2.6])
+def test_each_axis_is_resampled_as_a_line_by_itself(axis, wanted_mm):
+    data = np.random.default_rng(0).normal(size=(6, 7, 8)).astype(np.float32)
+    found = resample_axis(data, axis, 1.0, wanted_mm)
+
+    def line(values):
+        reach, count = max(1.0, wanted_mm), len(values)
+        centres = np.clip((np.arange(found.shape[axis]) + 0.5) * wanted_mm - 0.5, 0, count - 1)
+        weights = np.maximum(0, 1 - np.abs(np.arange(count) - centres[:, None]) / reach)
+        return [np.average(values, weights=one) for one in weights]
+
+    np.testing.assert_allclose(found, np.apply_along_axis(line, axis, data), atol=1e-5)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _NO_STAMP = {"Software": None}
 """matplotlib's version would change the bytes."""
+_PACKING = {"compress_level": 5}
+"""Half the time of Pillow's default of 6, for a twelfth more bytes of a scan's preview."""
 
 
 def new_figure(width_in: float, height_in: float, *, dpi: float = 110, **more) -> Figure:
@@ -31,7 +33,7 @@ def new_figure(width_in: float, height_in: float, *, dpi: float = 110, **more) -
 def png(figure: Figure) -> bytes:
     """PNG bytes of a figure."""
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata=_NO_STAMP)
+    figure.savefig(stream, format="png", metadata=_NO_STAMP, pil_kwargs=_PACKING)
     return stream.getvalue()
 
 

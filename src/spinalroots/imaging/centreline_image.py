@@ -124,7 +124,7 @@ def sac_evidence(image: np.ndarray, spacing_mm: float) -> np.ndarray:
     spots = _spots(along, spacing_mm)
     candidates = np.argwhere(spots > SPOT_AT_ALL)
     evidence = np.zeros(image.shape, np.float32)
-    ends = _ends_to_all_sides(along, candidates.astype(np.float32), spacing_mm)
+    ends = _ends_to_all_sides(along, candidates, spacing_mm)
     evidence[tuple(candidates.T)] = ends
     evidence *= np.clip(spots / SPOT_ENOUGH, 0, 1)
     aside_mm = (np.arange(image.shape[0]) - (image.shape[0] - 1) / 2) * spacing_mm
@@ -145,19 +145,40 @@ def _spots(image: np.ndarray, spacing_mm: float) -> np.ndarray:
     return best / max(float(np.percentile(best, 99.9)), 1e-6)
 
 
-def _ends_to_all_sides(image: np.ndarray, points: np.ndarray, spacing_mm: float) -> np.ndarray:
-    """For each point (N, 3) in voxels: the weaker half of its rays' drops from bright to dark."""
-    drops = np.empty((RAYS, len(points)), np.float32)
+def _ends_to_all_sides(image: np.ndarray, voxels: np.ndarray, spacing_mm: float) -> np.ndarray:
+    """For each voxel (N, 3): the weaker half of its rays' drops from bright to dark.
+
+    A sample of a ray lies as far from every voxel, so one set of weights serves them all.
+    """
+    margin = int(np.ceil(RAY_RADII_MM[-1] / spacing_mm)) + 1
+    around = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
+    start = np.ravel_multi_index(tuple((voxels + np.array([margin, margin, 0])).T), around.shape)
+    grey = around.ravel()
+    step = np.array([around.shape[1], 1]) * around.shape[2]
+    drops = np.empty((RAYS, len(voxels)), np.float32)
     for number, angle in enumerate(np.arange(RAYS) * (2 * np.pi / RAYS)):
         aside = np.outer(RAY_RADII_MM / spacing_mm, (np.cos(angle), np.sin(angle)))
-        places = points.T[:2, None] + aside.T[:, :, None]
-        heights = np.broadcast_to(points[:, 2], places.shape[1:])
-        ray = ndimage.map_coordinates(image, [*places, heights], order=1, mode="reflect")
+        ray = np.stack([_interpolated(grey, start, step, shift) for shift in aside])
         inside = np.minimum(ray[:-3], ray[1:-2])
         outside = (ray[2:-1] + ray[3:]) / 2
         drops[number] = (inside - outside).max(axis=0)
     weaker = np.sort(drops, axis=0)[: RAYS // 2]
     return np.maximum(weaker.mean(axis=0), 0)
+
+
+def _interpolated(
+    grey: np.ndarray, start: np.ndarray, step: np.ndarray, shift: np.ndarray
+) -> np.ndarray:
+    """Grey values (N,) float32 at `shift` (2,) voxels in plane from the voxels `start` (N,) of the
+    flat volume `grey`, bilinear; `step` (2,) leads to the next voxel of either axis."""
+    whole = np.floor(shift).astype(int)
+    part = shift - whole
+    value = np.zeros(len(start), np.float32)
+    for corner in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        weight = np.prod(np.where(corner, part, 1 - part))
+        if weight > 1e-9:
+            value += np.float32(weight) * grey[start + (whole + corner) @ step]
+    return value
 
 
 def best_path(evidence: np.ndarray) -> np.ndarray:

@@ -58,9 +58,16 @@ def resample_axis(
         index = np.clip(np.ceil(centres - 0.5).astype(int), 0, count - 1)
         return np.take(data, index, axis=axis)
     weights = _triangle_weights(count, tuple(centres), max(1.0, wanted_mm / spacing_mm))
-    moved = np.moveaxis(data, axis, 0).astype(np.float32, copy=False)
-    result = weights @ moved.reshape(count, -1)
-    return np.moveaxis(result.reshape(length, *moved.shape[1:]), 0, axis)
+    return _weighted(weights, data.astype(np.float32, copy=False), axis % data.ndim)
+
+
+def _weighted(weights: np.ndarray, data: np.ndarray, axis: int) -> np.ndarray:
+    """`weights` (M, N) times `data` along `axis` of length N, each part where it lies."""
+    before, after = data.shape[:axis], data.shape[axis + 1 :]
+    if not after:
+        return data @ weights.T
+    rows = data.reshape(int(np.prod(before)), data.shape[axis], int(np.prod(after)))
+    return np.matmul(weights, rows).reshape(*before, len(weights), *after)
 
 
 def _require_bearable(voxels: float, spacing_mm: float, wanted_mm: float) -> None:

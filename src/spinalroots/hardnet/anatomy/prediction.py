@@ -21,7 +21,7 @@ from spinalroots.hardnet.anatomy.positions import encoded, planes
 from spinalroots.hardnet.anatomy.sampling import neighbour_offsets
 from spinalroots.inference.predictor import Runner
 
-SLICES_AT_ONCE = 16
+SLICES_AT_ONCE = 32
 ASKED = 0.05
 """Chance of root from which a voxel's name is asked for."""
 
@@ -50,13 +50,14 @@ def find_tissues(
     :param values: (S, S, Z) in any grey-value scale.
     :param inside: (S, S, Z) or (S, S, 1) bool, what is not padding.
     """
-    offsets = neighbour_offsets(neighbours)
     found = []
-    for way in [1, -1] if mirroring else [1]:
-        batches = inputs(values[::way], inside[::way], offsets, voxel_mm)
-        logits = np.concatenate([run(batch) for batch in batches]).transpose(1, 2, 3, 0)
-        found.append(softmax(logits, axis=0)[:, ::way])
-    return np.mean(found, axis=0)
+    for batch in inputs(values, inside, neighbour_offsets(neighbours), voxel_mm):
+        chances = softmax(run(batch), axis=1)
+        if mirroring:  # a square's grey-value scale is its mirror image's too
+            mirrored = run(np.ascontiguousarray(batch[:, :, ::-1]))
+            chances = (chances + softmax(mirrored, axis=1)[:, :, ::-1]) / 2
+        found.append(chances)
+    return np.ascontiguousarray(np.concatenate(found).transpose(1, 2, 3, 0))
 
 
 def find_names(
@@ -139,7 +140,7 @@ def _agreed(
 
     total, agreed = spread(weight), np.empty_like(parts)
     for number, part in enumerate(parts):
-        evidence = np.zeros(root.shape, np.float32)
+        evidence = np.zeros(weight.shape, np.float32)
         evidence[asked] = part * weight[asked]
         agreed[number] = spread(evidence) / total
     return agreed
