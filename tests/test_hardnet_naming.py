@@ -20,6 +20,7 @@ from spinalroots.imaging.anchors import Anchor
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
 from spinalroots.pipeline import params
+from spinalroots.predict.one_look import OneLook
 from spinalroots.registry.anatomy import Root
 
 INFERENCE = params.load().inference.anatomy
@@ -219,6 +220,43 @@ def test_roots_of_another_network_are_named_where_they_can_be_roots(predictor, s
     found = {tuple(one) for one in np.argwhere(named.data)}
     assert found == {(23, 20, z) for z in range(4, 16)}
     assert set(np.unique(named.data)) == {0, Root.parse("T12_D_L").level_index + 1}
+
+
+def test_naming_roots_after_ones_own_answer_runs_no_network(predictor, scan):
+    model = predictor[1]
+    once = OneLook(model.name, model.whole, model.squares, model.inference, model.extents)
+    runs: list[str] = []
+    hook = model.whole.tissues.register_forward_hook(lambda *_: runs.append("tissues"))
+    once.predict(*scan)
+    after_one = len(runs)
+    once.name_roots(scan[0].with_data(np.ones(scan[0].data.shape, np.uint8)), *scan)
+    hook.remove()
+    assert len(runs) == after_one > 0
+
+
+def test_what_was_found_answers_one_more_question_about_the_same_and_no_other(
+    predictor, scan, monkeypatch
+):
+    model = predictor[1]
+    once = OneLook(model.name, model.whole, model.squares, model.inference)
+    for name in ("find_tissues", "find_names"):
+        monkeypatch.setattr(AnatomyPredictor, name, lambda *_: object())
+    (volume, line), other = scan, scan[0].with_data(scan[0].data)
+    first = once.find_tissues(volume, line)
+    assert once.find_tissues(volume, line) is first
+    second = once.find_tissues(volume, line)
+    assert second is not first
+    assert once.find_tissues(other, line) is not second
+    second = once.find_tissues(volume, line)
+    assert once.find_tissues(volume, line, lambda batch: batch) is not second
+    names = once.find_names(first, (3, 2))
+    assert once.find_names(first, (3, 2)) is names
+    names = once.find_names(first, (3, 2))
+    assert once.find_names(first, (3, 1)) is not names
+    names = once.find_names(first, (3, 2))
+    assert once.find_names(second, (3, 2)) is not names
+    names = once.find_names(first, (3, 2))
+    assert once.find_names(first, (3, 2), np.zeros(3)) is not names
 
 
 def test_without_a_root_there_is_nothing_to_name():

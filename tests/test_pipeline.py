@@ -173,7 +173,7 @@ def test_a_second_run_has_nothing_to_do(project):
         (
             "inference.anatomy.mirroring",
             False,
-            {"predict_anatomy", "name_nnunet", "package"},
+            {"predict_anatomy", "package"},
             {"anatomy_phantoms", "train_anatomy", "predict_nnunet"},
         ),
         ("anatomy.steps", 7, {"train_anatomy"}, {"anatomy_phantoms", "train_hardnet"}),

@@ -49,6 +49,18 @@ def test_every_case_gets_its_maps_and_the_first_what_the_untrained_network_says(
     assert not written.map("sub-02", UNTRAINED).exists()
 
 
+def test_what_is_to_be_done_also_is_done_after_each_answer(project):
+    told = []
+    predict_cases(
+        Says(9), project.cases, project.lines, project.out, also=lambda *case: told.append(case)
+    )
+    assert [name for _, name, _, _ in told] == list(project.cases)
+    predictor, name, scan, line = told[1]
+    assert predictor.label == 9
+    assert np.array_equal(scan.data, read_image(project.cases[name].image(name)).data)
+    assert np.array_equal(line.points_mm, centreline().points_mm)
+
+
 def test_two_processes_write_what_one_writes(project):
     predict_cases(Says(9), project.cases, project.lines, project.out)
     alone = {p.relative_to(project.out): p.read_bytes() for p in project.out.rglob("*.nii.gz")}

@@ -24,7 +24,6 @@ STAGES = (
     "anatomy_phantoms",
     "train_anatomy",
     "predict_anatomy",
-    "name_nnunet",
     "postprocess",
     "evaluate",
     "quantize",
