@@ -181,6 +181,19 @@ def test_masks_and_results_in_a_folder_are_no_scans(tmp_path):
         sources.find([tmp_path / "empty"])
 
 
+def test_a_subject_that_is_called_like_a_level_is_no_mask(tmp_path):
+    for name in ("S1.nii.gz", "S12.nii.gz", "C3_T2w.nii.gz", "L2_image.nii.gz"):
+        nifti(tmp_path / name, tube())
+    scan = tube()
+    one_value = scan.with_data((scan.data > scan.data.mean()).astype(np.uint8))
+    for name in ("L5.nii.gz", "S12_L4.nii.gz", "L4_seg.nii.gz", "S2_D_L.nii.gz"):
+        nifti(tmp_path / name, one_value)
+    (tmp_path / "S3.nii.gz").write_bytes((tmp_path / "S1.nii.gz").read_bytes()[:2000])
+    found = sources.find([tmp_path])
+    assert [one.stem for one in found.scans] == ["C3_T2w", "L2_image", "S1", "S12", "S3"]
+    assert set(found.left.values()) == {"a mask, by its name"}
+
+
 def test_a_fault_of_the_program_ends_with_1_and_the_others_are_done(model, tmp_path, capsys):
     class Faulty(Exception):
         pass

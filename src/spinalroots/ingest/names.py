@@ -29,6 +29,7 @@ _NOISE = word_set(
     "mask masks seg segmentation segmented label labels manual bin binary dseg probseg dlabel map "
     "nerve spinal root roots rootlet rootlets level levels individual individuals each"
 )
+_MASK_WORDS = _NOISE - word_set("manual spinal nerve each")
 _SCAN_WORDS = word_set("image img scan mri mr t2 t2w t2star anat volume space cube vista")
 _MAP_WORDS = {
     "individuals": Scheme.INDIVIDUALS,
@@ -139,6 +140,20 @@ def meaning_of(path: Path, prefix: str = "") -> Meaning | None:
 def is_aside(path: Path) -> bool:
     """Whether the file is a well-known companion of a scan that has no use here."""
     return bool(_ASIDE & set(words_of(stem_of(path))))
+
+
+def says_mask(words: list[str]) -> bool:
+    """Whether a word of a name says that the file is a mask, a map, or a side's or type's."""
+    return bool((_MASK_WORDS | _LETTER.keys()) & set(words))
+
+
+def is_level_like(word: str) -> bool:
+    """Whether a word could be a level, as could many a subject's number.
+
+    >>> is_level_like("s12"), is_level_like("l3dl"), is_level_like("p7")
+    (True, False, False)
+    """
+    return _LEVEL.match(word) is not None
 
 
 def looks_like_scan(path: Path) -> bool:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from spinalroots.errors import InputError
 from spinalroots.files import sha256
 from spinalroots.files.listing import listed
@@ -16,7 +18,8 @@ from spinalroots.imaging.opening import is_image, stem_of
 from spinalroots.imaging.volume import Volume, read_image
 from spinalroots.ingest import bids, dicom
 from spinalroots.ingest.dicom_stacks import Slice, Stack, is_dicom
-from spinalroots.ingest.names import is_aside, meaning_of
+from spinalroots.ingest.names import is_aside, is_level_like, meaning_of, says_mask, words_of
+from spinalroots.registry.anatomy import ROOTS
 
 
 @dataclass(frozen=True)
@@ -177,9 +180,24 @@ def _no_scan(path: Path) -> str:
     if is_aside(path):
         return "beside a scan, by its name"
     try:
-        return "a mask, by its name" if meaning_of(path) is not None else ""
+        named = meaning_of(path) is not None
+    except InputError:  # nearly a level: S12
+        named = True
+    return "a mask, by its name" if named and not _of_person(path) else ""
+
+
+def _of_person(path: Path) -> bool:
+    """Whether a name that could be a level's (S1, L2) is a person's: the file shows grey values.
+
+    A file that cannot be read counts as a scan, so that its error is told.
+    """
+    words = words_of(stem_of(path.name))
+    if says_mask(words) or not any(map(is_level_like, words)):
+        return False
+    try:
+        return len(np.unique(read_image(path).data)) > len(ROOTS) + 1
     except InputError:
-        return "a mask, by its name"
+        return True
 
 
 def _apart(scans: list[Source]) -> list[Source]:
