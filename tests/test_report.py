@@ -296,6 +296,21 @@ def test_charts_survive_missing_values():
     assert "nan" not in curves({"m": []}, "x", "y")
 
 
+def test_a_legend_fits_and_tells_all_models_apart():
+    """Widths as DejaVu Sans, the widest of the page's fonts, has them."""
+    import matplotlib.font_manager
+    from PIL import ImageFont
+
+    font = ImageFont.truetype(matplotlib.font_manager.findfont("DejaVu Sans"), 13)
+    names = [paper.title(model) for model in MODELS.values()]
+    svg = curves({name: [3.0, 2.0, 1.0] for name in names}, "epoch", "loss")
+    wide = float(re.search(r'viewBox="0 0 (\d+)', svg)[1])
+    legend = re.findall(r'<text class="ink" x="([\d.]+)"[^>]*>([^<]+)<', svg)
+    assert [name for _, name in legend] == names
+    assert max(float(start) + font.getlength(name) for start, name in legend) <= wide
+    assert len(set(re.findall(r'path class="([^"]+)" d="M[\d.]+ [\d.]+h22', svg))) == len(names)
+
+
 def test_an_empty_csv_counts_as_missing(tmp_path):
     write_text(tmp_path / "a.csv", "")
     write_text(tmp_path / "b.csv", "x,y\n")

@@ -119,7 +119,8 @@ def reconstruction(inputs: Inputs) -> Iterator:
     )
     yield first
     if others:
-        yield Text(f"The pages of {len(others)} more test cases show theirs.")
+        cases = "case" if len(others) == 1 else "cases"
+        yield Text(f"The same of {len(others)} more test {cases}: on the pages linked above.")
 
 
 def _against_truth(table: pd.DataFrame) -> Table:
