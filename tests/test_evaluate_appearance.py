@@ -83,7 +83,7 @@ def test_a_message_names_the_value_and_the_training_range(training):
     thick = Volume(one.data[:, :, ::3], one.affine @ np.diag([1, 1, 3, 1.0]))
     (found,) = plausibility.unlike_training(appearance.measure(thick, line(thick)), training)
     assert found["message"] == (
-        "The slice thickness is 4.5; in the training scans it is 1.5 to 1.5 mm."
+        "The slice thickness is 4.5 mm; in the training scans it is 1.5 to 1.5 mm."
     )
     assert (found["value"], found["limit"], found["unit"]) == (4.5, 1.875, "mm")
 

@@ -84,7 +84,8 @@ def unlike_training(
     found = []
     for one in appearance.departures(measured, training):
         feature = one.feature
-        is_now = f"is {_plain(one.value)}" if np.isfinite(one.value) else "could not be measured"
+        value = f"{_plain(one.value)} {feature.unit}".rstrip()
+        is_now = f"is {value}" if np.isfinite(one.value) else "could not be measured"
         usual = f"{_plain(one.least)} to {_plain(one.most)} {feature.unit}".rstrip()
         subject = feature.words[0].upper() + feature.words[1:]
         message = f"{subject} {is_now}; in the training scans it is {usual}."
