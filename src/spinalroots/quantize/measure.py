@@ -10,6 +10,7 @@ import multiprocessing
 import threading
 import time
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,12 @@ class Measurement:
         return np.unpackbits(self.masks[case], count=int(np.prod(shape))).reshape(shape) > 0
 
 
+def make_ready() -> None:
+    """Start the process that measuring ones are forked from; it imports while others work."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOAD)
+    forkserver.ensure_running()
+
+
 def measure(
     export: Path, model: TrainedModel, cases: list[MeasuredCase], repeats: int
 ) -> Measurement:
@@ -65,8 +72,8 @@ def measure(
     :param cases: whole scans; each gives a mask.
     :param repeats: timed predictions of each case, after a warm-up.
     """
+    make_ready()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD)
     # A pipe and no pool: its locks lie in shared memory, which some containers have not got.
     receiver, sender = context.Pipe(duplex=False)
     job = (sender, export, model, cases, repeats)

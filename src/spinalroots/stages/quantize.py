@@ -17,6 +17,7 @@ from spinalroots.predict.trained import TrainedModel
 from spinalroots.quantize import figure
 from spinalroots.quantize.cases import MeasuredCase, calibration_inputs
 from spinalroots.quantize.compare import Comparison
+from spinalroots.quantize.measure import make_ready
 from spinalroots.quantize.rows import TABLE, Row, as_record
 from spinalroots.registry import paths
 from spinalroots.registry.models import MODELS
@@ -26,6 +27,7 @@ PICTURE = paths.FIGURES / "quantization.png"
 
 def main(params: Params) -> None:
     """Write models/exports, the two tables and the picture, and log every export to MLflow."""
+    make_ready()
     split = read_json(paths.SPLIT)
     rows: list[Row] = []
     with folder_in_one_piece(paths.EXPORTS) as staging:

@@ -1,7 +1,8 @@
 """Stage `report`: one page for people, and one with a viewer for every test case."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from spinalroots.compute.parallel import each
 from spinalroots.dataset.layout import Dataset
@@ -43,14 +44,27 @@ def main(params: Params) -> None:
     sources = {name: case.source for name, case in cases.items()}
     test = (inputs.json(paths.SPLIT) or {}).get("test", [])
     synthetic = any(sources.get(name) == paths.PHANTOM.name for name in test)
-    shown = _case_model(params, inputs, [cases[name] for name in test])
+    asked = [cases[name] for name in test]
+    shown = _case_model(params, inputs, asked)
+    with folder_in_one_piece(paths.CASE_PAGES) as staging:
+        names, workers = (test, params.workers) if shown else ([], 1)
+        smoothing_mm = params.reconstruct.smoothing_mm
+        jobs = [
+            (_pictures, inputs, asked[: params.report.overlay_cases], shown),
+            (_paper_figures, inputs, asked, shown, smoothing_mm),
+            *(
+                (_write_case, inputs, cases[name], shown, smoothing_mm, names, staging)
+                for name in names
+            ),
+        ]
+        pictures, of_paper, *_ = each(_made, jobs, workers, "report", unit="part")
     sections = [
         results.table_one(inputs, synthetic),
         controls.section(inputs),
         results.levels(inputs),
-        _cases(inputs, [cases[name] for name in test], shown),
-        _pictures(inputs, [cases[name] for name in test[: params.report.overlay_cases]], shown),
-        _paper_figures(inputs, [cases[name] for name in test], shown, params),
+        _cases(inputs, asked, shown),
+        pictures,
+        of_paper,
         results.expert(inputs),
         results.warnings(inputs),
         results.calibration(inputs),
@@ -62,16 +76,13 @@ def main(params: Params) -> None:
     ]
     facts = _facts(params, sources, test)
     caution = Text("Pre-annotations for research. Not a medical device.", "caution")
-    with folder_in_one_piece(paths.CASE_PAGES) as staging:
-        names = test if shown else []
-        jobs = [
-            (inputs, cases[name], shown, params.reconstruct.smoothing_mm, names, staging)
-            for name in names
-        ]
-        each(_write_case, jobs, params.workers, "report")
     write_table(paths.TRAINING_CURVES, curves.training(inputs), "%.5f")
     write_table(paths.LEVEL_DICE, curves.levels(inputs), "%.4f")
     write_text(paths.PAGE, page.render("Spinal nerve roots", LEAD, facts, [caution], sections))
+
+
+def _made(make: Callable, *given: Any) -> Any:
+    return make(*given)
 
 
 def _case_model(params: Params, inputs: Inputs, test: list[SelectedCase]) -> Model | None:
@@ -143,7 +154,7 @@ def _pictures(inputs: Inputs, cases: list[SelectedCase], model: Model | None) ->
 
 @section("figures", "The paper's figures")
 def _paper_figures(
-    inputs: Inputs, test: list[SelectedCase], model: Model | None, params: Params
+    inputs: Inputs, test: list[SelectedCase], model: Model | None, smoothing_mm: float
 ) -> Iterator:
     """Figures 1 to 4, 6 and 7 of the paper, from this run."""
     chosen = needed(model, "prediction of a test case", "postprocess")
@@ -160,7 +171,7 @@ def _paper_figures(
     drawn = paper_figures.truth_and_prediction(scan, truth.levels, found.levels, line)
     yield Picture(data_uri(drawn), f"Figure 4. Roots as they are, and as found: {of}.")
     if found.individuals is not None and found.individuals.data.any():
-        drawn = paper_figures.three_groupings(found.individuals, params.reconstruct.smoothing_mm)
+        drawn = paper_figures.three_groupings(found.individuals, smoothing_mm)
         yield Picture(data_uri(drawn), f"Figure 6. Dorsal roots in three dimensions: {of}.")
     drawn = paper_figures.lengthwise(scan, found.levels, line)
     yield Picture(data_uri(drawn), f"Figure 7. Roots seen through the whole canal: {of}.")
