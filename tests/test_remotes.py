@@ -288,6 +288,16 @@ def test_without_a_remote_the_message_says_what_to_do(built, tmp_path):
     assert "make repro" in refused.stderr
 
 
+@pytest.mark.parametrize("command", ["pull", "push"])
+def test_a_target_that_does_not_exist_is_named_and_no_network_blamed(
+    command, built, disk, tmp_path
+):
+    first = first_machine(built, tmp_path / "first", disk)
+    refused = first.make(command, "ARGS=models/hardnet-anatomi", check=False)
+    assert refused.returncode != 0
+    assert "models/hardnet-anatomi: expected data, a model or a stage" in refused.stderr
+
+
 def test_a_remote_that_is_away_changes_nothing(built, tmp_path):
     remote = remote_servers.Remote(
         [

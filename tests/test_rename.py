@@ -100,6 +100,11 @@ def test_two_maps_of_one_name_do_not_mix(tmp_path):
         rename(both, 1, tmp_path / "new")
 
 
+def test_a_map_that_is_not_there_is_said_to_be_missing(tmp_path, capsys):
+    assert cli.main(["rename", str(tmp_path / "gone"), "--shift", "1", "-o", str(tmp_path)]) == 2
+    assert "found no such file or folder" in capsys.readouterr().err
+
+
 def test_a_map_whose_name_does_not_tell_needs_its_scheme(tmp_path, capsys):
     path = stored(tmp_path, "mine", [20])
     arguments = ["rename", str(path), "--shift", "-1", "-o", str(tmp_path / "new")]

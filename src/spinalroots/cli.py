@@ -353,7 +353,7 @@ def _rename(options) -> None:
 
     scheme = Scheme(options.scheme) if options.scheme else None
     written = rename(options.maps, options.shift, options.out, scheme)
-    print(f"wrote {len(written)} files into {options.out}")
+    print(f"wrote {len(written)} file(s) into {options.out}")
 
 
 def _reconstruct(options) -> None:

@@ -46,6 +46,13 @@ def rename(
             found, beside = _prediction(source)
             maps |= found
             others += beside
+        elif not source.exists():
+            raise InputError(
+                source,
+                expected="a level or individual map, or the folder of a prediction",
+                found="no such file or folder",
+                fix="Check the path.",
+            )
         else:
             maps[source] = scheme or _scheme(source)
     _require_names_apart([*maps, *others], out)

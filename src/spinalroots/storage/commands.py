@@ -33,6 +33,7 @@ def pull(targets: list[str], name: str = "", folder: Path = Path()) -> list[str]
 
     with remote.opened(folder, name) as (repo, name):
         where = f"remote {name} ({remote.url_of(repo, name)})"
+        _require_known(repo, targets)
         _reach(repo, name, where)
         with suppress(DvcException, OSError, ValueError):  # told below, in one message
             repo.fetch(targets or None)
@@ -74,7 +75,7 @@ def pull(targets: list[str], name: str = "", folder: Path = Path()) -> list[str]
                 fix="All the rest is here. On a machine that has the data, `make push ARGS=--hash` "
                 "sends it again; `dvc repro` makes it anew here.",
             )
-        return _to_do(repo) if not targets else []
+        return [f"{target} is here" for target in targets] or _to_do(repo)
 
 
 def push(
@@ -90,6 +91,7 @@ def push(
 
     with remote.opened(folder, name) as (repo, name):
         where = f"remote {name} ({remote.url_of(repo, name)})"
+        _require_known(repo, targets)
         _reach(repo, name, where)
         try:
             count = repo.push(targets or None)
@@ -152,6 +154,22 @@ def _to_do(repo: Any) -> list[str]:
         f"Data and models are here; `dvc repro` would run: {', '.join(changed)}",
         "(the lock is older than code or parameters; its results can be used as they are)",
     ]
+
+
+def _require_known(repo: Any, targets: list[str]) -> None:
+    """:class:`InputError` for a target that this commit does not have."""
+    from dvc.exceptions import DvcException
+
+    for target in targets:
+        try:
+            repo.stage.collect_granular(target)
+        except DvcException as error:
+            raise InputError(
+                target,
+                expected="data, a model or a stage that dvc.yaml or a .dvc file names",
+                found="none of them",
+                fix="Such as models/hardnet-anatomy; see `dvc list . models --dvc-only`.",
+            ) from error
 
 
 def _reach(repo: Any, name: str, where: str) -> None:
