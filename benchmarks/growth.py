@@ -8,6 +8,7 @@ processor time. `python -m benchmarks.growth 6 12` takes other numbers.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -183,4 +184,6 @@ def figure(table: pd.DataFrame) -> bytes:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tuple(map(int, sys.argv[1:])) or CASES))
+    parser = argparse.ArgumentParser("python -m benchmarks.growth", description=main.__doc__)
+    parser.add_argument("cases", nargs="*", type=int, default=CASES, help="default: 30 100 300")
+    sys.exit(main(tuple(parser.parse_args().cases)))
