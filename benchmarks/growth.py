@@ -2,7 +2,7 @@
 
 Five phantoms of smoke size, shrunk by coarser voxels, stand for any number; only `phantom` makes
 every one, and a tenth of the number. Every stage runs in a fresh process without workers, so that
-its peak resident memory is all that it takes. Apart from `make bench`: it takes ten minutes of
+its peak resident memory is all that it takes. Apart from `make bench`: it takes fifteen minutes of
 processor time. `python -m benchmarks.growth 6 12` takes other numbers.
 """
 
