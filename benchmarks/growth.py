@@ -168,10 +168,14 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 def figure(table: pd.DataFrame) -> bytes:
     """Peak memory and processor time over the number of cases, a line a stage."""
+    import matplotlib
+
     from spinalroots import pictures
 
     drawing = pictures.new_figure(10, 4.2)
     memory, seconds = drawing.subplots(1, 2)
+    for axes in (memory, seconds):
+        axes.set_prop_cycle(color=matplotlib.colormaps["tab20"].colors)
     for name, own in table.groupby("stage", sort=False):
         memory.plot(own.cases, own.peak_mb, marker="o", ms=4)
         seconds.plot(own.cases, own.cpu_s, marker="o", ms=4, label=name)
