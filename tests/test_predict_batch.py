@@ -74,6 +74,7 @@ def test_twenty_scans_with_two_bad_ones(model, tmp_path, capsys):
     assert told["counts"] == {"done": 18, "could not be used": 2}
     assert told["exit_code"] == 2
     assert [bool(one["reason"]) for one in told["scans"]] == [False] * 18 + [True] * 2
+    assert [one["results"] is None for one in told["scans"]] == [False] * 18 + [True] * 2
 
     before = snapshot(out)
     assert predict(model, scans, "-o", out, "--report", report) == 2

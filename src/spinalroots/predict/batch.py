@@ -34,13 +34,13 @@ DESCRIPTION = "dataset_description.json"
 class Outcome:
     """What became of one scan.
 
-    `status`: one of the four above; `results`: where its results lie; `reason`: why it was not
-    done; `told`: what a person should hear at once; `warnings`: the messages of all.
+    `status`: one of the four above; `results`: where its results lie, if there are any; `reason`: why it
+    was not done; `told`: what a person should hear at once; `warnings`: the messages of all.
     """
 
     scan: str
     status: str
-    results: str
+    results: str | None
     reason: str = ""
     seconds: float = 0.0
     told: list[str] = field(default_factory=list)
@@ -202,7 +202,7 @@ class Scan:
         try:
             yield
         except Exception as error:
-            refused = of_machine(error) or error
+            refused, self.outcome.results = of_machine(error) or error, None
             if isinstance(refused, InputError):
                 self.outcome.status, self.outcome.reason = UNUSABLE, str(refused)
             else:
