@@ -34,8 +34,8 @@ DESCRIPTION = "dataset_description.json"
 class Outcome:
     """What became of one scan.
 
-    `status`: one of the four above; `results`: where its results lie, if there are any; `reason`: why it
-    was not done; `told`: what a person should hear at once; `warnings`: the messages of all.
+    `status`: one of the four above; `results`: where its results lie, if there are any; `reason`:
+    why it was not done; `told`: what a person should hear at once; `warnings`: the messages of all.
     """
 
     scan: str
