@@ -19,14 +19,7 @@ from scipy.special import softmax
 from spinalroots.imaging.boxes import centreline_box, centreline_tube, put_back
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Box, Volume
-from spinalroots.inference.predictor import (
-    SURE,
-    Prediction,
-    Runner,
-    decode,
-    torch_runner,
-    uncertainty,
-)
+from spinalroots.inference.predictor import Prediction, Runner, decode, torch_runner, uncertainty
 from spinalroots.inference.stored import load_network, read_description
 from spinalroots.nnunet.network import build_network
 from spinalroots.nnunet.tiles import slide, tiles
@@ -122,16 +115,14 @@ class NnunetPredictor:
             self.inference.tiles_at_once,
         )
         logits = self._resampled(logits[(slice(None), *image.unpadded)], image)
-        # Elsewhere the background is above SURE: no root, no doubt.
-        asked = logits[1:].max(axis=0) > logits[0] - np.log(len(logits) / (1 - SURE))
-        probabilities = softmax(np.stack([one[asked] for one in logits]), axis=0)
+        probabilities = softmax(logits, axis=0)
         own = slice(1, len(self.target.values) + 1)
         maps = (
             decode(probabilities, self.target, self.inference.decoding),
             probabilities[own].sum(axis=0),
             uncertainty(probabilities),
         )
-        return Prediction(*(self._restored(values, asked, image, scan) for values in maps))
+        return Prediction(*(scan.with_data(self._restored(m, image, scan)) for m in maps))
 
     def _tiles(self, image: _Image) -> list[Box]:
         return tiles(image.tube, self.input_shape[1:], self.inference.tile_step)
@@ -180,16 +171,11 @@ class NnunetPredictor:
         )
         return np.asarray(resampled, np.float32)
 
-    def _restored(
-        self, values: np.ndarray, asked: np.ndarray, image: _Image, scan: Volume
-    ) -> Volume:
-        """The values (N,) of the voxels `asked`, in nnU-Net's crop and axes, on the scan's grid
-        (X, Y, Z); 0 elsewhere."""
-        cropped = np.zeros(asked.shape, values.dtype)
-        cropped[asked] = values
+    def _restored(self, values: np.ndarray, image: _Image, scan: Volume) -> np.ndarray:
+        """Back from nnU-Net's crop and axes to the scan (X, Y, Z), 0 beyond the box."""
         forward, backward = self.manager.transpose_forward, self.manager.transpose_backward
         size = np.array(scan.grid.crop(image.box).shape[::-1])
         bounds = image.properties["bbox_used_for_cropping"]
-        whole = put_back(cropped, tuple(slice(*pair) for pair in bounds), tuple(size[forward]))
+        whole = put_back(values, tuple(slice(*pair) for pair in bounds), tuple(size[forward]))
         part = whole.transpose(backward).transpose(2, 1, 0)
-        return scan.with_data(put_back(part, image.box, scan.data.shape))
+        return put_back(part, image.box, scan.data.shape)
