@@ -20,6 +20,9 @@ IDENTITY = {
     "GIT_COMMITTER_NAME": "test",
     "GIT_COMMITTER_EMAIL": "test@example.org",
 }
+ELSEWHERE = ("DVC_", "MLFLOW_TRACKING", "GIT_", "MAKE", "MFLAGS", "ARGS")
+"""Variables that would lead a command in the copy to another place, or hand it the words that were
+meant for the make that runs the tests (`make chaos ARGS=…`)."""
 
 
 class Copy:
@@ -49,11 +52,7 @@ class Copy:
     @property
     def environment(self) -> dict[str, str]:
         """This process's environment, its Python's tools first, nothing that points elsewhere."""
-        kept = {
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith(("DVC_", "MLFLOW_TRACKING", "GIT_"))
-        }
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(ELSEWHERE)}
         tools = str(Path(sys.executable).parent)
         return {**kept, **IDENTITY, "PATH": f"{tools}{os.pathsep}{kept.get('PATH', '')}"}
 

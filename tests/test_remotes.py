@@ -19,7 +19,7 @@ import pytest
 import remote_servers
 import yaml
 from conftest import ROOT
-from pipeline import IDENTITY
+from pipeline import ELSEWHERE, IDENTITY
 
 PIPELINE = """\
 stages:
@@ -49,7 +49,7 @@ class Machine:
         kept = {
             key: value
             for key, value in os.environ.items()
-            if not key.startswith(("DVC_", "GIT_", "AWS_", "MLFLOW_TRACKING"))
+            if not key.startswith((*ELSEWHERE, "AWS_"))
         }
         return {
             **kept,

@@ -32,6 +32,15 @@ def ingest(tmp_path):
     return work, command
 
 
+def test_a_make_inside_does_not_take_the_words_of_the_make_outside(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAKEFLAGS", r" -- ARGS=--seed\ 7")
+    monkeypatch.setenv("ARGS", "--seed 7")
+    work = Workspace(tmp_path)
+    work.folder.mkdir(parents=True, exist_ok=True)
+    (work.folder / "Makefile").write_text("pull:\n\t@echo [$(ARGS)]\n", encoding="utf-8")
+    assert work.run("make", "pull").stdout == "[]\n"
+
+
 def test_a_killed_ingest_is_finished_by_the_same_command(ingest, tmp_path):
     work, command = ingest
     assert work.run(*command.line).returncode == 0
