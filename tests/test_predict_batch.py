@@ -190,8 +190,9 @@ def test_a_subject_that_is_called_like_a_level_is_no_mask(tmp_path):
     for name in ("L5.nii.gz", "S12_L4.nii.gz", "L4_seg.nii.gz", "S2_D_L.nii.gz"):
         nifti(tmp_path / name, one_value)
     (tmp_path / "S3.nii.gz").write_bytes((tmp_path / "S1.nii.gz").read_bytes()[:2000])
+    nifti(tmp_path / "S20.nii.gz", scan.with_data(np.full_like(scan.data, 7)))
     found = sources.find([tmp_path])
-    assert [one.stem for one in found.scans] == ["C3_T2w", "L2_image", "S1", "S12", "S3"]
+    assert [one.stem for one in found.scans] == ["C3_T2w", "L2_image", "S1", "S12", "S20", "S3"]
     assert set(found.left.values()) == {"a mask, by its name"}
 
 

@@ -187,17 +187,17 @@ def _no_scan(path: Path) -> str:
 
 
 def _of_person(path: Path) -> bool:
-    """Whether a name that could be a level's (S1, L2) is a person's: the file shows grey values.
-
-    A file that cannot be read counts as a scan, so that its error is told.
+    """Whether a name that could be a level's (S1, L2) is a person's: the file is no mask, which has
+    background and a few values. One that cannot be read counts as a scan, so that it is told.
     """
     words = words_of(stem_of(path.name))
     if says_mask(words) or not any(map(is_level_like, words)):
         return False
     try:
-        return len(np.unique(read_image(path).data)) > len(ROOTS) + 1
+        values = np.unique(read_image(path).data)
     except InputError:
         return True
+    return values[0] != 0 or not 2 <= len(values) <= len(ROOTS) + 1
 
 
 def _apart(scans: list[Source]) -> list[Source]:
