@@ -345,7 +345,7 @@ def test_no_half_of_byte_code_is_left_on_a_disk_that_is_nearly_full(blocks, writ
     asked = "print(not sys.dont_write_bytecode)"
     kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     command = [sys.executable, "-c", f"import os, sys; {full}; import spinalroots; {asked}"]
-    done = subprocess.run(command, env=kept, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=kept, capture_output=True, encoding="utf-8", check=True)
     assert done.stdout.strip() == str(writes)
 
 

@@ -282,7 +282,9 @@ def test_side_by_side_they_keep_their_order_end_on_ctrl_c_and_go_on(tmp_path, sm
     for _ in range(5):  # a Ctrl-C that comes when all is done interrupts nothing
         shutil.rmtree(out, ignore_errors=True)
         report.unlink(missing_ok=True)
-        first = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+        first = subprocess.Popen(
+            command, start_new_session=True, stderr=subprocess.PIPE, encoding="utf-8"
+        )
         while first.poll() is None and not done():
             time.sleep(0.02)
         if first.poll() is None:
@@ -296,7 +298,7 @@ def test_side_by_side_they_keep_their_order_end_on_ctrl_c_and_go_on(tmp_path, sm
     before = done()
     assert before
     assert not report.exists()
-    second = subprocess.run(command, capture_output=True, text=True)
+    second = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert second.returncode == 2
     assert second.stderr.count("error: ") == 1
     assert "p2.nii.gz: expected a complete file" in second.stderr

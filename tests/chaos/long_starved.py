@@ -42,7 +42,7 @@ def command(name, place, out):
 def run(words, before=(), folder=None, **environment):
     kept = {**os.environ, **environment}
     return subprocess.run(
-        [*before, *SPINALROOTS, *words], cwd=folder, env=kept, capture_output=True, text=True
+        [*before, *SPINALROOTS, *words], cwd=folder, env=kept, capture_output=True, encoding="utf-8"
     )
 
 
