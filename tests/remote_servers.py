@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,10 +33,13 @@ class Remote:
     client: object = None
 
     def objects(self) -> dict[str, int]:
-        """`ab/cdef…` → bytes."""
+        """`ab/cdef…` → bytes. A folder may be written to meanwhile: files on their way come and go."""
         if self.folder is not None:
-            found = [path for path in self.folder.rglob("files/md5/*/*") if path.is_file()]
-            return {"/".join(path.parts[-2:]): path.stat().st_size for path in found}
+            found = {}
+            for path in self.folder.rglob("files/md5/*/*"):
+                with suppress(FileNotFoundError):
+                    found["/".join(path.parts[-2:])] = path.stat().st_size
+            return found
         listed = self.client.list_objects_v2(Bucket="roots").get("Contents", [])
         return {"/".join(one["Key"].split("/")[-2:]): one["Size"] for one in listed}
 
