@@ -33,7 +33,7 @@ class Remote:
     client: object = None
 
     def objects(self) -> dict[str, int]:
-        """`ab/cdef…` → bytes. A folder may be written to meanwhile: files on their way come and go."""
+        """`ab/cdef…` → bytes; in a folder that is written to, of what is still there."""
         if self.folder is not None:
             found = {}
             for path in self.folder.rglob("files/md5/*/*"):
