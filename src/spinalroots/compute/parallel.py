@@ -1,6 +1,7 @@
 """The same work for many cases, side by side."""
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -13,8 +14,11 @@ from tqdm import tqdm
 
 from spinalroots.compute import cluster
 from spinalroots.compute.environment import variables
+from spinalroots.compute.memory import free_gb
 from spinalroots.errors import InputError
 
+PROCESS_GB = 0.5
+"""What a process takes at laptop scale, mostly for its libraries (docs/robustness.md)."""
 _AT_ONCE = "SPINALROOTS_AT_ONCE"
 """Environment variable of the worker processes: how many of them there are."""
 
@@ -27,6 +31,7 @@ def each(
     unit: str = "case",
     *,
     quiet: bool = False,
+    process_gb: float = PROCESS_GB,
 ) -> list[Any]:
     """`work(*job)` of every job, in the jobs' order, in up to `workers` processes.
 
@@ -36,12 +41,14 @@ def each(
     :param name: stands before the bar that is shown meanwhile; bars of the processes are not.
     :param unit: what the bar calls a job.
     :param quiet: no bar.
+    :param process_gb: memory that one of several processes takes. Where less is free than all of
+        them need, there are fewer, which is said.
     :raises InputError: a process was killed, most likely because memory ran out; or the work's own.
     """
     shown = {"total": len(jobs), "desc": name, "unit": unit, "disable": quiet}
     if cluster.in_use():
         return list(tqdm(cluster.answers(work, jobs, name), **shown))
-    at_once = min(workers, max(len(jobs), 1))
+    at_once = _as_fit(min(workers, max(len(jobs), 1)), process_gb, name)
     told = {_AT_ONCE: at_once, "TQDM_DISABLE": 1} if at_once > 1 else {}
     with variables(told):
         pool = Parallel(n_jobs=at_once, return_as="generator")
@@ -55,6 +62,21 @@ def each(
                 found="one that was killed, most likely because memory ran out",
                 fix="Lower `workers`; in a container raise its memory and give it --ipc=host.",
             ) from error
+
+
+def _as_fit(wanted: int, process_gb: float, name: str) -> int:
+    """As many processes as the free memory holds, at least one, which is this one itself."""
+    if wanted == 1:
+        return 1
+    free = free_gb()
+    fitting = max(1, min(wanted, int(free / process_gb)))
+    if fitting < wanted:
+        print(
+            f"{name}: {fitting} at once in place of {wanted}: {max(free, 0):.1f} GB of memory are "
+            f"free, and each takes about {process_gb:g}",
+            file=sys.stderr,
+        )
+    return fitting
 
 
 def at_once() -> int:

@@ -59,6 +59,7 @@ class Nnunet(Section):
 
     other_roots: bool  # region models know the neighbours' roots as one class; `…-alone` never do
     rows_at_once: Count  # processes that the rows of a stage are shared among
+    row_gb: Positive  # memory that such a process takes; where less is free there are fewer
     threads: Whole  # of a row's training and prediction on a CPU; 0: as many as there are cores
     plan: NnunetPlan
     training: NnunetTraining

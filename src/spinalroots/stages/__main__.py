@@ -44,7 +44,8 @@ def run(options: argparse.Namespace) -> None:
                 stage.main(loaded, model.row)
         else:
             jobs = [(loaded, model.row) for model in rows]
-            each(stage.main, jobs, loaded.nnunet.rows_at_once, options.name, unit="row")
+            own, name = loaded.nnunet, options.name
+            each(stage.main, jobs, own.rows_at_once, name, unit="row", process_gb=own.row_gb)
 
 
 def main() -> int:
