@@ -50,7 +50,9 @@ VOXEL_MM = 0.9
 SETTINGS = params.load().anatomy
 LIMITS = SETTINGS.limits
 NONE = LIMITS.model_copy(
-    update={name: 0.0 for name in Limits.model_fields if name not in ("taper", "root_edge")}
+    update={
+        name: 0.0 for name in Limits.model_fields if name not in ("taper", "root_edge", "thick_mm")
+    }
 )
 """No change but the mirror."""
 
@@ -233,6 +235,34 @@ def test_curves_rise_and_blur_keeps_the_sum():
     torch.testing.assert_close(spread.sum((2, 3)), torch.ones(2, 3))
     assert spread[0, 0, 10, 10] == pytest.approx(1.0)
     assert spread[1, 0, 10, 10] < 0.4
+
+
+@pytest.mark.parametrize("axis", [2, 3])
+def test_thick_slices_are_means_along_one_axis_and_leave_the_other_alone(axis):
+    image = torch.rand(2, 3, 40, 40, generator=generator())
+    seen = greys.sliced(image, axis, 4.0)
+    torch.testing.assert_close(seen.mean((2, 3)), image.mean((2, 3)), atol=0.02, rtol=0)
+    slabs = image.movedim(axis, -1).reshape(2, 3, 40, 10, 4).mean(-1)
+    middles = seen.movedim(axis, -1).reshape(2, 3, 40, 10, 4)[..., 1:3].mean(-1)
+    torch.testing.assert_close(middles, slabs, atol=0.15, rtol=0)
+    assert seen.diff(dim=axis).abs().mean() < 0.3 * image.diff(dim=axis).abs().mean()
+    other = 5 - axis
+    thread = torch.zeros(1, 1, 40, 40).index_fill(other, torch.tensor([20]), 1.0)
+    torch.testing.assert_close(greys.sliced(thread, axis, 4.0), thread)
+    assert greys.sliced(image, axis, 90.0).shape == image.shape
+
+
+def test_so_many_samples_as_asked_for_are_of_thick_slices():
+    limits = NONE.model_copy(
+        update={"thick_share": 0.3, "coronal_share": 0.25, "thick_mm": (3.6, 3.6)}
+    )
+    image = torch.rand(400, 1, 40, 40, generator=generator()) + 0.5
+    seen = greys.spoiled(limits, generator(), image.clone(), torch.tensor([0]), VOXEL_MM)
+    across, deep = (seen.diff(dim=axis).abs().mean((1, 2, 3)) for axis in (2, 3))
+    sagittal, coronal = across < 0.6 * deep, deep < 0.6 * across
+    assert 0.15 < sagittal.float().mean() < 0.3
+    assert 0.04 < coronal.float().mean() < 0.12
+    torch.testing.assert_close(seen[~(sagittal | coronal)], image[~(sagittal | coronal)])
 
 
 def test_noise_has_the_spread_that_was_asked_for_at_most():

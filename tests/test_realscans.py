@@ -13,7 +13,7 @@ from spinalroots import cli
 from spinalroots.errors import InputError
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume, write_volume
-from spinalroots.realscans import figures, naming, reference, results, run, scores
+from spinalroots.realscans import figures, naming, protocols, reference, results, run, scores
 from spinalroots.registry.anatomy import Scheme
 
 SHAPE = (24, 26, 30)
@@ -367,6 +367,63 @@ def test_models_stand_side_by_side_in_table_and_files(folder, tmp_path):
     told = json.loads((out / "table.json").read_text())
     assert told[1]["sac_dice"] is None
     assert told[0]["parts"]["roots"]["trusted_z"] == list(range(5, 15))
+
+
+def whole(folder) -> reference.Reference:
+    (one,) = run.read_references(folder)
+    return one
+
+
+def test_every_protocol_shows_the_same_place_and_leaves_the_scan_alone(folder):
+    scan = whole(folder).scan
+    before = scan.data.copy()
+    middle = scan.affine @ [*(np.array(SHAPE) - 1) / 2, 1]
+    for name, change in protocols.PROTOCOLS.items():
+        seen = change(scan, np.random.default_rng(0))
+        there = seen.affine @ [*(np.array(seen.data.shape) - 1) / 2, 1]
+        extent = np.array(seen.data.shape) * seen.spacing_mm
+        assert np.abs(there - middle).max() <= 2.0, name
+        assert np.abs(extent - np.array(SHAPE) * scan.spacing_mm).max() <= 4.0, name
+        assert np.isfinite(seen.data).all(), name
+        assert (seen.data >= 0).all(), name
+    np.testing.assert_array_equal(scan.data, before)
+
+
+def test_thick_slices_are_means_and_noise_is_as_strong_as_it_says():
+    grey = np.zeros((40, 40, 40), np.float32)
+    grey[:, 20:] = 1000.0
+    scan = Volume(grey, np.eye(4))
+    rng = np.random.default_rng(0)
+    noise = protocols.noisy(0.1)(scan, rng).data[:, 25:] - 1000
+    assert noise.std() == pytest.approx(100, rel=0.05)
+    stripes = np.where(np.arange(40) % 2, 1000.0, 0.0)[:, None, None]
+    striped = Volume(np.broadcast_to(stripes, (40, 40, 40)), np.eye(4))
+    thick = protocols.in_voxels(4.0, 1.0, 1.0)(striped, rng)
+    assert thick.spacing_mm == pytest.approx([4, 1, 1])
+    np.testing.assert_allclose(thick.data[2:-2], 500, atol=60)
+    brighter = protocols.shaded(2, 4.0)(scan, rng).data[0, 30]
+    assert brighter[-1] / brighter[0] == pytest.approx(4.0)
+
+
+def test_found_masks_are_scored_where_the_drawing_lies(folder, monkeypatch):
+    """A model that finds, on whatever grid it is given, what was drawn: as good as the bound."""
+    one = whole(folder)
+
+    def found(scan, model):
+        maps = {
+            part: protocols._carried(one.scan.with_data(m), scan) for part, m in one.masks.items()
+        }
+        return SimpleNamespace(masks=maps, centreline=middle_line())
+
+    monkeypatch.setattr(protocols, "segment", found)
+    monkeypatch.setattr(results, "masks_of", lambda segmentation: segmentation.masks)
+    table = run.score_protocols([one], [("perfect", None)])
+    assert list(table["changed"]) == list(protocols.PROTOCOLS)
+    np.testing.assert_allclose(table["roots_dice"], table["roots_bound"])
+    as_it_is = table.set_index("changed").loc["it is"]
+    assert as_it_is[["roots_dice", "sac_dice", "cord_dice"]].to_list() == [1, 1, 1]
+    lines = protocols.markdown(table).splitlines()
+    assert lines[2] == "| one/t2 | it is | perfect | 1.00 | 1.00 | 1.00 | 0 | 1.00 | 1.00 |"
 
 
 def test_only_a_scan_that_chose_designs_is_called_a_development_scan(folder):

@@ -155,6 +155,11 @@ def build_parser() -> argparse.ArgumentParser:
         "-o", "--out", type=Path, default=paths.REAL, help="folder, replaced (default: %(default)s)"
     )
     real.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    real.add_argument(
+        "--protocols",
+        action="store_true",
+        help="also as other protocols would show them, thicker slices, noise, ...: protocols.md",
+    )
 
     labels = _command(commands, "labels", _labels, "the label values, names and colours")
     labels.add_argument(
@@ -341,9 +346,10 @@ def _real(options) -> None:
     device = choose_device(options.device, "--device")
     found = [load.find(name, options.models) for name in options.model or [DEFAULT_MODEL]]
     names = run.short_names(found)
-    models = ((name, load.load(at, device)) for name, at in zip(names, found, strict=True))
+    models = [(name, load.load(at, device)) for name, at in zip(names, found, strict=True)]
     scored = run.score_models(references, models)
-    print(run.write(options.out, scored, paths.PHANTOM), end="")
+    changed = run.score_protocols(references, models) if options.protocols else None
+    print(run.write(options.out, scored, paths.PHANTOM, changed), end="")
     print(f"wrote {options.out}")
 
 

@@ -1,12 +1,16 @@
 """The edge: real scans, models and phantoms from files; table and pictures into a folder.
 
 table.csv, table.json (every slice), table.md (for a page); SCAN_MODEL.png (scan, drawing,
-prediction), SCAN_by-height.png, phantoms.png (phantoms beside a real scan).
+prediction), SCAN_by-height.png, phantoms.png (phantoms beside a real scan); protocols.csv and
+protocols.md, if asked for.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
 
 from spinalroots.dataset.layout import Dataset
 from spinalroots.files import folder_in_one_piece, write_bytes, write_json, write_table, write_text
@@ -15,7 +19,7 @@ from spinalroots.imaging.centreline_mask import from_masks
 from spinalroots.imaging.volume import read_image, read_labels
 from spinalroots.predict.load import Model
 from spinalroots.predict.scan import segment
-from spinalroots.realscans import figures, naming, reference, results
+from spinalroots.realscans import figures, naming, protocols, reference, results
 from spinalroots.realscans.naming import ROOTS
 from spinalroots.realscans.reference import Reference
 from spinalroots.realscans.results import Result
@@ -61,18 +65,34 @@ def score_models(
     return scored
 
 
-def write(out: Path, scored: Sequence[Result], phantoms: Path) -> str:
-    """Fill the folder `out`; the table as text.
+def score_protocols(
+    references: Sequence[Reference], models: Sequence[tuple[str, Model]]
+) -> pd.DataFrame:
+    """Run every model on every scan as other protocols would show it."""
+    total = len(references) * len(models) * len(protocols.PROTOCOLS)
+    shown = protocols.rows(references, models)
+    return pd.DataFrame(list(tqdm(shown, "protocols", total, unit="scan")))
+
+
+def write(
+    out: Path, scored: Sequence[Result], phantoms: Path, changed: pd.DataFrame | None = None
+) -> str:
+    """Fill the folder `out`; the tables as text.
 
     :param phantoms: data set that a physical and a randomised phantom are taken from; it may be
         missing.
+    :param changed: of :func:`score_protocols`.
     """
     rows = results.table(scored)
     text = results.markdown(rows)
+    of_protocols = "" if changed is None else protocols.markdown(changed)
     with folder_in_one_piece(out) as folder:
         write_table(folder / "table.csv", rows, float_format="%.4f")
         write_json(folder / "table.json", [results.record(one) for one in scored])
         write_text(folder / "table.md", text)
+        if changed is not None:
+            write_table(folder / "protocols.csv", changed, float_format="%.4f")
+            write_text(folder / "protocols.md", of_protocols)
         for one in scored:
             if one.reference.masks:
                 name = f"{_plain(one.reference.name)}_{_plain(one.model)}.png"
@@ -86,7 +106,7 @@ def write(out: Path, scored: Sequence[Result], phantoms: Path) -> str:
         beside = list(_beside_phantoms(list(references.values()), Dataset(phantoms)))
         if len(beside) > 1:
             write_bytes(folder / "phantoms.png", figures.beside_phantoms(beside))
-    return text
+    return f"{text}\n{of_protocols}" if of_protocols else text
 
 
 def _beside_phantoms(references: Sequence[Reference], data: Dataset) -> Iterator[figures.Shown]:

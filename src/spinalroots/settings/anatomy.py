@@ -37,6 +37,9 @@ class Limits(Section):
     blur_share: Fraction
     blur_vox: NonNegative
     low_resolution_share: Fraction
+    thick_share: Fraction  # of sagittal slices
+    coronal_share: Fraction  # of these, coronal in place of sagittal
+    thick_mm: Range
     noise: NonNegative  # largest spread over CSF's signal
     cut_share: Fraction  # of a field of view that ends within the square
     height_mm: NonNegative  # spread of the error with which the end of the cord is known

@@ -38,6 +38,10 @@ def spoiled(
     rows = chosen(generator, limits.low_resolution_share, len(image)).nonzero().flatten()
     share = float(uniform(generator, COARSEST, FINEST, 1))
     image = image.index_copy(0, rows, coarse(image[rows], share))
+    for row in chosen(generator, limits.thick_share, len(image)).nonzero().flatten():
+        axis = 2 + int(chosen(generator, limits.coronal_share, 1))
+        thick_mm = float(uniform(generator, *limits.thick_mm, 1))
+        image[row] = sliced(image[row : row + 1], axis, thick_mm / voxel_mm)[0]
     return (image + draw_noise(limits, generator, image.shape)).abs()
 
 
@@ -100,6 +104,14 @@ def coarse(image: torch.Tensor, share: float) -> torch.Tensor:
     few = max(1, round(image.shape[-1] * share))
     small = functional.interpolate(image, size=(few, few), mode="bilinear", antialias=True)
     return functional.interpolate(small, size=image.shape[2:], mode="bilinear")
+
+
+def sliced(image: torch.Tensor, axis: int, thick_vox: float) -> torch.Tensor:
+    """As if scanned in slices across `axis`, 2 or 3, each the mean of what lies in it."""
+    size = list(image.shape[2:])
+    size[axis - 2] = max(1, round(size[axis - 2] / thick_vox))
+    means = functional.interpolate(image, size=size, mode="area")
+    return functional.interpolate(means, size=image.shape[2:], mode="bilinear")
 
 
 def draw_noise(limits: Limits, generator: torch.Generator, shape: torch.Size) -> torch.Tensor:
