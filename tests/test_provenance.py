@@ -121,7 +121,7 @@ for stage in {STAGES!r}:
         capture_output=True,
         encoding="utf-8",
         check=True,
-        timeout=120,
+        timeout=500,
     )
     return {line.split()[0]: set(line.split()[1:]) for line in done.stdout.splitlines()}
 
