@@ -6,11 +6,9 @@ A scan is changed, segmented, and what is found is carried back to where the dra
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from nibabel.affines import voxel_sizes
 from nibabel.processing import resample_from_to
 from scipy.ndimage import gaussian_filter
 
@@ -20,6 +18,7 @@ from spinalroots.predict.scan import segment
 from spinalroots.realscans import results
 from spinalroots.realscans.naming import ROOTS
 from spinalroots.realscans.reference import Reference
+from spinalroots.realscans.scores import agreement
 
 Change = Callable[[Volume, np.random.Generator], Volume]
 SEED = 0
@@ -123,6 +122,7 @@ def rows(
     for reference in references:
         for name, change in PROTOCOLS.items():
             seen = change(reference.scan, np.random.default_rng(SEED))
+            bound = _bound(reference, seen) if ROOTS in reference.masks else np.nan
             for model_name, model in models:
                 found = segment(seen, model)
                 masks = {
@@ -130,10 +130,7 @@ def rows(
                     for part, mask in results.masks_of(found).items()
                 }
                 scored = results.score(model_name, reference, masks, found.centreline)
-                row = {**results.row(scored), "changed": name}
-                if ROOTS in reference.masks:
-                    row["roots_bound"] = _bound(reference, seen)
-                yield row
+                yield {**results.row(scored), "changed": name, "roots_bound": bound}
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -158,15 +155,13 @@ def _bound(reference: Reference, seen: Volume) -> float:
     drawn = reference.masks[ROOTS]
     there = _carried(reference.scan.with_data(drawn), seen)
     back = _carried(seen.with_data(there), reference.scan)
-    line = reference.middle
-    scored = results.score("", replace(reference, masks={ROOTS: drawn}), {ROOTS: back}, line)
-    return scored.scores[ROOTS].dice
+    return agreement(drawn, back, reference.trusted[ROOTS]).dice
 
 
 def _carried(mask: Volume, to: Volume) -> np.ndarray:
     """A mask on another grid, bool (X, Y, Z): where at least half of a voxel is in it."""
     soft = mask.with_data(mask.data.astype(np.float32))
-    coarser = voxel_sizes(to.affine) / mask.spacing_mm
+    coarser = to.spacing_mm / mask.spacing_mm
     sigmas = np.where(coarser > 1.05, 0.35 * coarser, 0)
     soft = soft.with_data(gaussian_filter(soft.data, sigmas))
     moved = resample_from_to(as_image(soft), (to.data.shape, to.affine), order=1)
