@@ -57,7 +57,11 @@ def project(tmp_path, monkeypatch):
     write_table(tmp_path / paths.TRAINING_CURVES, training)
     levels = pd.DataFrame([(MODEL, "L1", 0.4)], columns=curves.LEVELS)
     write_table(tmp_path / paths.LEVEL_DICE, levels)
-    for name in ("calibration.csv", "class_distribution.csv"):  # as git keeps them
+    for name in (
+        "calibration.csv",
+        "calibration_names.csv",
+        "class_distribution.csv",
+    ):
         shutil.copy(ROOT / paths.REPORTS / name, tmp_path / paths.REPORTS / name)
     who = ["-c", "user.name=A", "-c", "user.email=a@localhost"]
     for command in (["init", "-q"], ["add", "-A"], [*who, "commit", "-qm", "one"]):

@@ -25,11 +25,13 @@ def sound_map(levels=("L2", "L3", "L4", "L5")):
     return labels
 
 
-def kinds(labels, foreground=None):
+def kinds(labels, foreground=None, name_chance=None):
     volume = Volume(labels, AFFINE)
-    if foreground is not None:
-        foreground = Volume(foreground.astype(np.float32), AFFINE)
-    found = plausibility.warnings(volume, STRAIGHT, foreground)
+    foreground, name_chance = (
+        None if chances is None else Volume(chances.astype(np.float32), AFFINE)
+        for chances in (foreground, name_chance)
+    )
+    found = plausibility.warnings(volume, STRAIGHT, foreground, None, name_chance)
     json.dumps(found)
     return {(warning["kind"], warning["label"]) for warning in found}
 
@@ -79,3 +81,11 @@ def test_low_confidence_is_named_per_root():
     probability = np.full((40, 40, 60), 0.9)
     probability[20:, :10] = 0.52
     assert kinds(sound_map(), probability) == {("low_confidence", "L2_D_R")}
+
+
+def test_a_doubtful_name_is_told_from_a_doubtful_root():
+    chances = np.full((40, 40, 60), 0.9)
+    doubtful = chances.copy()
+    doubtful[20:, :10] = 0.45
+    doubtful[20:, :10, ::7] = 0  # where no root was seen nothing is known of a name
+    assert kinds(sound_map(), chances, doubtful) == {("doubtful_name", "L2_D_R")}

@@ -8,14 +8,20 @@ import pandas as pd
 import pytest
 from joblib.externals.loky import get_reusable_executor
 
-from spinalroots.dataset.layout import UNTRAINED, Dataset
+from spinalroots.dataset.layout import (
+    ANATOMY_MAP,
+    FOREGROUND,
+    NAME_CHANCE,
+    UNTRAINED,
+    Dataset,
+)
 from spinalroots.dataset.split import require_unseen
 from spinalroots.errors import InputError
 from spinalroots.expert import predictions, score_file
 from spinalroots.expert.tables import TABLE_COLUMNS
 from spinalroots.files import write_json
 from spinalroots.imaging.centreline import Centreline
-from spinalroots.imaging.volume import Grid, Volume, write_volume
+from spinalroots.imaging.volume import Grid, Volume, write_probability, write_volume
 from spinalroots.metrics.root_maps import read_annotation
 from spinalroots.metrics.tables import CASE_COLUMNS, summary
 from spinalroots.pipeline import tracking
@@ -145,6 +151,54 @@ def test_an_untrained_network_and_an_empty_mask_are_scored_where_they_were_asked
         "binary_dice_untrained": pytest.approx(2 * roots / (roots + truth_map().size), abs=1e-6),
         "binary_dice_empty": 0,
     }
+
+
+def test_chances_of_root_and_of_name_are_held_against_the_truth_apart(tree, params, untracked):
+    """The predicted level maps are right but for L1, which is given to ventral roots of T12 too."""
+    name = CHOSEN[0]
+    post, network = Dataset(paths.POSTPROCESSED / name), Dataset(paths.PREDICTIONS / name)
+    for case in CASES:
+        truth = truth_map()
+        dorsal = truth * np.isin(truth, [root.value for root in anatomy.REFINED_ROOTS])
+        ventral = [Root.parse(f"T12_V_{side}").value for side in "LR"]
+        predicted = np.where(np.isin(truth, ventral), Root.parse("L1_D_L").value, dorsal)
+        write_maps(post, case, predicted.astype(np.uint8))
+        chance = Volume(np.where(predicted > 0, 0.8, 0).astype(np.float32), AFFINE)
+        for suffix in (FOREGROUND, NAME_CHANCE):
+            write_probability(network.map(case, suffix), chance, native=NATIVE)
+    evaluate.main(params)
+    # Ten dorsal roots and two ventral ones of equal size: ten of twelve are right.
+    for path in (paths.CALIBRATION, paths.NAME_CALIBRATION):
+        table = pd.read_csv(path).set_index("model").loc[name]
+        row = table[table["voxels"] > 0]
+        assert row["observed"].to_list() == pytest.approx([10 / 12], abs=1e-6)
+        assert row["mean_probability"].to_list() == pytest.approx([0.8], abs=0.5 / 255)
+    found = json.loads(paths.METRICS.read_text())[name]
+    for metric in ("calibration_error", "name_calibration_error"):
+        assert found[metric] == pytest.approx(10 / 12 - 0.8, abs=0.5 / 255)
+
+
+def test_a_network_that_sees_every_root_is_held_against_every_root(tree, params, untracked):
+    """Roots beyond the sac say nothing, ventral ones count as found."""
+    name = CHOSEN[0]
+    network, truth = Dataset(paths.PREDICTIONS / name), truth_map()
+    map_ = np.where(truth > 0, anatomy.ROOT_TISSUE, 0).astype(np.uint8)
+    map_[:, :, :10] = np.where(truth[:, :, :10] > 0, anatomy.ROOT_OUTSIDE_TISSUE, 0)
+    chance = np.where(truth > 0, 0.9, 0).astype(np.float32)
+    chance[:, :, :10] = 0.5
+    for case in CASES:
+        write_volume(
+            Dataset(paths.TRUTH).map(case, ANATOMY_MAP), Volume(map_, AFFINE), native=NATIVE
+        )
+        write_volume(network.labels(case, Scheme.TISSUES), Volume(map_ % 5, AFFINE), native=NATIVE)
+        write_probability(network.map(case, FOREGROUND), Volume(chance, AFFINE), native=NATIVE)
+    evaluate.main(params)
+    table = pd.read_csv(paths.CALIBRATION).set_index("model").loc[name]
+    sure = table[table["bin_low"] > 0.85]
+    assert sure["observed"].to_list() == [1.0]
+    half = table[(table["bin_low"] == 0.5)]["voxels"].item()
+    beyond = (map_ == anatomy.ROOT_OUTSIDE_TISSUE).sum()
+    assert half == 2 * (chance[:, :, :10].size - beyond)
 
 
 def test_metrics_json_is_plain_numbers(tree, params, untracked):

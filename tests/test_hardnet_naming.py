@@ -176,7 +176,7 @@ def scan():
 
 def test_a_model_that_was_written_predicts_the_same(predictor, scan):
     first, second = (one.predict(*scan) for one in predictor)
-    for name in ("labels", "foreground", "uncertainty", "tissues"):
+    for name in ("labels", "foreground", "name_chance", "tissues"):
         one, two = getattr(first, name), getattr(second, name)
         assert one.data.shape == scan[0].data.shape
         np.testing.assert_array_equal(one.data, two.data)
@@ -185,10 +185,12 @@ def test_a_model_that_was_written_predicts_the_same(predictor, scan):
 def test_an_anchor_changes_names_and_nothing_else(predictor, scan, monkeypatch):
     one = predictor[1]
     plain = one.predict(*scan)
-    anchored = one.predict_anchored(*scan, None, [Anchor("L5/S1", (20.0, 25.0, 30.0))])
+    anchor = Anchor("L5/S1", (20.0, 25.0, 30.0))
+    anchored = one.predict_anchored(*scan, None, [anchor])
     np.testing.assert_array_equal(plain.tissues.data, anchored.tissues.data)
     np.testing.assert_array_equal(plain.foreground.data, anchored.foreground.data)
-    assert not np.array_equal(plain.uncertainty.data, anchored.uncertainty.data)
+    names = [one.chances(*scan, anchors=anchors).roots for anchors in ((), [anchor])]
+    assert not np.array_equal(*names)
 
 
 def test_roots_of_another_network_are_named_where_they_can_be_roots(predictor, scan, monkeypatch):

@@ -15,7 +15,8 @@ from processes import at_once
 from spinalroots import cli
 from spinalroots.errors import InputError
 from spinalroots.imaging.volume import Grid, Volume, read_image, write_volume
-from spinalroots.inference.predictor import Prediction, uncertainty
+from spinalroots.inference.doubt import name_chance
+from spinalroots.inference.predictor import Prediction
 from spinalroots.predict import writing
 from spinalroots.predict.load import Model
 from spinalroots.predict.package import Settings
@@ -42,7 +43,7 @@ def tube() -> np.ndarray:
 
 
 class Stub:
-    """Finds S1 in a box left and right of the middle, and is unsure of it."""
+    """Finds S1 in a box left and right of the middle, and is unsure of it and of its name."""
 
     target = TARGET
 
@@ -50,11 +51,10 @@ class Stub:
         labels = np.zeros(SHAPE, np.uint8)
         for x in (10, 18):
             labels[x : x + 2, 12:14, 8:20] = TARGET.values[0]
-        chances = np.zeros((4, *SHAPE), np.float32)
-        chances[1] = np.where(labels, 0.7, 0)
-        chances[0] = 1 - chances[1]
-        doubt = uncertainty(chances)
-        return Prediction(*(scan.with_data(one) for one in (labels, chances[1], doubt)))
+        roots = np.zeros((3, *SHAPE), np.float32)
+        roots[0], roots[1] = np.where(labels, 0.5, 0), np.where(labels, 0.2, 0)
+        maps = (labels, roots.sum(axis=0), name_chance(roots))
+        return Prediction(*(scan.with_data(one) for one in maps))
 
 
 class NotAsked(Stub):
@@ -97,7 +97,8 @@ def test_everything_lies_on_the_scans_own_grid(place, settings):
         "scan_label-levels_dseg.nii.gz",
         "scan_label-individuals_dseg.nii.gz",
         "scan_desc-foreground_probseg.nii.gz",
-        "scan_desc-uncertainty_map.nii.gz",
+        "scan_desc-rootuncertainty_map.nii.gz",
+        "scan_desc-nameuncertainty_map.nii.gz",
     }
     assert maps | {"scan_prediction.json", "scan_centreline.json", "scan_preview.png"} <= names
     assert {name for name in names if name.startswith(".")} == {".spinalroots"}
@@ -105,11 +106,11 @@ def test_everything_lies_on_the_scans_own_grid(place, settings):
         image = nib.load(place / "out" / name)
         assert image.shape == STORED.shape
         assert np.allclose(image.affine, STORED.affine, atol=1e-4)
-    doubt = read_image(place / "out/scan_desc-uncertainty_map.nii.gz").data
     levels = read_image(place / "out/scan_label-levels_dseg.nii.gz").data > 0
-    entropy = -(0.7 * np.log(0.7) + 0.3 * np.log(0.3)) / np.log(4)
-    assert doubt[levels] == pytest.approx(entropy, abs=0.5 / 255)
-    assert not doubt[~levels].any()
+    for question, wrong in (("root", 0.3), ("name", 2 / 7)):
+        doubt = read_image(place / f"out/scan_desc-{question}uncertainty_map.nii.gz").data
+        assert doubt[levels] == pytest.approx(wrong, abs=0.5 / 255)
+        assert not doubt[~levels].any()
     assert record(place)["voxels"] == {"S1_D_R": 48, "S1_D_L": 48}
 
 
@@ -187,11 +188,12 @@ def test_two_scans_of_one_name_do_not_mix_in_one_folder(place, settings):
 def test_a_map_that_is_not_made_again_does_not_stay_from_the_run_before(place, settings):
     class Certain(Stub):
         def predict(self, scan, centreline, runner=None):
-            return replace(super().predict(scan, centreline), uncertainty=None, tissues=None)
+            return replace(super().predict(scan, centreline), name_chance=None, tissues=None)
 
     run(place, settings)
     run(place, settings, predictor=Certain())
-    assert not (place / "out/scan_desc-uncertainty_map.nii.gz").exists()
+    assert not (place / "out/scan_desc-nameuncertainty_map.nii.gz").exists()
+    assert (place / "out/scan_desc-rootuncertainty_map.nii.gz").exists()
 
 
 def test_a_flat_scan_is_refused(place, settings):
@@ -202,17 +204,18 @@ def test_a_flat_scan_is_refused(place, settings):
     assert not (place / "out").exists()
 
 
-def test_without_uncertainty_there_is_no_such_map(place, settings):
+def test_without_chances_of_names_there_is_no_map_of_their_doubt(place, settings):
     class Plain(Stub):
         def predict(self, *arguments):
             found = super().predict(*arguments)
             return SimpleNamespace(
                 labels=found.labels,
                 foreground=found.foreground,
-                uncertainty=None,
+                name_chance=None,
                 tissues=None,
                 conus_mm=None,
             )
 
     run(place, settings, predictor=Plain())
-    assert not (place / "out/scan_desc-uncertainty_map.nii.gz").exists()
+    assert not (place / "out/scan_desc-nameuncertainty_map.nii.gz").exists()
+    assert (place / "out/scan_desc-rootuncertainty_map.nii.gz").exists()

@@ -32,8 +32,10 @@ LABEL_SUFFIX = {
     Scheme.INDIVIDUALS: "label-individuals_dseg",
     Scheme.TISSUES: "label-tissues_dseg",
 }
-FOREGROUND, UNTRAINED = "desc-foreground_probseg", "desc-untrained_dseg"
-"""Beside a prediction: P(any root), and the labels of the same network before its training."""
+FOREGROUND, NAME_CHANCE = "desc-foreground_probseg", "desc-name_probseg"
+"""Beside a prediction: P(any root), and P(it has the right name) where a root was seen."""
+UNTRAINED = "desc-untrained_dseg"
+"""The labels of the same network before its training."""
 MOST_COLUMNS = 1000
 """Of participants.tsv."""
 ALL_ROOTS = "label-allroots_mask"

@@ -16,7 +16,8 @@ from spinalroots.hardnet.network.segmentation import NetworkConfig, Segmentation
 from spinalroots.hardnet.windows import probabilities, windows
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
-from spinalroots.inference.predictor import Prediction, Runner, decode, torch_runner, uncertainty
+from spinalroots.inference.doubt import name_chance
+from spinalroots.inference.predictor import Prediction, Runner, decode, torch_runner
 from spinalroots.inference.stored import FORMAT, load_network, read_description, save_weights
 from spinalroots.registry.anatomy import Target
 from spinalroots.settings.inference import HardnetInference
@@ -61,7 +62,7 @@ class HardnetPredictor:
     def predict(
         self, scan: Volume, centreline: Centreline, runner: Runner | None = None
     ) -> Prediction:
-        """Labels, P(root) and uncertainty on the scan's RAS+ grid; `runner` replaces the net."""
+        """Labels, P(root) and P(name) on the scan's RAS+ grid; `runner` replaces the net."""
         stack, placement = network_stack(scan, centreline, self.spec)
         roots = bend_back(self.stack_probabilities(stack, runner)[1:], placement)
         background = 1 - roots.sum(axis=0, keepdims=True)
@@ -70,9 +71,9 @@ class HardnetPredictor:
         labels[placement.box] = decode(chances, self.target, self.inference.decoding)
         foreground = np.zeros(scan.data.shape, np.float32)
         foreground[placement.box] = chances[1 : len(self.target.values) + 1].sum(axis=0)
-        doubt = np.zeros(scan.data.shape, np.float32)
-        doubt[placement.box] = uncertainty(chances)
-        return Prediction(*(scan.with_data(values) for values in (labels, foreground, doubt)))
+        names = np.zeros(scan.data.shape, np.float32)
+        names[placement.box] = name_chance(roots)
+        return Prediction(*(scan.with_data(values) for values in (labels, foreground, names)))
 
     def save(self, folder: Path, **more) -> None:
         """Write model.safetensors and model.json, which carries every number that a prediction

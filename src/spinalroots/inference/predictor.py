@@ -27,13 +27,14 @@ SURE = 0.999
 @dataclass(frozen=True)
 class Prediction:
     """`labels`: stored label values (uint8) on the scan's RAS+ grid; `foreground`: P(any root);
-    `uncertainty`: see :func:`uncertainty`, if the predictor gives it; `tissues`: stored tissue
-    labels (uint8) with all roots, of a predictor that knows them; `conus_mm` (3,): where the cord
-    ends in them, RAS+ mm, None where it does not in the scan."""
+    `name_chance`: P(its name is the right one | it is root), 0 where no root was seen, if the
+    predictor gives it; `tissues`: stored tissue labels (uint8) with all roots, of a predictor that
+    knows them; `conus_mm` (3,): where the cord ends in them, RAS+ mm, None where it does not in
+    the scan."""
 
     labels: Volume
     foreground: Volume
-    uncertainty: Volume | None = None
+    name_chance: Volume | None = None
     tissues: Volume | None = None
     conus_mm: np.ndarray | None = field(default=None, kw_only=True)
 
@@ -111,16 +112,3 @@ def decode(probabilities: np.ndarray, target: Target, rule: Decoding) -> np.ndar
             "decoding", expected="argmax or entity_first", found=repr(rule), fix="Correct it."
         )
     return target.decode(np.where(root, best, np.uint8(0)))
-
-
-def uncertainty(probabilities: np.ndarray) -> np.ndarray:
-    """Entropy of class probabilities (classes, ...) over the largest possible: 0 sure … 1 no idea.
-
-    ``-Σ p log p ÷ log classes`` (Shannon 1948). High at the edge of a root, and inside one whose
-    level is in doubt, which P(any root) does not show. A background above `SURE` counts as sure.
-    """
-    asked = probabilities[0] < SURE
-    chances = np.clip(probabilities[:, asked], 1e-12, 1)
-    entropy = np.zeros(asked.shape, np.float32)
-    entropy[asked] = -(chances * np.log(chances)).sum(axis=0) / np.log(len(probabilities))
-    return entropy

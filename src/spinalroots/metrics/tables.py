@@ -11,7 +11,7 @@ from dataclasses import astuple
 import numpy as np
 import pandas as pd
 
-from spinalroots.metrics.calibration import BINS, Reliability
+from spinalroots.metrics.calibration import BINS, NAME, ROOT, Curves
 from spinalroots.metrics.false_roots import KINDS
 from spinalroots.metrics.measurements import (
     BINARY_DICE,
@@ -40,6 +40,7 @@ OF_A_LOOK = (
     *(BINARY_DICE, "level_dice_mean", "level_accuracy", "type_accuracy", "side_accuracy"),
     *("instance_f1", "name_changes_per_10cm", SIMULATED_SCORE),
 )
+_CALIBRATION_ERRORS = {ROOT: "calibration_error", NAME: "name_calibration_error"}
 _DISTANCES = ("hd95_mm", "level_error_mm", "entry_error_mm")
 _COMPARED = (BINARY_DICE, "level_dice_mean", "root_dice_mean", SIMULATED_SCORE)
 
@@ -69,7 +70,7 @@ def models_in(cases: pd.DataFrame) -> list[Model]:
 
 
 def metrics(
-    cases: pd.DataFrame, curves: Mapping[str, Reliability], *, seed: int, resamples: int
+    cases: pd.DataFrame, curves: Curves, *, seed: int, resamples: int
 ) -> dict[str, dict[str, float]]:
     """Model → metric → mean over cases (scores, with the binary Dice's 95 % interval) or median.
 
@@ -77,7 +78,7 @@ def metrics(
     far; `missed_levels` is the share of levels that are missed or invented. What is not finite is
     left out.
 
-    :param curves: model → reliability, where probabilities were kept.
+    :param curves: reliability of each model and question, where probabilities were kept.
     """
     found = {}
     for model in models_in(cases):
@@ -93,8 +94,9 @@ def metrics(
             record[f"{metric}_median"] = own.loc[own["metric"] == metric, "value"].median()
         errors = own.loc[own["metric"] == "level_error_mm", "value"].dropna()
         record["missed_levels"] = np.isinf(errors).mean()
-        if model.name in curves:
-            record["calibration_error"] = curves[model.name].expected_error
+        for question, metric in _CALIBRATION_ERRORS.items():
+            if curve := curves.get((model.name, question)):
+                record[metric] = curve.expected_error
         found[model.name] = {
             name: round(float(value), 6) for name, value in record.items() if math.isfinite(value)
         }
@@ -153,11 +155,12 @@ def comparisons(cases: pd.DataFrame, *, seed: int, resamples: int) -> pd.DataFra
     return pd.DataFrame(rows, columns=list(_COMPARISON_COLUMNS))
 
 
-def calibration(curves: dict[str, Reliability]) -> pd.DataFrame:
-    """Reliability curves as a table: a row per model and bin of predicted probability."""
+def calibration(curves: Curves, question: str) -> pd.DataFrame:
+    """A question's reliability curves: a row per model and bin of predicted probability."""
     rows = [
         (model, index / BINS, curve.voxels[index], mean, observed)
-        for model, curve in curves.items()
+        for (model, asked), curve in curves.items()
+        if asked == question
         for index, (mean, observed) in enumerate(
             zip(curve.mean_probability, curve.observed, strict=True)
         )

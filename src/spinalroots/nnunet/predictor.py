@@ -19,7 +19,8 @@ from scipy.special import softmax
 from spinalroots.imaging.boxes import centreline_box, centreline_tube, put_back
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Box, Volume
-from spinalroots.inference.predictor import Prediction, Runner, decode, torch_runner, uncertainty
+from spinalroots.inference.doubt import name_chance
+from spinalroots.inference.predictor import Prediction, Runner, decode, torch_runner
 from spinalroots.inference.stored import load_network, read_description
 from spinalroots.nnunet.network import build_network
 from spinalroots.nnunet.tiles import slide, tiles
@@ -105,7 +106,7 @@ class NnunetPredictor:
     def predict(
         self, scan: Volume, centreline: Centreline, runner: Runner | None = None
     ) -> Prediction:
-        """Labels, P(root) and uncertainty on the scan's RAS+ grid; `runner` replaces the net."""
+        """Labels, P(root) and P(name) on the scan's RAS+ grid; `runner` replaces the net."""
         image = self._image(scan, centreline)
         logits = slide(
             image.data,
@@ -120,7 +121,7 @@ class NnunetPredictor:
         maps = (
             decode(probabilities, self.target, self.inference.decoding),
             probabilities[own].sum(axis=0),
-            uncertainty(probabilities),
+            name_chance(probabilities[1:]),
         )
         return Prediction(*(scan.with_data(self._restored(m, image, scan)) for m in maps))
 

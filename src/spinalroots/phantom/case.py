@@ -22,14 +22,18 @@ from spinalroots.phantom.spine import Curve, build_curve
 from spinalroots.phantom.subject import Subject, draw_subject
 from spinalroots.phantom.tubes import Filling, Tube, centre_voxels, fill
 from spinalroots.phantom.variety import draw_variety
-from spinalroots.registry.anatomy import LEVELS, ROOT_TISSUE, ROOTS, Root, individuals_to_levels
+from spinalroots.registry.anatomy import (
+    LEVELS,
+    ROOT_OUTSIDE_TISSUE,
+    ROOT_TISSUE,
+    ROOTS,
+    Root,
+    individuals_to_levels,
+)
 from spinalroots.settings.phantom import Phantom
 
 WHITE_MATTER, CSF, FAT = 1, 2, 3  # values of the tissue map, in the order of anatomy.TISSUES
-ROOT, ROOT_OUTSIDE = (
-    ROOT_TISSUE,
-    5,
-)  # what the anatomy map has beside them: roots in the sac, and beyond it
+ROOT, ROOT_OUTSIDE = ROOT_TISSUE, ROOT_OUTSIDE_TISSUE  # what the anatomy map has beside them
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from spinalroots.compute.parallel import each
-from spinalroots.dataset.layout import FOREGROUND, UNTRAINED, Dataset
+from spinalroots.dataset.layout import FOREGROUND, NAME_CHANCE, UNTRAINED, Dataset
 from spinalroots.errors import require_file
 from spinalroots.files import folder_in_one_piece
 from spinalroots.imaging.centreline import Centreline
@@ -67,6 +67,9 @@ def _predict(
         tissues = written.labels(name, Scheme.TISSUES)
         write_volume(tissues, prediction.tissues, native=scan.native)
     write_probability(written.map(name, FOREGROUND), prediction.foreground, native=scan.native)
+    if prediction.name_chance is not None:
+        sure = prediction.name_chance
+        write_probability(written.map(name, NAME_CHANCE), sure, native=scan.native)
     if also:
         also(predictor, name, scan, line)
 

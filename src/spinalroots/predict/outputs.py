@@ -5,7 +5,7 @@ from pathlib import Path
 from spinalroots.dataset.layout import ALL_ROOTS, FOREGROUND, LABEL_SUFFIX
 from spinalroots.registry.anatomy import Scheme
 
-UNCERTAINTY = "desc-uncertainty_map"
+ROOT_DOUBT, NAME_DOUBT = "desc-rootuncertainty_map", "desc-nameuncertainty_map"
 CENTRELINE, RECORD, PICTURE = "centreline.json", "prediction.json", "preview.png"
 SURFACES, DICOM_SEG = "surfaces", "seg.dcm"
 _MAPS = {
@@ -23,7 +23,8 @@ _ENDS = {
     **{f"{LABEL_SUFFIX[scheme]}.nii.gz": words for scheme, words in _MAPS.items()},
     f"{ALL_ROOTS}.nii.gz": "mask of every root in sight, named or not: 1",
     f"{FOREGROUND}.nii.gz": "probability of any root, 0 to 1",
-    f"{UNCERTAINTY}.nii.gz": "doubt about each voxel's name, 0 sure to 1 no idea",
+    f"{ROOT_DOUBT}.nii.gz": "chance that root or not root is wrong, 0 to 0.5",
+    f"{NAME_DOUBT}.nii.gz": "chance that a root voxel's name is wrong, 0 to 1",
     **{
         f"{LABEL_SUFFIX[scheme]}{ending}": f"{words}: of the {scheme} map"
         for scheme in _MAPS

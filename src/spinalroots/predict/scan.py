@@ -67,7 +67,11 @@ def segment(
     if prediction.tissues is not None:
         maps[Scheme.TISSUES] = prediction.tissues
     warnings = plausibility.warnings(
-        maps[Scheme.INDIVIDUALS], centreline, prediction.foreground, prediction.tissues
+        maps[Scheme.INDIVIDUALS],
+        centreline,
+        prediction.foreground,
+        prediction.tissues,
+        prediction.name_chance,
     )
     looks = appearance.measure(scan, centreline)
     native = None if scan.native is None else scan.native.orientation

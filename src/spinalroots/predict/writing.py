@@ -18,6 +18,8 @@ from spinalroots.imaging.anchors import Anchor, inside, read_discs, require_insi
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.opening import stem_of
 from spinalroots.imaging.volume import Volume, write_probability, write_volume
+from spinalroots.inference import doubt
+from spinalroots.inference.predictor import Prediction
 from spinalroots.ingest.dicom_stacks import Slice
 from spinalroots.predict import naming, outputs
 from spinalroots.predict.load import Model
@@ -233,7 +235,7 @@ def _in_scan(discs: Path, scan: Volume) -> tuple[Anchor, ...]:
 
 
 def _write_maps(stem: Path, scan: Volume, found: Segmentation) -> None:
-    """Masks with their label tables, root probability and uncertainty, on the scan's own grid."""
+    """Masks with their label tables, and how sure they are, on the scan's own grid."""
     for scheme, labels in found.maps.items():
         path = stem.with_name(f"{stem.name}_{LABEL_SUFFIX[scheme]}")
         write_volume(path.with_name(f"{path.name}.nii.gz"), labels, native=scan.native)
@@ -242,13 +244,26 @@ def _write_maps(stem: Path, scan: Volume, found: Segmentation) -> None:
     if Scheme.TISSUES in found.maps:
         mask = all_roots(found.maps[Scheme.TISSUES])
         write_volume(stem.with_name(f"{stem.name}_{ALL_ROOTS}.nii.gz"), mask, native=scan.native)
-    for suffix, values in (
-        (FOREGROUND, found.prediction.foreground),
-        (outputs.UNCERTAINTY, found.prediction.uncertainty),
-    ):
-        if values is not None:
-            path = stem.with_name(f"{stem.name}_{suffix}.nii.gz")
-            write_probability(path, values, native=scan.native)
+    for name, values in doubts(found.prediction).items():
+        path = stem.with_name(f"{stem.name}_{_SUFFIX[name]}.nii.gz")
+        write_probability(path, values, native=scan.native)
+
+
+_SUFFIX = {
+    "foreground": FOREGROUND,
+    "root_uncertainty": outputs.ROOT_DOUBT,
+    "name_uncertainty": outputs.NAME_DOUBT,
+}
+
+
+def doubts(prediction: Prediction) -> dict[str, Volume]:
+    """How sure a prediction is: `foreground`, P(root); `root_uncertainty` and, if the predictor
+    gives it, `name_uncertainty`, the chances that either answer is wrong."""
+    root, name = prediction.foreground, prediction.name_chance
+    found = {"foreground": root, "root_uncertainty": root.with_data(doubt.root_doubt(root.data))}
+    if name is not None:
+        found["name_uncertainty"] = name.with_data(doubt.name_doubt(name.data))
+    return found
 
 
 def all_roots(tissues: Volume) -> Volume:

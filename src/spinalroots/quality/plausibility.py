@@ -21,6 +21,9 @@ WRONG_SIDE_SHARE = 0.5
 LOW_CONFIDENCE = 0.6
 """Mean root probability inside a root below which the model was hardly sure; 0.5 is a coin."""
 
+DOUBTFUL_NAME = 0.5
+"""Mean probability of a root's name below which it is rather another one's."""
+
 SMALLEST_ROOT_MM3 = 0.9
 """One rootlet 0.5 mm thick along an origin line of 4.8 mm: the least that the shortest published
 dorsal origin, S5's, can be (Hauck 2008)."""
@@ -43,6 +46,7 @@ def warnings(
     centreline: Centreline,
     foreground: Volume | None = None,
     tissues: Volume | None = None,
+    name_chance: Volume | None = None,
 ) -> list[dict]:
     """What a person should look at before trusting a predicted individual map.
 
@@ -50,10 +54,11 @@ def warnings(
     :param centreline: of the same scan, in RAS+ mm.
     :param foreground: P(any root) 0..1 on the same grid, if the model gave one.
     :param tissues: tissue map on the same grid, if the model gave one.
+    :param name_chance: P(name is right) 0..1 of root voxels on the same grid, if it gave one.
     :return: plain records {kind, label, value, limit, unit, message}, ordered by kind and level.
         Kinds: `empty`, `missing_level`, `wrong_side`, `small_root`, `thick_root`, `large_total`,
-        those of :mod:`spinalroots.quality.consistency`, `low_confidence`. An empty list is no
-        proof that the map is right.
+        those of :mod:`spinalroots.quality.consistency`, `low_confidence`, `doubtful_name`. An empty
+        list is no proof that the map is right.
     """
     boxes = label_boxes(individuals.data)
     roots = []
@@ -68,6 +73,7 @@ def warnings(
         *_volumes(roots, centreline),
         *consistency.warnings(roots, centreline, tissues),
         *(_confidences(individuals, foreground, boxes) if foreground is not None else ()),
+        *(_doubtful_names(individuals, name_chance, boxes) if name_chance is not None else ()),
     ]
 
 
@@ -139,12 +145,30 @@ def _volumes(roots: list[tuple[Root, Volume]], centreline: Centreline) -> Iterat
 
 
 def _confidences(individuals: Volume, foreground: Volume, boxes: dict[int, Box]) -> Iterator[dict]:
-    for value, box in boxes.items():
-        root = str(Root.from_value(value))
-        mean = float(foreground.data[box][individuals.data[box] == value].mean())
+    for root, chances in _inside(individuals, foreground, boxes):
+        mean = float(chances.mean())
         if mean < LOW_CONFIDENCE:
             message = f"The model gave {root} a mean probability of only {mean:.2f}."
             yield warning("low_confidence", root, mean, LOW_CONFIDENCE, "probability", message)
+
+
+def _doubtful_names(
+    individuals: Volume, name_chance: Volume, boxes: dict[int, Box]
+) -> Iterator[dict]:
+    for root, chances in _inside(individuals, name_chance, boxes):
+        asked = chances[chances > 0]
+        mean = float(asked.mean()) if len(asked) else 1.0
+        if mean < DOUBTFUL_NAME:
+            message = f"That {root} is this root and no other has a chance of only {mean:.2f}."
+            yield warning("doubtful_name", root, mean, DOUBTFUL_NAME, "probability", message)
+
+
+def _inside(
+    individuals: Volume, chances: Volume, boxes: dict[int, Box]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """The chances (N,) of each root's voxels."""
+    for value, box in boxes.items():
+        yield str(Root.from_value(value)), chances.data[box][individuals.data[box] == value]
 
 
 def _plain(value: float) -> str:

@@ -77,6 +77,8 @@ that shows `roots` has all of them, dorsal and ventral; annotators draw the firs
 
 CSF_TISSUE, ROOT_TISSUE = TISSUES.index("CSF") + 1, TISSUES.index("roots") + 1
 """Labels of CSF, and of all roots, in a tissue map."""
+ROOT_OUTSIDE_TISSUE = len(TISSUES) + 1
+"""Label of roots beyond the sac, in a phantom's anatomy map alone."""
 
 _ROOT_NAME = re.compile(r"^([CTLS]\d{1,2})_([DV])_([LR])$")
 

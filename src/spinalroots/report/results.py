@@ -259,22 +259,38 @@ def expert(inputs: Inputs) -> Iterator:
         yield Table(("Model", *regions), rows, remark)
 
 
+_QUESTIONS = {
+    paths.CALIBRATION: (
+        "predicted probability of a root",
+        "share that is root",
+        "Is it root? Voxels with a probability of at least 0.01, in ten bins.",
+    ),
+    paths.NAME_CALIBRATION: (
+        "predicted probability of the level",
+        "share with the right level",
+        "Which root is it? Voxels of true roots that were given a level.",
+    ),
+}
+
+
 @blocks.section("calibration", "How sure, how right?")
 def calibration(inputs: Inputs) -> Iterator:
-    """Reliability curves."""
-    table = blocks.needed(inputs.table(paths.CALIBRATION), "reliability curve", "evaluate")
-    drawn = table[table["voxels"] >= _FEWEST_VOXELS]
-    lines = {
-        paper.title(MODELS[name]): list(
-            zip(rows["mean_probability"], rows["observed"], strict=True)
-        )
-        for name, rows in drawn.groupby("model", sort=False)
-    }
-    x_name, y_name = "predicted probability of a root", "share that is root"
-    yield Drawing(
-        curves(lines, x_name, y_name, unit_square=True),
-        "Voxels with a root probability of at least 0.01, in ten bins. Below the diagonal a model "
-        f"is surer than it is right. Calibration error by model: `{paths.METRICS}`.",
+    """Reliability curves, of both questions."""
+    for path, (x_name, y_name, remark) in _QUESTIONS.items():
+        table = blocks.needed(inputs.table(path), "reliability curve", "evaluate")
+        drawn = table[table["voxels"] >= _FEWEST_VOXELS]
+        lines = {
+            paper.title(MODELS[name]): list(
+                zip(rows["mean_probability"], rows["observed"], strict=True)
+            )
+            for name, rows in drawn.groupby("model", sort=False)
+        }
+        if lines:
+            yield Drawing(curves(lines, x_name, y_name, unit_square=True), remark)
+    yield Text(
+        "Below the diagonal a model is surer than it is right. The default model's probabilities "
+        "are calibrated on phantoms that it has not learnt from, the others are as the networks "
+        f"give them. Calibration errors by model: `{paths.METRICS}`."
     )
 
 

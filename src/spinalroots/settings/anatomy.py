@@ -12,6 +12,7 @@ from spinalroots.settings.base import (
     Positive,
     Range,
     Section,
+    Whole,
 )
 from spinalroots.settings.hardnet import Preset
 
@@ -71,6 +72,7 @@ class Anatomy(Squares):
     """All of it."""
 
     phantoms: Count  # made for this network alone, with every root known
+    held_out: Whole  # more of them, on which the network's doubt is calibrated
     randomised_share: Fraction
     cut_vox: Count  # edge of the squares that samples are cut from, turned and shifted
     steps: Count  # of the network that sees tissues

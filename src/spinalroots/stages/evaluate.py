@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from spinalroots.compute.parallel import each
-from spinalroots.dataset.layout import ANATOMY_MAP, FOREGROUND, UNTRAINED, Dataset
+from spinalroots.dataset.layout import ANATOMY_MAP, FOREGROUND, NAME_CHANCE, UNTRAINED, Dataset
 from spinalroots.dataset.selection import SelectedCase, selected_cases
 from spinalroots.dataset.split import require_unseen
 from spinalroots.expert import predictions, score_file
@@ -35,7 +35,15 @@ from spinalroots.pipeline.params import Params
 from spinalroots.predict.trained import CURVES
 from spinalroots.quality import appearance, plausibility
 from spinalroots.registry import paths
-from spinalroots.registry.anatomy import CSF_TISSUE, ROOT_TISSUE, TISSUES, Scheme, Target, Type
+from spinalroots.registry.anatomy import (
+    CSF_TISSUE,
+    ROOT_OUTSIDE_TISSUE,
+    ROOT_TISSUE,
+    TISSUES,
+    Scheme,
+    Target,
+    Type,
+)
 from spinalroots.registry.models import Model, models_below
 from spinalroots.report import by_level
 from spinalroots.settings.results import Evaluate
@@ -71,7 +79,8 @@ def main(params: Params) -> None:
         (paths.TABLE_EXPERT, by_region),
         (paths.TABLE_LOOKS, tables.by_look(cases, Dataset(paths.PHANTOM).looks())),
         (paths.COMPARISONS, tables.comparisons(cases, **resampling)),
-        (paths.CALIBRATION, tables.calibration(curves)),
+        (paths.CALIBRATION, tables.calibration(curves, calibration.ROOT)),
+        (paths.NAME_CALIBRATION, tables.calibration(curves, calibration.NAME)),
     ):
         write_table(path, table, "%.6f")
     write_json(paths.METRICS, metrics)
@@ -94,7 +103,7 @@ class Scored:
     case: SelectedCase
     measurements: list[Measurement]
     warnings: list[dict]
-    reliability: calibration.Reliability | None
+    reliability: dict[str, calibration.Reliability]
 
 
 def _score(model: Model, case: SelectedCase, options: Evaluate) -> Scored:
@@ -110,17 +119,50 @@ def _score(model: Model, case: SelectedCase, options: Evaluate) -> Scored:
     found += _baselines(network, name, reference, str(model.region))
     found += _against_every_root(network, case, target, whole.levels, str(model.region))
     found += _thresholds(network, case, reference, str(model.region))
-    kept = network.map(name, FOREGROUND)
-    probability = read_image(kept) if kept.is_file() else None
+    probability, name_chance = (
+        read_image(kept) if (kept := network.map(name, suffix)).is_file() else None
+        for suffix in (FOREGROUND, NAME_CHANCE)
+    )
     warnings: list[dict] = []
     if whole.individuals is not None:
         seen = network.has(name, Scheme.TISSUES)
         tissues = read_labels(network.labels(name, Scheme.TISSUES)) if seen else None
-        warnings = plausibility.warnings(whole.individuals, centreline, probability, tissues)
-    counts = None
+        warnings = plausibility.warnings(
+            whole.individuals, centreline, probability, tissues, name_chance
+        )
+    sure = {}
     if probability is not None:
-        counts = calibration.reliability(reference.counted(probability).data, reference.levels.data)
-    return Scored(model.name, case, found, warnings, counts)
+        sure[calibration.ROOT] = _root_reliability(network, case, reference, probability)
+    if name_chance is not None:
+        sure[calibration.NAME] = _name_reliability(case, reference, predicted, name_chance)
+    return Scored(model.name, case, found, warnings, sure)
+
+
+def _root_reliability(
+    network: Dataset, case: SelectedCase, reference: RootMaps, probability: Volume
+) -> calibration.Reliability:
+    """Of P(root), against the roots that the model looks for: of one that sees every root in the
+    sac, all of these, where a phantom tells them."""
+    path = Dataset(paths.TRUTH).map(case.name, ANATOMY_MAP)
+    if case.synthetic and path.is_file() and network.has(case.name, Scheme.TISSUES):
+        anatomy = read_labels(path).data
+        asked = anatomy != ROOT_OUTSIDE_TISSUE
+        return calibration.reliability(probability.data[asked], anatomy[asked] == ROOT_TISSUE)
+    return calibration.reliability(reference.counted(probability).data, reference.levels.data)
+
+
+def _name_reliability(
+    case: SelectedCase, reference: RootMaps, predicted: RootMaps, chance: Volume
+) -> calibration.Reliability:
+    """Of P(the level is right), of true roots that were given one; of a phantom's, also of those
+    that ought to have none."""
+    roots = reference.levels.data > 0
+    if case.synthetic:
+        truth = Dataset(paths.TRUTH)
+        roots = read_labels(truth.labels(case.name, Scheme.INDIVIDUALS)).data > 0
+    found, right = predicted.levels.data, reference.levels.data
+    asked = roots & (found > 0)
+    return calibration.reliability(chance.data[asked], (found == right)[asked])
 
 
 def _against_every_root(

@@ -1,17 +1,21 @@
 """Stage: train the anatomy network on its phantoms → models/trained/hardnet-anatomy."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from spinalroots.compute.device import choose_device, device_name
 from spinalroots.compute.energy import EnergyMeter
 from spinalroots.compute.parallel import each
+from spinalroots.dataset.layout import ANATOMY_MAP, Dataset
 from spinalroots.files import folder_in_one_piece, write_json
 from spinalroots.files.folders import staging
+from spinalroots.imaging.centreline import Centreline
+from spinalroots.imaging.volume import read_image, read_labels
 from spinalroots.pipeline import provenance, tracking
 from spinalroots.pipeline.logged_data import Data
 from spinalroots.pipeline.params import Params
 from spinalroots.registry import paths
+from spinalroots.registry.anatomy import Scheme
 from spinalroots.registry.models import ANATOMY
 from spinalroots.settings.anatomy import Anatomy
 
@@ -26,6 +30,7 @@ def main(params: Params) -> None:
     from spinalroots.hardnet.anatomy.network import AnatomyNetwork
     from spinalroots.hardnet.anatomy.predictor import AnatomyPredictor
     from spinalroots.hardnet.anatomy.sampling import gather, read_stack
+    from spinalroots.hardnet.anatomy.sureness import temperatures
 
     own = params.anatomy
     settings = {"seed": params.seed, **own.model_dump(mode="json", exclude={"device"})}
@@ -64,7 +69,10 @@ def main(params: Params) -> None:
         totals = asdict(meter.total)
         with folder_in_one_piece(paths.TRAINED / ANATOMY.name) as folder:
             extents = learned(map(read_stack, cases))
-            AnatomyPredictor.of(network, own, params.inference.anatomy, ANATOMY.name, extents).save(
+            inference = params.inference.anatomy
+            model = AnatomyPredictor.of(network, own, inference, ANATOMY.name, extents)
+            sure = temperatures(each(_asked, _held_out(model), params.workers, "doubt"))
+            replace(model, temperatures=sure).save(
                 folder,
                 trained_on={"phantoms": own.phantoms, "randomised_share": own.randomised_share},
                 provenance={"key": key, "code": provenance.code(MADE_BY), "seed": params.seed},
@@ -75,6 +83,7 @@ def main(params: Params) -> None:
                     **totals,
                     "country": country,
                     "device": device_name(device),
+                    "temperatures": sure.model_dump(),
                     "losses": {part: trained[part][1] for part in PARTS},
                     "settings": settings,
                 },
@@ -91,3 +100,17 @@ def _train(part: str, slices: Path, settings: Anatomy, seed: int, state: Path, d
     from spinalroots.hardnet.anatomy.sampling import open_slices
 
     return train(part, open_slices(slices), settings, seed, state, device=device)
+
+
+def _held_out(model) -> list[tuple]:
+    held = Dataset(paths.ANATOMY / paths.HELD_OUT)
+    return [(model, held, name) for name in held.cases_if_any()]
+
+
+def _asked(model, held: Dataset, name: str):
+    from spinalroots.hardnet.anatomy.sureness import answers
+
+    scan = read_image(held.image(name))
+    found = model.chances(scan, Centreline.read(held.root / f"{name}.json"))
+    truth = (held.map(name, ANATOMY_MAP), held.labels(name, Scheme.INDIVIDUALS))
+    return answers(found, model.target, *(read_labels(path).data for path in truth))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,8 @@ from spinalroots.hardnet.network.segmentation import SegmentationHardnet
 from spinalroots.imaging.anchors import Anchor, vertebral_positions
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Box, Volume
-from spinalroots.inference.predictor import Prediction, Runner, torch_runner, uncertainty
+from spinalroots.inference.doubt import Temperatures, name_chance, root_chance
+from spinalroots.inference.predictor import Prediction, Runner, torch_runner
 from spinalroots.inference.stored import FORMAT, load_network, read_description, save_weights
 from spinalroots.registry.anatomy import ROOT_TISSUE, Scheme, Target
 from spinalroots.settings.anatomy import Squares
@@ -41,12 +42,23 @@ TISSUE_OF = np.array([0, 2, 1, ROOT_TISSUE], np.uint8)
 """Stored tissue label of each class."""
 
 
+@dataclass(frozen=True)
+class Chances:
+    """Probabilities of a scan's voxels within `box`: of `tissues` (classes, ...), and of `roots`
+    (names + 1, ...) under each name, the last under none; `conus_mm` as in a prediction."""
+
+    tissues: np.ndarray
+    roots: np.ndarray
+    box: Box
+    conus_mm: np.ndarray | None
+
+
 @dataclass
 class AnatomyPredictor:
     """Implements :class:`spinalroots.inference.predictor.Predictor`; see there.
 
     `whole`: eval mode; `squares`: what it sees; `inference`: how a scan is segmented; `extents`:
-    how high each level runs, if it was learnt.
+    how high each level runs, if it was learnt; `temperatures`: that make chances frequencies.
     """
 
     name: str
@@ -54,6 +66,7 @@ class AnatomyPredictor:
     squares: Squares
     inference: AnatomyInference
     extents: Extents | None = None
+    temperatures: Temperatures = field(default_factory=Temperatures)
 
     @property
     def target(self) -> Target:
@@ -126,7 +139,7 @@ class AnatomyPredictor:
     def predict(
         self, scan: Volume, centreline: Centreline, runner: Runner | None = None
     ) -> Prediction:
-        """Labels, P(root), uncertainty and tissues on the scan's RAS+ grid."""
+        """Labels, P(root), P(name) and tissues on the scan's RAS+ grid."""
         return self.predict_anchored(scan, centreline, runner, ())
 
     def predict_anchored(
@@ -137,6 +150,27 @@ class AnatomyPredictor:
         anchors: Sequence[Anchor],
     ) -> Prediction:
         """As :meth:`predict`, with names that rest on discs that were seen."""
+        found = self.chances(scan, centreline, runner, anchors)
+        classes, root, roots = largest_cord(found.tissues), found.tissues[ROOT], found.roots
+        best = roots[:-1].argmax(axis=0).astype(np.uint8) + np.uint8(1)
+        known = (classes == ROOT) & (roots[:-1].sum(axis=0) > roots[-1])
+        parts = (
+            self.target.decode(np.where(known, best, np.uint8(0))),
+            root_chance(root, self.temperatures.root),
+            name_chance(roots, self.temperatures.name),
+            TISSUE_OF[classes],
+        )
+        volumes = (_whole(scan, part, found.box) for part in parts)
+        return Prediction(*volumes, conus_mm=found.conus_mm)
+
+    def chances(
+        self,
+        scan: Volume,
+        centreline: Centreline,
+        runner: Runner | None = None,
+        anchors: Sequence[Anchor] = (),
+    ) -> Chances:
+        """What either network gives, on the scan's own grid."""
         seen, placement = self.find_tissues(scan, centreline, runner)
         middles = _middles(placement, centreline)
         found = ends(largest_cord(seen), self.inference.voxel_mm)
@@ -147,15 +181,9 @@ class AnatomyPredictor:
         chances = bend_back(np.concatenate([seen[1:], own]), placement)
         tissues, named = chances[: len(NAMES) - 1], chances[len(NAMES) - 1 :]
         tissues = np.concatenate([1 - tissues.sum(axis=0, keepdims=True), tissues])
-        classes, root = largest_cord(tissues), tissues[ROOT]
-        rest = np.maximum(root - named.sum(axis=0), 0)
-        best = named.argmax(axis=0).astype(np.uint8) + np.uint8(1)
-        known = (classes == ROOT) & (named.sum(axis=0) > rest)
-        labels = self.target.decode(np.where(known, best, np.uint8(0)))
-        doubt = uncertainty(np.concatenate([1 - root[None], named, rest[None]]))
-        parts = (labels, root, doubt, TISSUE_OF[classes])
+        rest = np.maximum(tissues[ROOT] - named.sum(axis=0), 0)
         end = None if found[-1] is None else middles[found[-1]]
-        return Prediction(*(_whole(scan, part, placement.box) for part in parts), conus_mm=end)
+        return Chances(tissues, np.concatenate([named, rest[None]]), placement.box, end)
 
     def name_roots(self, roots: Volume, scan: Volume, centreline: Centreline) -> Volume:
         """Level map of the dorsal ones among `roots` (X, Y, Z) that another network has found.
@@ -199,6 +227,7 @@ class AnatomyPredictor:
                 "parameters": sum(p.numel() for p in self.whole.parameters()),
                 "input": self.squares.model_dump(mode="json"),
                 "extents": self.extents and self.extents.model_dump(mode="json"),
+                "temperatures": self.temperatures.model_dump(mode="json"),
                 **more,
             },
         )
@@ -236,6 +265,7 @@ class AnatomyPredictor:
             squares,
             inference or AnatomyInference.model_validate(record["inference"]),
             extents and Extents.model_validate(extents),
+            Temperatures.model_validate(record.get("temperatures", {})),
         )
 
 
