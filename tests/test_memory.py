@@ -57,7 +57,7 @@ def test_without_groups_the_machine_alone_counts(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("free", "processes"), [(-0.1, 1), (0.95, 1), (1.3, 2), (9.0, 3)])
 def test_less_memory_means_fewer_processes_and_says_so(monkeypatch, capsys, free, processes):
     monkeypatch.setattr(parallel, "free_gb", lambda: free)
-    assert parallel._as_fit(3, 0.6, "roots") == processes
+    assert parallel._as_fit(3, 0.6, "roots", quiet=False) == processes
     said = capsys.readouterr().err
     if processes < 3:
         assert f"roots: {processes} at once in place of 3: {max(free, 0):.1f} GB of memory" in said
@@ -65,10 +65,11 @@ def test_less_memory_means_fewer_processes_and_says_so(monkeypatch, capsys, free
         assert not said
 
 
-def test_where_memory_is_short_this_process_works_alone(monkeypatch):
+def test_where_memory_is_short_this_process_works_alone_and_quietly(monkeypatch, capsys):
     monkeypatch.setattr(parallel, "free_gb", lambda: 0.6)
     found = each(lambda number: (number, os.getpid()), [(0,), (1,), (2,)], 3, "roots", quiet=True)
     assert found == [(number, os.getpid()) for number in range(3)]
+    assert capsys.readouterr() == ("", "")
 
 
 GROUP = Path("/sys/fs/cgroup/memory/spinalroots-test")

@@ -51,6 +51,26 @@ def test_the_seed_decides_and_nothing_else():
     assert len({tuple(split(phantoms(12), seed=seed)["test"]) for seed in range(8)}) > 3
 
 
+def test_five_folds_test_on_everyone_once():
+    for sources in (phantoms(20), people(20) | phantoms(6)):
+        folds = [split(sources, fold=fold) for fold in range(5)]
+        tested = list(chain(*(found["test"] for found in folds)))
+        real = [case for case, source in sources.items() if source == "ingested"]
+        assert sorted(tested) == sorted(real or sources)
+        for found in folds:
+            assert sorted(chain(*found.values())) == sorted(sources)
+        assert folds[0] == split(sources)
+        assert split(sources, fold=5) == folds[0]
+
+
+def test_in_no_fold_is_anyone_tested_whose_roots_have_no_sides():
+    sources = people(12)
+    without = frozenset(list(sources)[:4])
+    for fold in range(8):
+        found = split(sources, fold=fold, levels_only=without)
+        assert not without & set(found["test"])
+
+
 def test_real_scans_are_tested_and_synthetic_ones_only_trained_on():
     found = split(people(8) | phantoms(20), validation=2, test=3)
     assert all(case in people(8) for case in found["test"] + found["validation"])

@@ -40,15 +40,15 @@ def each(
 
     :param name: stands before the bar that is shown meanwhile; bars of the processes are not.
     :param unit: what the bar calls a job.
-    :param quiet: no bar.
+    :param quiet: no bar, and not a word.
     :param process_gb: memory that one of several processes takes. Where less is free than all of
-        them need, there are fewer, which is said.
+        them need, there are fewer, which is said unless `quiet`.
     :raises InputError: a process was killed, most likely because memory ran out; or the work's own.
     """
     shown = {"total": len(jobs), "desc": name, "unit": unit, "disable": quiet}
     if cluster.in_use():
         return list(tqdm(cluster.answers(work, jobs, name), **shown))
-    at_once = _as_fit(min(workers, max(len(jobs), 1)), process_gb, name)
+    at_once = _as_fit(min(workers, max(len(jobs), 1)), process_gb, name, quiet=quiet)
     told = {_AT_ONCE: at_once, "TQDM_DISABLE": 1} if at_once > 1 else {}
     with variables(told):
         pool = Parallel(n_jobs=at_once, return_as="generator")
@@ -64,13 +64,13 @@ def each(
             ) from error
 
 
-def _as_fit(wanted: int, process_gb: float, name: str) -> int:
+def _as_fit(wanted: int, process_gb: float, name: str, *, quiet: bool) -> int:
     """As many processes as the free memory holds, at least one, which is this one itself."""
     if wanted == 1:
         return 1
     free = free_gb()
     fitting = max(1, min(wanted, int(free / process_gb)))
-    if fitting < wanted:
+    if fitting < wanted and not quiet:
         print(
             f"{name}: {fitting} at once in place of {wanted}: {max(free, 0):.1f} GB of memory are "
             f"free, and each takes about {process_gb:g}",

@@ -25,6 +25,7 @@ def split_cases(
     seed: int,
     looks: Mapping[str, str] | None = None,
     levels_only: frozenset[str] = frozenset(),
+    fold: int = 0,
 ) -> dict[str, list[str]]:
     """Case names of `train`, `validation` and `test`, sorted; no subject is in two of them.
 
@@ -39,14 +40,18 @@ def split_cases(
     :param levels_only: cases without an individual map; held out only if nobody else is left,
         because models of individual roots cannot be judged on them.
     :param validation, test: share of the subjects below 1 (at least one), else their number.
+    :param fold: each tests on the subjects that follow those of the one before: with a fifth of
+        them, folds 0 to 4 test on everyone once.
     :raises InputError: fewer than three subjects.
     """
     last = {subjects[case] for case in levels_only}
     real = {subjects[case] for case in subjects if sources[case] == INGESTED.name}
     synthetic = set(subjects.values()) - real
     kinds = {subjects[case]: look for case, look in sorted((looks or {}).items())}
-    order = [*_order(real, last, kinds, [seed, 0]), *_order(synthetic, last, kinds, [seed, 1])]
-    people = len(order)
+    tested, others = _order(real, last, kinds, [seed, 0]), _order(synthetic, last, kinds, [seed, 1])
+    if not real:
+        tested, others = others, []
+    people = len(tested) + len(others)
     if people < 3:
         raise InputError(
             "the split",
@@ -54,10 +59,11 @@ def split_cases(
             found=f"{people}",
             fix="Ingest more, or add synthetic ones with data.phantom_cases.",
         )
-    base = len(real) or people
+    base = len(tested)
     room = max(2, people // 2, people - ENOUGH_TO_TRAIN)
     n_test = min(_number(test, base), base, room - bool(validation))
     n_validation = min(_number(validation, base), room - n_test) if validation else 0
+    order = [*_turned(tested, last, fold * n_test), *others]
     chosen = {
         "test": set(order[:n_test]),
         "validation": set(order[n_test : n_test + n_validation]),
@@ -100,6 +106,13 @@ def require_unseen(cases: Iterable[str], split: dict[str, list[str]]) -> None:
                 found=f"one of the {part} cases",
                 fix="Score test cases only; see data/split.json.",
             )
+
+
+def _turned(order: list[str], last: set[str], by: int) -> list[str]:
+    """The subjects from the `by`-th on, then those before it; those of `last` stay at the end."""
+    able = [subject for subject in order if subject not in last]
+    start = by % len(able) if able else 0
+    return [*able[start:], *able[:start], *(subject for subject in order if subject in last)]
 
 
 def _number(wanted: float, of: int) -> int:

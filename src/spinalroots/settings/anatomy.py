@@ -61,7 +61,7 @@ class Squares(Section):
 
     preset: Preset
     naming_preset: Preset
-    size_vox: Annotated[int, Field(ge=1, le=1024)]  # edge of a square
+    size_vox: Annotated[int, Field(ge=1, le=1024)]  # edge of a square, at prediction
     voxel_mm: Positive  # in plane, in training
     slice_mm: Positive
     neighbours: Neighbours  # slices on either side, their distances doubling
@@ -79,6 +79,7 @@ class Anatomy(Squares):
     naming_steps: Count  # of the one that names roots
     batch: Count
     naming_batch: Count
+    sample_size_vox: Count  # edge of a sample of the network that sees
     naming_size_vox: Count  # edge of its samples: the sac is enough for names
     learning_rate: Positive
     naming_learning_rate: Positive

@@ -42,6 +42,7 @@ class Split(Section):
 
     validation: NonNegative
     test: Positive
+    fold: Whole  # of a rotation: each tests on the next part of the subjects
 
 
 class CentrelineSearch(Section):

@@ -19,6 +19,7 @@ def main(params: Params) -> None:
         {case: str(table.loc[case, "source"]) for case in cases},
         validation=params.split.validation,
         test=params.split.test,
+        fold=params.split.fold,
         seed=params.seed,
         looks={case: str(looks.get(case, "")) for case in cases},
         levels_only=frozenset(c for c in cases if not dataset.has(c, Scheme.INDIVIDUALS)),

@@ -24,7 +24,7 @@ def tissue_batch(
     samples: Samples, settings: Anatomy, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Slices (B, C, S, S) float32 and the middle one's classes (B, S, S) long."""
-    limits, size, voxel_mm = settings.limits, settings.size_vox, settings.voxel_mm
+    limits, size, voxel_mm = settings.limits, settings.sample_size_vox, settings.voxel_mm
     batch, middle = len(samples.image), samples.image.shape[1] // 2
     colours = contrast.draw_colours(limits, generator, batch)
     image = contrast.recoloured(samples.image, samples.anatomy, samples.roots, colours)

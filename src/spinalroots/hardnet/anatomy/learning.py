@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from spinalroots.compute.device import resolved_precision
@@ -47,6 +48,7 @@ class Training:
             self.network.parameters(),
             lr=self.learning_rate,
             weight_decay=settings.weight_decay,
+            fused=True,
         )
         precision = resolved_precision(settings.precision, device)
         self.half = torch.bfloat16 if precision == "bf16-mixed" else None
@@ -152,10 +154,11 @@ def schedule(done: float, warm_up: float) -> float:
 @torch.no_grad()
 def move_average(averaged: torch.nn.Module, network: torch.nn.Module, keep: float) -> None:
     """Average of weights and batch-norm statistics: `keep` of it stays."""
-    pairs = zip(averaged.state_dict().values(), network.state_dict().values(), strict=True)
-    for mean, value in pairs:
-        if mean.dtype.is_floating_point:
-            mean.lerp_(value, 1 - keep)
+    means, values = (
+        [one for one in of.state_dict().values() if one.dtype.is_floating_point]
+        for of in (averaged, network)
+    )
+    get_ema_multi_avg_fn(keep)(means, values, None)
 
 
 def _laid_out(values: torch.Tensor, device: str) -> torch.Tensor:
