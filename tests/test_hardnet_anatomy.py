@@ -134,8 +134,8 @@ def test_rows_stay_within_their_case_and_the_middle_one_is_even():
 
 def test_without_changes_the_classes_are_those_of_the_labels(samples):
     image, classes = changed(samples, NONE)
-    assert image.shape == (6, 11, 40, 40)
-    expected = torch.from_numpy(OF_LABEL)[samples.anatomy[:, 5, 10:50, 10:50].long()]
+    assert image.shape == (6, 11, 32, 32)
+    expected = torch.from_numpy(OF_LABEL)[samples.anatomy[:, 5, 14:46, 14:46].long()]
     mirrored = (classes == expected.flip(1)).flatten(1).all(dim=1)
     assert ((classes == expected).flatten(1).all(dim=1) | mirrored).all()
     assert set(classes.unique().tolist()) == {0, CSF, CORD, ROOT, UNKNOWN}
