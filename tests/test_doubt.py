@@ -62,6 +62,8 @@ def test_no_temperature_turns_an_answer_over():
         found = root_chance(chances, heat)
         np.testing.assert_array_equal(found > 0.5, chances > 0.5)
         assert found[[0, 50, 100]].tolist() == [0, 0.5, 1]
+    rounded = np.float32([-1e-7, 1 + 1e-6])  # as an interpolation leaves them
+    assert root_chance(rounded, 2.0).tolist() == [0, 1]
 
 
 def test_a_name_is_asked_for_only_where_a_root_was_seen():

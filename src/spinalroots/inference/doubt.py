@@ -47,8 +47,8 @@ def root_chance(chances: np.ndarray, temperature: float) -> np.ndarray:
     >>> root_chance(np.array([0.0, 0.2, 0.5, 0.8]), 2.0).round(3).tolist()
     [0.0, 0.333, 0.5, 0.667]
     """
-    with np.errstate(divide="ignore"):
-        return expit(logit(chances) / temperature).astype(chances.dtype)
+    with np.errstate(divide="ignore"):  # what was interpolated may be a hair above 1
+        return expit(logit(chances.clip(0, 1)) / temperature).astype(chances.dtype)
 
 
 def name_chance(roots: np.ndarray, temperature: float = 1.0) -> np.ndarray:

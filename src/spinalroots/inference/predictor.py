@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 Runner = Callable[[np.ndarray], np.ndarray]
 """Runs a network: (B, C, *spatial) float32 → logits (B, classes, *spatial) float32."""
-SURE = 0.999
-"""Probability of the background from which nothing is asked any further."""
 
 
 @dataclass(frozen=True)
