@@ -100,7 +100,7 @@ class Result:
     def maps(self) -> Mapping[str, nib.Nifti1Image]:
         """Images on the scan's own grid: `levels`, `individuals`, `entity` (named roots), and where
         the model knows them `tissues`, `all_roots`; `foreground` (P(root), 0..1) and the chances
-        that an answer is wrong, `root_uncertainty` (0..0.5) and `name_uncertainty` (0..1)."""
+        that an answer is wrong, `root_uncertainty` (0..1) and `name_uncertainty` (0..1)."""
         found = {str(scheme): labels for scheme, labels in self.segmentation.maps.items()}
         if Scheme.TISSUES in self.segmentation.maps:
             found["all_roots"] = writing.all_roots(self.segmentation.maps[Scheme.TISSUES])

@@ -2,7 +2,7 @@
 
 Raw probabilities are no frequencies. A temperature divides their logarithms so that they become
 some, on cases that no network has learnt from (Guo 2017, arXiv 1706.04599). The likeliest answer
-stays the likeliest: no label ever changes.
+stays the likeliest.
 """
 
 from __future__ import annotations
@@ -58,14 +58,20 @@ def name_chance(roots: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     total = roots.sum(axis=0)
     asked = total >= 0.5
     found = np.zeros(total.shape, np.float32)
-    logarithms = np.log(np.clip(roots[:, asked] / total[asked], LEAST, 1))
-    found[asked] = softmax(logarithms / temperature, axis=0).max(axis=0, initial=0)
+    found[asked] = name_chances(roots[:, asked], temperature).max(axis=0, initial=0)
     return found
 
 
-def root_doubt(chances: np.ndarray) -> np.ndarray:
-    """Chance (...) that the answer to "is it root?" is wrong, from that of root: 0 to ½."""
-    return np.minimum(chances, 1 - chances)
+def name_chances(roots: np.ndarray, temperature: float) -> np.ndarray:
+    """Chances (roots, N) that add up to 1 a voxel, at this temperature, of chances of any scale."""
+    shares = roots / np.maximum(roots.sum(axis=0), LEAST)
+    return softmax(np.log(np.clip(shares, LEAST, 1)) / temperature, axis=0)
+
+
+def root_doubt(chances: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Chance (...) that the answer to "is it root?" is wrong, from that of root and where one is
+    `drawn`."""
+    return np.where(drawn, 1 - chances, chances)
 
 
 def name_doubt(chances: np.ndarray) -> np.ndarray:

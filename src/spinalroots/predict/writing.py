@@ -260,7 +260,10 @@ def doubts(prediction: Prediction) -> dict[str, Volume]:
     """How sure a prediction is: `foreground`, P(root); `root_uncertainty` and, if the predictor
     gives it, `name_uncertainty`, the chances that either answer is wrong."""
     root, name = prediction.foreground, prediction.name_chance
-    found = {"foreground": root, "root_uncertainty": root.with_data(doubt.root_doubt(root.data))}
+    tissues = prediction.tissues
+    drawn = prediction.labels.data > 0 if tissues is None else tissues.data == ROOT_TISSUE
+    doubtful = root.with_data(doubt.root_doubt(root.data, drawn))
+    found = {"foreground": root, "root_uncertainty": doubtful}
     if name is not None:
         found["name_uncertainty"] = name.with_data(doubt.name_doubt(name.data))
     return found

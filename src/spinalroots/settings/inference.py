@@ -21,6 +21,9 @@ class HardnetInference(Section):
 class AnatomyInference(Section):
     """The anatomy network, slice by slice of the straightened scan."""
 
+    root_cut: Annotated[float, Field(gt=0, lt=1)] = 0.5  # chance from which a voxel is root
+    cord_cut: Annotated[float, Field(ge=0, lt=1)] = 0.0  # chance below which it is never cord
+    naming: Literal["dice", "argmax"] = "argmax"  # dice: where a name's mask gains by a voxel too
     mirroring: bool  # average with the mirrored scan: twice the time, a steadier cord
     voxel_mm: Positive  # in plane; a little finer than in training
     along_mm: NonNegative  # spread of the window in which a thread's voxels agree on its name

@@ -146,6 +146,15 @@ def _agreed(
     return agreed
 
 
+def drawn_tissues(chances: np.ndarray, roots: np.ndarray, cord: np.ndarray) -> np.ndarray:
+    """As :func:`largest_cord`, with roots just where `roots`, and cord nowhere but where `cord`
+    (X, Y, Z) bool; elsewhere what is likeliest besides."""
+    chances = chances.copy()
+    chances[CORD, ~cord] = -1
+    chances[ROOT] = np.where(roots, 2, -1)
+    return largest_cord(chances)
+
+
 def largest_cord(chances: np.ndarray) -> np.ndarray:
     """Classes (X, Y, Z) uint8 of chances (classes, X, Y, Z): the likeliest, but one cord only.
 

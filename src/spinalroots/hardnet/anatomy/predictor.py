@@ -12,7 +12,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial import KDTree
 
 from spinalroots.files import write_json
-from spinalroots.hardnet.anatomy.classes import NAMES, ROOT
+from spinalroots.hardnet.anatomy.classes import CORD, NAMES, ROOT
 from spinalroots.hardnet.anatomy.courses import Courses
 from spinalroots.hardnet.anatomy.extents import Extents
 from spinalroots.hardnet.anatomy.naming import BELOW
@@ -20,6 +20,7 @@ from spinalroots.hardnet.anatomy.network import AnatomyNetwork
 from spinalroots.hardnet.anatomy.positions import Ends, coordinates, ends
 from spinalroots.hardnet.anatomy.prediction import (
     Names,
+    drawn_tissues,
     find_names,
     find_tissues,
     inputs,
@@ -31,7 +32,8 @@ from spinalroots.hardnet.network.segmentation import SegmentationHardnet
 from spinalroots.imaging.anchors import Anchor, vertebral_positions
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Box, Volume
-from spinalroots.inference.doubt import Temperatures, name_chance, root_chance
+from spinalroots.inference.doubt import Temperatures, name_chances, root_chance
+from spinalroots.inference.drawing import UNLIKELY, drawn_names, likeliest_names
 from spinalroots.inference.predictor import Prediction, Runner, torch_runner
 from spinalroots.inference.stored import FORMAT, load_network, read_description, save_weights
 from spinalroots.registry.anatomy import ROOT_TISSUE, Scheme, Target
@@ -151,17 +153,28 @@ class AnatomyPredictor:
     ) -> Prediction:
         """As :meth:`predict`, with names that rest on discs that were seen."""
         found = self.chances(scan, centreline, runner, anchors)
-        classes, root, roots = largest_cord(found.tissues), found.tissues[ROOT], found.roots
-        best = roots[:-1].argmax(axis=0).astype(np.uint8) + np.uint8(1)
-        known = (classes == ROOT) & (roots[:-1].sum(axis=0) > roots[-1])
-        parts = (
-            self.target.decode(np.where(known, best, np.uint8(0))),
-            root_chance(root, self.temperatures.root),
-            name_chance(roots, self.temperatures.name),
-            TISSUE_OF[classes],
-        )
+        parts = self._drawn(found)
         volumes = (_whole(scan, part, found.box) for part in parts)
         return Prediction(*volumes, conus_mm=found.conus_mm)
+
+    def _drawn(self, found: Chances) -> tuple[np.ndarray, ...]:
+        """Labels, P(root), P(name) and tissues within the box."""
+        chance = root_chance(found.tissues[ROOT], self.temperatures.root)
+        asked = chance >= UNLIKELY
+        roots = found.roots[:, asked]
+        of_names = name_chances(roots, self.temperatures.name)
+        if self.inference.naming == "dice":
+            names = drawn_names(roots, of_names[:-1] * chance[asked])
+        else:
+            names = likeliest_names(roots)
+        cord = found.tissues[CORD] >= self.inference.cord_cut
+        classes = drawn_tissues(found.tissues, chance >= self.inference.root_cut, cord)
+        seen = classes == ROOT
+        labels, sure = np.zeros(chance.shape, np.uint8), np.zeros(chance.shape, np.float32)
+        labels[asked] = self.target.decode(names)
+        # Of a root without a name, the chance of that: the last row.
+        sure[asked] = of_names[names.astype(int) - 1, np.arange(len(names))]
+        return labels * seen, chance, sure * seen, TISSUE_OF[classes]
 
     def chances(
         self,
