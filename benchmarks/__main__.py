@@ -22,8 +22,8 @@ from spinalroots.files import read_json, write_json
 REPORT = Path("reports/benchmarks.json")
 APART = ("goals", "growth")
 """Modules here that are no benchmark of this kind."""
-ON_DEMAND = ("quantization",)
-"""They take long: exports of a network of 102 million parameters."""
+ON_DEMAND = ("quantization", "budgets")
+"""They take long: exports of a network of 102 million parameters, two trainings."""
 
 
 def main(names: list[str]) -> int:
