@@ -9,10 +9,7 @@ the test cases, as `postprocess` and `evaluate` do. Takes five minutes on two co
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -20,7 +17,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from spinalroots.compute.arithmetic import variables
+from benchmarks import _growth_stage
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import SelectedCase, selected_cases
 from spinalroots.errors import require_file
@@ -110,20 +107,7 @@ def _train(project: Path, loaded: Params, factor: float, stage: tuple[str, ...])
             f"{megavoxels:.2f} megavoxels an epoch in place of {loaded.hardnet.epoch_megavoxels}"
         )
     (project / "params.yaml").write_text(yaml.safe_dump(own), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("_growth_stage.py")), *stage],
-        cwd=project,
-        env={
-            **os.environ,
-            **variables(stage[0]),
-            "MLFLOW_TRACKING_URI": f"sqlite:///{project / 'mlflow.db'}",
-            "DVC_ROOT": str(project),
-        },
-        capture_output=True,
-        encoding="utf-8",
-    )
-    if done.returncode:
-        raise SystemExit(f"{' '.join(stage)}:\n{done.stderr[-3000:]}")
+    _growth_stage.run(project, *stage)
     return given
 
 

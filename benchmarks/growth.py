@@ -9,10 +9,8 @@ processor time. `python -m benchmarks.growth 6 12` takes other numbers.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -21,7 +19,7 @@ import pandas as pd
 import yaml
 
 import spinalroots
-from spinalroots.compute.arithmetic import variables
+from benchmarks import _growth_stage
 from spinalroots.dataset.layout import Dataset
 from spinalroots.files import write_bytes, write_json, write_table
 from spinalroots.phantom.dataset import case_name
@@ -124,25 +122,8 @@ def split(project: Path, part: str) -> None:
 
 
 def run(project: Path, *stage: str) -> dict[str, float]:
-    """Figures of a stage in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("_growth_stage.py")), *stage],
-        cwd=project,
-        env={
-            **os.environ,
-            **variables(stage[0]),
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(ROOT / "src"),
-            "MLFLOW_TRACKING_URI": f"sqlite:///{project / 'mlflow.db'}",
-            "DVC_ROOT": str(project),
-        },
-        capture_output=True,
-        encoding="utf-8",
-    )
-    if done.returncode:
-        raise SystemExit(f"{' '.join(stage)}:\n{done.stderr[-3000:]}")
-    found = json.loads(done.stdout.strip().splitlines()[-1])
-    return {key: round(value, 2) for key, value in found.items()}
+    """Figures of a stage on one thread, in a process of its own."""
+    return _growth_stage.run(project, *stage, OMP_NUM_THREADS="1")
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
