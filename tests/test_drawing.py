@@ -12,9 +12,12 @@ from spinalroots.hardnet.anatomy.prediction import drawn_tissues, largest_cord
 from spinalroots.hardnet.anatomy.predictor import AnatomyPredictor, Chances
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import Volume
+from spinalroots.inference.doubt import Temperatures
 from spinalroots.inference.drawing import dice_cut, drawn_names, likeliest_names
+from spinalroots.inference.predictor import Prediction
 from spinalroots.metrics.overlap import dice
 from spinalroots.pipeline.params import load
+from spinalroots.predict.writing import doubts
 from spinalroots.registry.anatomy import ROOT_TISSUE
 
 
@@ -68,6 +71,14 @@ def test_roots_and_cord_are_drawn_where_asked_and_the_rest_is_what_is_likeliest(
     assert drawn_tissues(chances, roots, ~all_of_it)[0, 0].tolist() == [ROOT, CSF, ROOT]
 
 
+def test_a_cord_that_the_cut_takes_apart_is_drawn_on_both_sides():
+    chances = np.zeros((4, 1, 1, 7))
+    chances[CORD], chances[CSF] = 0.8, 0.2
+    chances[[CORD, CSF], 0, 0, 4] = 0.52, 0.48
+    drawn = drawn_tissues(chances, np.zeros((1, 1, 7), bool), chances[CORD] >= 0.55)
+    assert drawn[0, 0].tolist() == [CORD] * 4 + [CSF] + [CORD] * 2
+
+
 @pytest.fixture(scope="module")
 def predictor():
     torch.manual_seed(0)
@@ -103,9 +114,25 @@ def test_the_cut_and_the_way_names_are_drawn_are_settings(predictor, monkeypatch
     seen, named, sure = found(root_cut=0.4, naming="dice")
     assert (seen, named) == ([True, True, True], [True, True, False])
     np.testing.assert_allclose(sure, [0.46 / 0.9, 0.28 / 0.6, 1], atol=1e-4)
+    assert found(root_cut=0.43)[0] == [True, True, False]
+    # At a temperature of 2, odds of 42 to 58 become those of their square roots: 0.46.
+    monkeypatch.setattr(predictor, "temperatures", Temperatures(root=2.0))
+    assert found(root_cut=0.43)[0] == [True, True, True]
 
 
-def test_an_older_model_draws_as_it_did():
+def test_doubt_of_root_is_about_all_roots_where_tissues_tell_of_them():
+    def whole(*values):
+        return Volume(np.array(values).reshape(1, 1, -1), np.eye(4))
+
+    labels, root = whole(np.uint8(0), np.uint8(0)), whole(np.float32(0.75), np.float32(0.25))
+    tissues = whole(np.uint8(ROOT_TISSUE), np.uint8(0))
+    seen = doubts(Prediction(labels, root, tissues=tissues))["root_uncertainty"]
+    assert seen.data.ravel().tolist() == [0.25, 0.25]
+    named = doubts(Prediction(labels, root))["root_uncertainty"]
+    assert named.data.ravel().tolist() == [0.75, 0.25]
+
+
+def test_a_model_without_the_settings_takes_one_half_and_the_likeliest_names():
     before = load("params.yaml").inference.anatomy.model_dump()
     for name in ("root_cut", "cord_cut", "naming"):
         del before[name]

@@ -39,7 +39,9 @@ def test_a_table_that_is_out_of_date_is_filled_and_its_paper_column_kept(tmp_pat
     assert wrong in page.read_text(encoding="utf-8")
     subprocess.run(run, check=True, capture_output=True)
     assert page.read_text(encoding="utf-8") == filled
-    assert row.rsplit("|", 2)[1] in before  # the paper's figure
+    paper = next(line for line in before.splitlines() if line.startswith(f"| {name} |"))
+    assert "±" in paper.rsplit("|", 2)[1]
+    assert row.rsplit("|", 2)[1] == paper.rsplit("|", 2)[1]
 
 
 REPORTS = (

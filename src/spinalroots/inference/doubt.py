@@ -75,6 +75,6 @@ def root_doubt(chances: np.ndarray, drawn: np.ndarray) -> np.ndarray:
 
 
 def name_doubt(chances: np.ndarray) -> np.ndarray:
-    """Chance (...) that the likeliest name is wrong, from :func:`name_chance`; 0 where no root
-    was seen."""
+    """Chance (...) that the name that was given, or giving none, is wrong, from that of its being
+    right; 0 where no root was drawn."""
     return np.where(chances > 0, 1 - chances, 0).astype(np.float32)

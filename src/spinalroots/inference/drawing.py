@@ -3,7 +3,8 @@
 A mask that can reach a Dice of D is best drawn down to a chance of about D ÷ 2: where little is
 sure, a cut at ½ leaves out most of a thin root (Lipton 2014, arXiv 1402.1892). The cut is that of
 RankDice (Dai and Li 2023, JMLR 24(224)), with expectations in place of the numbers of voxels that
-are random there. It is found in each scan anew, and takes chances for frequencies (:mod:`.doubt`).
+are random there. For names it is found in each scan anew, and takes chances for frequencies
+(:mod:`.doubt`); that of roots is a setting.
 """
 
 import numpy as np

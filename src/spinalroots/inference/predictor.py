@@ -25,10 +25,10 @@ Runner = Callable[[np.ndarray], np.ndarray]
 @dataclass(frozen=True)
 class Prediction:
     """`labels`: stored label values (uint8) on the scan's RAS+ grid; `foreground`: P(any root);
-    `name_chance`: P(its name is the right one | it is root), 0 where no root was seen, if the
-    predictor gives it; `tissues`: stored tissue labels (uint8) with all roots, of a predictor that
-    knows them; `conus_mm` (3,): where the cord ends in them, RAS+ mm, None where it does not in
-    the scan."""
+    `name_chance`: P(its name, or having none, is the right one | it is root), 0 where no root was
+    drawn, if the predictor gives it; `tissues`: stored tissue labels (uint8) with all roots, of a
+    predictor that knows them; `conus_mm` (3,): where the likeliest cord ends, which may be drawn
+    shorter, RAS+ mm, None where it does not in the scan."""
 
     labels: Volume
     foreground: Volume

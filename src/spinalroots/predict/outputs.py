@@ -23,8 +23,8 @@ _ENDS = {
     **{f"{LABEL_SUFFIX[scheme]}.nii.gz": words for scheme, words in _MAPS.items()},
     f"{ALL_ROOTS}.nii.gz": "mask of every root in sight, named or not: 1",
     f"{FOREGROUND}.nii.gz": "probability of any root, 0 to 1",
-    f"{ROOT_DOUBT}.nii.gz": "chance that root or not root is wrong, 0 to 0.5",
-    f"{NAME_DOUBT}.nii.gz": "chance that a root voxel's name is wrong, 0 to 1",
+    f"{ROOT_DOUBT}.nii.gz": "chance that what was drawn, root or none, is wrong, 0 to 1",
+    f"{NAME_DOUBT}.nii.gz": "chance that a root's name, or having none, is wrong, 0 to 1",
     **{
         f"{LABEL_SUFFIX[scheme]}{ending}": f"{words}: of the {scheme} map"
         for scheme in _MAPS

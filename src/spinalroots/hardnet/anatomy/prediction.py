@@ -148,11 +148,15 @@ def _agreed(
 
 def drawn_tissues(chances: np.ndarray, roots: np.ndarray, cord: np.ndarray) -> np.ndarray:
     """As :func:`largest_cord`, with roots just where `roots`, and cord nowhere but where `cord`
-    (X, Y, Z) bool; elsewhere what is likeliest besides."""
+    (X, Y, Z) bool; elsewhere what is likeliest besides. A cord that this takes apart stays."""
     chances = chances.copy()
-    chances[CORD, ~cord] = -1
     chances[ROOT] = np.where(roots, 2, -1)
-    return largest_cord(chances)
+    classes = largest_cord(chances)
+    faint = (classes == CORD) & ~cord
+    rest = chances[:, faint]
+    rest[CORD] = -1
+    classes[faint] = rest.argmax(axis=0)
+    return classes
 
 
 def largest_cord(chances: np.ndarray) -> np.ndarray:

@@ -11,11 +11,13 @@ from spinalroots.registry.anatomy import Scheme, Target, individuals_to_levels
 
 ASKED = 0.01
 """Chance of root below which a voxel says nothing: nearly the whole scan lies there."""
+FOUND = 0.5
+"""Chance of root from which a voxel is asked for its name, whatever is drawn."""
 
 
 class Answers(NamedTuple):
     """What a scan's voxels say: chances (2, N) of no root and root, and whether there is one (N,);
-    of those that were found, chances (names + 1, M) and the number of the true one (M,)."""
+    of those of at least `FOUND`, chances (names + 1, M) and the number of the true one (M,)."""
 
     root_chances: np.ndarray
     is_root: np.ndarray
@@ -36,7 +38,7 @@ def answers(
     chance = found.tissues[ROOT]
     asked = (chance >= ASKED) & (anatomy != ROOT_OUTSIDE_LABEL)
     yes = chance[asked]
-    roots = (chance >= 0.5) & (anatomy == ROOT_LABEL)
+    roots = (chance >= FOUND) & (anatomy == ROOT_LABEL)
     dorsal = Target(Scheme.INDIVIDUALS, target.levels, target.types)
     named = individuals_to_levels(dorsal.decode(dorsal.encode(individuals[roots])))
     name = np.where(named > 0, target.encode(named).astype(int) - 1, len(target.levels))
