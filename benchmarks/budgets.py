@@ -1,10 +1,11 @@
 """HarDNet with nnU-Net's energy and nnU-Net with HarDNet's: the two one-stage rows that learn all
-levels, at equal budgets.
+levels, each with about the other's budget.
 
-A budget is the energy of the committed training (models/trained/ROW/training.json): seconds by the
-clock count a machine that other rows share. A network that gets the other's has as many times the
-epochs (nnU-Net) or the voxels of an epoch (HarDNet). It is trained in a folder apart and scored on
-the test cases, as `postprocess` and `evaluate` do. Takes five minutes on two cores.
+A budget is the energy in models/trained/ROW/training.json, where a row that trained beside others
+counts its share of the machine. A network that gets the other's has as many times the epochs
+(nnU-Net) or the voxels of an epoch (HarDNet). It is trained in a folder apart and scored on the
+test cases, as `postprocess` and `evaluate` do. What it used is told: alone it counts all of the
+machine. Takes five minutes on two cores.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from benchmarks import _growth_stage
+from benchmarks import _stage
 from spinalroots.dataset.layout import Dataset
 from spinalroots.dataset.selection import SelectedCase, selected_cases
 from spinalroots.errors import require_file
 from spinalroots.files import read_json
 from spinalroots.imaging.centreline import Centreline
 from spinalroots.imaging.volume import read_image
+from spinalroots.inference.predictor import Predictor
 from spinalroots.metrics.measurements import measure
 from spinalroots.metrics.root_maps import RootMaps, read_reference
 from spinalroots.metrics.statistics import compare
@@ -95,6 +97,9 @@ def _train(project: Path, loaded: Params, factor: float, stage: tuple[str, ...])
     here = Path.cwd()
     shutil.copytree(here / "conf", project / "conf")
     (project / "data").symlink_to(here / "data")
+    if (here / paths.TUNING).is_dir():
+        (project / paths.TUNING).parent.mkdir(parents=True)
+        (project / paths.TUNING).symlink_to(here / paths.TUNING)
     own = yaml.safe_load((here / "params.yaml").read_text(encoding="utf-8"))
     if stage[0] == "train_nnunet":
         epochs = max(1, round(factor * loaded.nnunet.training.epochs))
@@ -107,7 +112,7 @@ def _train(project: Path, loaded: Params, factor: float, stage: tuple[str, ...])
             f"{megavoxels:.2f} megavoxels an epoch in place of {loaded.hardnet.epoch_megavoxels}"
         )
     (project / "params.yaml").write_text(yaml.safe_dump(own), encoding="utf-8")
-    _growth_stage.run(project, *stage)
+    _stage.run(project, *stage)
     return given
 
 
@@ -115,17 +120,17 @@ def _score(project: Path, model: Model, loaded: Params) -> dict[str, pd.Series]:
     """Values of `METRICS` by test case."""
     inference = getattr(loaded.inference, model.family)
     predictor = TrainedModel(project / paths.TRAINED / model.name, inference).predictor()
-    rows = {
-        case.name: _metrics(predictor, case, model, loaded)
-        for case in selected_cases(loaded.data, paths.RAW)
-        if case.name in read_json(paths.SPLIT)["test"]
-    }
+    test = set(read_json(paths.SPLIT)["test"])
+    cases = [one for one in selected_cases(loaded.data, paths.RAW) if one.name in test]
+    rows = {case.name: _metrics(predictor, case, model, loaded) for case in cases}
     return {
         metric: pd.Series({case: row[metric] for case, row in rows.items()}) for metric in METRICS
     }
 
 
-def _metrics(predictor, case: SelectedCase, model: Model, loaded: Params) -> dict[str, float]:
+def _metrics(
+    predictor: Predictor, case: SelectedCase, model: Model, loaded: Params
+) -> dict[str, float]:
     line = Centreline.read(paths.SCAN_CENTRELINES / f"{case.name}.json")
     found = predictor.predict(read_image(case.dataset.image(case.name)), line)
     target = model.target()

@@ -19,7 +19,7 @@ import pandas as pd
 import yaml
 
 import spinalroots
-from benchmarks import _growth_stage
+from benchmarks import _stage
 from spinalroots.dataset.layout import Dataset
 from spinalroots.files import write_bytes, write_json, write_table
 from spinalroots.phantom.dataset import case_name
@@ -123,7 +123,7 @@ def split(project: Path, part: str) -> None:
 
 def run(project: Path, *stage: str) -> dict[str, float]:
     """Figures of a stage on one thread, in a process of its own."""
-    return _growth_stage.run(project, *stage, OMP_NUM_THREADS="1")
+    return _stage.run(project, *stage, OMP_NUM_THREADS="1")
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
