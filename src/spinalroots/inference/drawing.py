@@ -18,8 +18,8 @@ def dice_cut(chances: np.ndarray) -> float:
 
     Drawing the n likeliest voxels has an expected Dice of about 2 Σ p of these ÷ (n + Σ p of all).
 
-    >>> dice_cut(np.array([0.9, 0.8, 0.4, 0.1]))
-    0.4
+    >>> dice_cut(np.array([0.9, 0.8, 0.5, 0.1]))
+    0.5
     >>> dice_cut(np.zeros(4))
     1.0
     """
